@@ -1,0 +1,1 @@
+"""Pure, clock-free steps from samples to windows: resampling, windowing, conditioning, accounting."""

@@ -1,0 +1,48 @@
+"""What is done to a window before the model sees it: the one function that training and the device share.
+
+Stateless on purpose: a 10 s training record has no past, so no filter state may be carried from window to
+window. Knows nothing of streams or models.
+"""
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+HIGH_PASS_HZ = 0.5  # lower edge of the monitoring band, IEC 60601-2-27 (0.67 Hz) and AHA 2007 (0.5 Hz)
+LIMIT_MV = 10.0  # a surface ECG stays below 5 mV; what is beyond is an artefact and is clipped
+
+
+@functools.cache
+def _high_pass(sample_rate_hz: float) -> NDArray[np.float64]:
+    return signal.butter(2, HIGH_PASS_HZ, "highpass", fs=sample_rate_hz, output="sos")
+
+
+def condition(window: NDArray[np.float32], missing: NDArray[np.bool_], sample_rate_hz: float) -> NDArray[np.float32]:
+    """Fill what is missing, remove offset and wander, and limit the amplitude of one window.
+
+    Parameters
+    ----------
+    window : (leads, samples) float32, mV, at the model's rate
+    missing : (leads, samples) bool, True where the value has no meaning
+    sample_rate_hz : sampling frequency of the window
+
+    Returns
+    -------
+    (leads, samples) float32, mV; a new array. A lead that is missing throughout is all zero.
+
+    Missing samples are bridged by a straight line between their neighbours before a second-order
+    Butterworth high-pass runs forward and backward over the window, so that a gap makes no step; after the
+    filter they are set to 0, as training's time-out augmentation does.
+    """
+    filled = window.astype(np.float64)
+    for lead in np.flatnonzero(missing.any(axis=1)):
+        gone = missing[lead]
+        here = np.flatnonzero(~gone)
+        filled[lead] = np.interp(np.arange(gone.size), here, filled[lead, here]) if here.size else 0.0
+    filled -= filled.mean(axis=1, keepdims=True)
+    filtered = signal.sosfiltfilt(_high_pass(sample_rate_hz), filled, axis=1)
+    np.clip(filtered, -LIMIT_MV, LIMIT_MV, out=filtered)
+    filtered[missing] = 0.0
+    return filtered.astype(np.float32)
