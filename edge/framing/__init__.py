@@ -1,0 +1,1 @@
+"""Bytes to samples and back: the serial frame, ASCII lines, and the MQTT payload."""

@@ -1,0 +1,1 @@
+"""Where samples come from: records, wires, and the synthetic scenario."""
