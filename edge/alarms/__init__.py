@@ -1,0 +1,1 @@
+"""From probabilities of windows to alarm events; pure and clock-free."""

@@ -1,0 +1,1 @@
+"""The commands of `ecg-edge`, a file each; imported only when called."""

@@ -1,0 +1,66 @@
+"""Command-line options that several commands share. Knows the syntax of an option, not what a command does with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+MQTT_PORT = 1883
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Address(NamedTuple):
+    """Where a broker listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Read `HOST`, `HOST:PORT` or `[IPV6]:PORT`; without a port it is 1883.
+
+    Raises
+    ------
+    ValueError
+        When the text is none of these, or the port is not in 1 to 65535.
+    """
+    parts = urlsplit(f"//{text}")
+    port = MQTT_PORT if parts.port is None else parts.port
+    if not parts.hostname or parts.netloc != text or "@" in text or not port:
+        raise ValueError("not HOST:PORT")
+    return Address(parts.hostname, port)
+
+
+def _to_address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Address | None:
+    try:
+        return None if value is None else parse_address(value)
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r}: {exc}; write it as localhost:1883 or [::1]:1883") from exc
+
+
+def broker_option(*, required: bool = False, default: str | None = None) -> Callable[[F], F]:
+    """Return the option `--broker HOST:PORT`, passed as `broker: Address` (None when absent and not required)."""
+    text = f"MQTT broker (port {MQTT_PORT} unless given)."
+    return click.option(
+        "--broker",
+        callback=_to_address,
+        metavar="HOST:PORT",
+        required=required,
+        default=default,
+        show_default=True,
+        help=text,
+    )
+
+
+def json_option() -> Callable[[F], F]:
+    """Return the option `--json FILE`, passed as `json_path: Path | None`; `-` is standard output."""
+    kind = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+    return click.option(
+        "--json", "json_path", type=kind, metavar="FILE", help="Write the figures as JSON ('-': stdout)."
+    )

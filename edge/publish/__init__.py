@@ -1,0 +1,1 @@
+"""What subscribers receive, under which topics, and how it gets there."""
