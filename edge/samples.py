@@ -37,18 +37,20 @@ class Cause(enum.IntEnum):
 class Block:
     """A run of consecutive sample instants of one stream.
 
-    A source keeps `sample_rate_hz` and `leads` the same for the life of a stream. Blocks come in order;
-    where `first_sample` jumps ahead the instants between are missing (`SEQUENCE_GAP`). A source that
-    knows better why instants are missing yields them as a block whose `missing` says so.
+    A source keeps `sample_rate_hz` and `leads` the same through an epoch. Blocks come in order; where
+    `first_sample` jumps ahead the instants between are missing (`SEQUENCE_GAP`). A source that knows better
+    why instants are missing yields them as a block whose `missing` says so. A device that starts to count
+    anew begins a new epoch.
     """
 
     stream: str  # opaque id, unique on this device
     sample_rate_hz: float
     leads: tuple[str, ...]
-    first_sample: int  # index of the first instant in the stream, from 0
+    first_sample: int  # index of the first instant, as the device counts them
     samples: NDArray[np.float32]  # (leads, samples), mV; the value of a missing sample has no meaning
     missing: NDArray[np.uint8]  # (leads, samples), a `Cause` each; 0 is present
     device_time_s: float  # the device's own clock at the first sample
+    epoch: str = ""  # names one unbroken count of samples, such as a device's session
     last: bool = False  # the stream ends with this block
 
     def __post_init__(self) -> None:

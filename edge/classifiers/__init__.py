@@ -1,0 +1,1 @@
+"""Back ends that turn windows into probabilities, behind one Protocol."""

@@ -1,0 +1,95 @@
+"""What every classifier back end does, how one is opened, and how it proves itself.
+
+Knows bundles; knows nothing of streams or of how windows are batched.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.errors import BundleError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
+
+GOLDEN_TOLERANCE = 1e-3  # largest difference in probability that another back end's arithmetic explains
+
+Backend = Literal["onnxruntime"]
+
+
+class Classifier(Protocol):
+    """Runs one graph. Belongs to the thread that opened it (a CUDA context does) until it is closed."""
+
+    def classify(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (batch, labels) probabilities.
+
+        Parameters
+        ----------
+        signal : (batch, 12, samples) float32, mV, conditioned; leads that are not kept are zero
+        keep : (batch, 12) float32, 1 where the lead is good, else 0
+        """
+
+    def close(self) -> None:
+        """Let go of the graph and its memory."""
+
+    def __enter__(self) -> "Self":
+        """Return the classifier itself."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Close it."""
+
+
+class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which graph of the bundle runs, and on what."""
+
+    backend: Backend = "onnxruntime"
+    precision: str = "fp32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number of threads that cannot be meant."""
+        if not 1 <= self.threads <= 64:
+            raise ValueError(f"threads {self.threads}; 1 to 64 are possible")
+
+
+ClassifierFactory = Callable[[], Classifier]
+
+
+def open_classifier(bundle: Bundle, config: ClassifierConfig) -> Classifier:
+    """Open a back end and let it prove itself on the bundle's golden windows.
+
+    Raises
+    ------
+    BundleError
+        When the graph cannot be loaded, does not fit the manifest, or gives other outputs than it must.
+    """
+    match config.backend:
+        case "onnxruntime":
+            from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
+
+            classifier = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
+    try:
+        prove(classifier, bundle)
+    except BundleError:
+        classifier.close()
+        raise
+    return classifier
+
+
+def prove(classifier: Classifier, bundle: Bundle) -> float:
+    """Run the golden windows and return the largest difference; raise BundleError when it is too large."""
+    golden = bundle.golden()
+    outputs = classifier.classify(golden.signal, golden.keep)
+    if outputs.shape != golden.probabilities.shape:
+        raise BundleError(f"{bundle.path}: golden outputs of shape {golden.probabilities.shape}, not {outputs.shape}")
+    worst = float(np.abs(outputs - golden.probabilities).max())
+    if not worst <= GOLDEN_TOLERANCE:
+        raise BundleError(
+            f"{bundle.path}: the golden windows give probabilities that differ by {worst:.2g}, more than "
+            f"{GOLDEN_TOLERANCE:g}; this back end does not reproduce the model, so it is not used"
+        )
+    return worst

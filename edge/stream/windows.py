@@ -1,0 +1,150 @@
+"""Sliding windows over one stream, for any cut of the stream into blocks.
+
+Knows the bundle's input specification; knows nothing of models, threads or clocks. Sample indices count from the
+stream's first sample.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import InputSpec
+from edge.errors import StreamError
+from edge.leads import LEADS, lead_positions
+from edge.samples import Cause
+from edge.stream.conditioning import condition
+from edge.stream.quality import usable_leads
+from edge.stream.resample import Step, StepResampler
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the model is to see, or why it may not."""
+
+    first_sample: int  # native index of the first instant
+    end_sample: int  # native index after the last instant
+    settled_sample: int  # no later window holds an instant before this one
+    cause: Cause  # PRESENT when at least one lead is good; else why most instants are not
+    positions: tuple[int, ...]  # rows of `signal` in the model's lead order
+    signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the leads that were kept."""
+        return tuple(LEADS[position] for position in self.positions)
+
+    def shed(self) -> "Window":
+        """Return the same window given up under overload: without its samples."""
+        return replace(self, cause=Cause.SHED, positions=(), signal=self.signal[:0])
+
+
+class WindowStream:
+    """Cuts a stream into windows of the length and hop of a bundle.
+
+    Parameters
+    ----------
+    spec : the bundle's input specification
+    sample_rate_hz : native rate of the stream
+    leads : channel names; see `edge.leads.lead_positions`
+
+    Raises
+    ------
+    StreamError
+        When no channel is one of the twelve leads, or the rate cannot be resampled to the model's.
+    """
+
+    def __init__(self, spec: InputSpec, sample_rate_hz: float, leads: Sequence[str]) -> None:
+        places = [(row, place) for row, place in enumerate(lead_positions(leads)) if place is not None]
+        if not places:
+            raise StreamError(
+                f"none of the channels {', '.join(map(repr, leads))} is one of the leads {' '.join(LEADS)}"
+            )
+        self._spec = spec
+        self._rows = [row for row, _ in places]
+        self._positions = tuple(place for _, place in places)
+        self._window, self._hop = spec.window_samples, spec.hop_samples
+        self._resampler = StepResampler(
+            len(places),
+            sample_rate_hz,
+            spec.sample_rate_hz,
+            first_step=self._window % self._hop or self._hop,
+            step=self._hop,
+        )
+        self._values = np.zeros((len(places), 2 * self._window + self._hop), np.float32)
+        self._missing = np.zeros(self._values.shape, np.bool_)
+        self._causes = np.zeros(self._values.shape[1], np.uint8)
+        self._start = 0  # output index of the ring's first column
+        self._end = 0  # output index after the last output
+        self._arrived = 0  # native instants so far
+        self._next_first = 0  # output index at which the next window begins
+
+    @property
+    def arrived(self) -> int:
+        """Number of native instants taken so far."""
+        return self._arrived
+
+    def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
+        """Take the next (channels, n) samples in mV, with a `Cause` for each, and yield each window they complete."""
+        samples, missing = samples[self._rows], missing[self._rows]
+        self._arrived += samples.shape[1]
+        for step in self._resampler.push(samples, missing):
+            yield from self._advance(step)
+
+    def finish(self) -> Iterator[Window]:
+        """End the stream: the last window is filled up with missing samples, and yielded if it is good even so."""
+        for step in self._resampler.flush():
+            yield from self._advance(step)
+        covered = self._next_first and self._next_first - self._hop + self._window
+        if self._end > covered:
+            short = self._next_first + self._window - self._end
+            rows = len(self._rows)
+            tail = np.full(short, Cause.TAIL, np.uint8)
+            self._store(Step(np.zeros((rows, short), np.float32), np.ones((rows, short), np.bool_), tail))
+            window = self._cut()
+            if window.cause is Cause.PRESENT:
+                yield window
+
+    def instant_causes(self, missing: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Reduce (channels, n) causes to (n,): an instant is missing when each usable lead is, and says one cause."""
+        causes: NDArray[np.uint8] = missing[self._rows].min(axis=0)
+        return causes
+
+    def _advance(self, step: Step) -> Iterator[Window]:
+        self._store(step)
+        if self._end == self._next_first + self._window:
+            yield self._cut()
+            self._next_first += self._hop
+
+    def _store(self, step: Step) -> None:
+        at, new = self._end - self._start, step.causes.size
+        if at + new > self._causes.size:
+            shift = self._next_first - self._start
+            for ring in (self._values, self._missing, self._causes):
+                ring[..., : at - shift] = ring[..., shift:at]
+            self._start, at = self._next_first, at - shift
+        self._values[:, at : at + new] = step.values
+        self._missing[:, at : at + new] = step.missing
+        self._causes[at : at + new] = step.causes
+        self._end += new
+
+    def _cut(self) -> Window:
+        first = self._next_first
+        view = slice(first - self._start, first - self._start + self._window)
+        values, missing = self._values[:, view], self._missing[:, view]
+        usable = usable_leads(values, missing, self._spec.min_coverage)
+        return Window(
+            first_sample=self._resampler.native_index(first),
+            end_sample=min(self._resampler.native_index(first + self._window), self._arrived),
+            settled_sample=self._resampler.native_index(first + self._hop),
+            cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
+            positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
+            signal=condition(values[usable], missing[usable], self._spec.sample_rate_hz),
+        )
+
+
+def _main_cause(causes: NDArray[np.uint8]) -> Cause:
+    """Return the cause of most of the missing instants; where fewer than 1 in 20 are missing it is the quality."""
+    gone = causes[causes != Cause.PRESENT]
+    return Cause(int(np.bincount(gone).argmax())) if gone.size * 20 > causes.size else Cause.BAD_QUALITY
