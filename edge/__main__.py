@@ -1,0 +1,38 @@
+"""The command line of the device: `ecg-edge`, or `python -m edge`."""
+
+import click
+
+from edge import __version__
+from edge.commands.group import LazyGroup, run
+from edge.errors import EdgeError
+
+_COMMANDS = {
+    "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
+    "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),
+    "run": ("edge.commands.run", "Run as the service that a configuration file describes."),
+    "watch": ("edge.commands.watch", "Follow the alerts of devices on a broker."),
+}
+
+
+@click.group("ecg-edge", cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ecg-edge")
+def cli() -> None:
+    r"""Streaming ECG monitor: windows, classifier, alarms, alerts over MQTT.
+
+    A research tool and no medical device.
+
+    \b
+    Examples:
+      ecg-edge demo
+      ecg-edge replay mitdb/208 --speed max --json result.json
+      ecg-edge run --config /etc/ecg-nat/ecg-edge.toml
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    run(cli, EdgeError)
+
+
+if __name__ == "__main__":
+    main()

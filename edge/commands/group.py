@@ -1,0 +1,63 @@
+"""A command group that imports a command only when it is asked for, so that each starts fast and needs only its own.
+
+Used by all command lines of the project. Knows nothing of what the commands do.
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+
+import click
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class LazyGroup(click.Group):
+    """Holds commands as `name -> (module, one line of help)`; the module has a click command of the same name.
+
+    A name with a dash stands for a function with an underscore.
+    """
+
+    def __init__(self, *args: object, lazy: Mapping[str, tuple[str, str]], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as click.Group takes them
+        self._lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names, in the order in which they were given."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import the command's module and return the command."""
+        if cmd_name not in self._lazy:
+            return None
+        command = getattr(importlib.import_module(self._lazy[cmd_name][0]), cmd_name.replace("-", "_"))
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{cmd_name} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self._lazy.items()])
+
+
+def run(group: click.Group, expected: type[Exception]) -> None:
+    """Run a command line: exit with 0, with 1 and one clear line for an expected error, or with 2 for bad usage.
+
+    Ctrl-C exits with 130, silently, where the command did not end by itself on it.
+    """
+    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
+    try:
+        sys.exit(group.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except expected as exc:
+        click.echo(f"{group.name}: {exc}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        sys.exit(1)
