@@ -114,8 +114,9 @@ class WindowStream:
     def _advance(self, step: Step) -> Iterator[Window]:
         self._store(step)
         if self._end == self._next_first + self._window:
-            yield self._cut()
+            window = self._cut()
             self._next_first += self._hop
+            yield window
 
     def _store(self, step: Step) -> None:
         at, new = self._end - self._start, step.causes.size

@@ -1,0 +1,130 @@
+"""One stream under watch: its windows, its account and its alarms, put together.
+
+Clock-free; does no I/O. `push` and `finish` belong to the thread of the source, `decide` and `close` to the thread of
+the classifier; the account is shared by both, and so has a lock.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent, AlarmMachine, AlarmSpec
+from edge.bundle import Manifest
+from edge.samples import Block, Cause
+from edge.stream.ledger import Ledger
+from edge.stream.pooling import Pooler
+from edge.stream.windows import Window, WindowStream
+
+_GAP_PIECE = 4096  # instants; a long gap passes through in pieces of this size
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Where the instants of a stream went: samples_in = classified + missing + pending."""
+
+    samples_in: int
+    classified: int
+    pending: int
+    missing: dict[str, int]  # by cause
+
+
+class StreamMonitor:
+    """Watches one epoch of one stream.
+
+    Parameters
+    ----------
+    first : the first block; it fixes rate, leads and where the samples begin
+    manifest : of the bundle that classifies
+    specs : what may raise an alarm
+
+    Raises
+    ------
+    StreamError
+        When no channel is a lead that the model knows, or the rate cannot be resampled.
+    """
+
+    def __init__(self, first: Block, manifest: Manifest, specs: Sequence[AlarmSpec]) -> None:
+        self.stream = first.stream
+        self.epoch = first.epoch
+        self.sample_rate_hz = first.sample_rate_hz
+        self.leads = first.leads
+        self.duplicates = 0  # instants that came twice, or after their place was given up
+        self.windows = 0
+        self._origin = first.first_sample
+        self._stream = WindowStream(manifest.input, first.sample_rate_hz, first.leads)
+        self._pooler = Pooler(manifest.pooling)
+        self._alarms = AlarmMachine(first.stream, first.epoch, specs)
+        self._ledger = Ledger()
+        self._lock = threading.Lock()
+
+    @property
+    def next_sample(self) -> int:
+        """Index, as the device counts, of the instant that should come next."""
+        return self._origin + self._stream.arrived
+
+    @property
+    def balance(self) -> Balance:
+        """The account at this moment."""
+        with self._lock:
+            ledger = self._ledger
+            missing = {cause.key: count for cause, count in sorted(ledger.missing.items())}
+            return Balance(ledger.samples_in, ledger.classified, ledger.pending, missing)
+
+    def push(self, block: Block) -> Iterator[Window]:
+        """Take the next block and yield each window that it completes; a jump ahead counts as a sequence gap."""
+        behind = min(self.next_sample - block.first_sample, block.samples.shape[1])
+        if behind < 0:
+            yield from self._gap(-behind)
+        self.duplicates += max(behind, 0)
+        samples, missing = block.samples[:, max(behind, 0) :], block.missing[:, max(behind, 0) :]
+        if missing.shape[1]:
+            yield from self._take(samples, missing)
+
+    def finish(self) -> Iterator[Window]:
+        """End the stream: yield the last window where it is good although the stream ended within it."""
+        yield from self._stream.finish()
+
+    def decide(
+        self, window: Window, probabilities: NDArray[np.float32] | None
+    ) -> tuple[Decision, tuple[AlarmEvent, ...]]:
+        """Take the (labels,) output for the next window, None where it is not good, and return what follows."""
+        pooled = self._pooler.push(probabilities)
+        decision = Decision(
+            stream=self.stream,
+            first_sample=self._origin + window.first_sample,
+            end_sample=self._origin + window.end_sample,
+            end_s=window.end_sample / self.sample_rate_hz,
+            cause=window.cause,
+            leads=window.leads,
+            probabilities=pooled,
+        )
+        with self._lock:
+            if decision.good:
+                self._ledger.classify(window.first_sample, window.end_sample)
+            self._ledger.settle(window.settled_sample, Cause.SHED if window.cause is Cause.SHED else Cause.BAD_QUALITY)
+        self.windows += 1
+        return decision, tuple(self._alarms.step(decision))
+
+    def close(self) -> tuple[AlarmEvent, ...]:
+        """Settle the account after the last decision, and end every alarm that is on.
+
+        What no window could hold was lost to the tail.
+        """
+        with self._lock:
+            self._ledger.settle(self._ledger.samples_in, Cause.TAIL)
+        return tuple(self._alarms.finish())
+
+    def _gap(self, instants: int) -> Iterator[Window]:
+        rows = len(self.leads)
+        for done in range(0, instants, _GAP_PIECE):
+            shape = (rows, min(_GAP_PIECE, instants - done))
+            yield from self._take(np.zeros(shape, np.float32), np.full(shape, Cause.SEQUENCE_GAP, np.uint8))
+
+    def _take(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
+        with self._lock:
+            self._ledger.arrive(self._stream.instant_causes(missing))
+        yield from self._stream.push(samples, missing)

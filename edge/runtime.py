@@ -1,0 +1,295 @@
+"""The running monitor: sources push windows into one bounded queue, one thread classifies them in small batches.
+
+    source threads ──► windows ──► queue ──► classifier thread ──► alarms ──► sink
+
+The classifier is opened, used and closed in its own thread. Knows no wire and no MQTT: decisions and alarm events go
+to a sink, which must not block.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.bundle import Manifest
+from edge.classifiers.base import Classifier, ClassifierFactory
+from edge.errors import EdgeError, StreamError
+from edge.leads import LEADS
+from edge.monitor import Balance, StreamMonitor
+from edge.samples import Block, Cause
+from edge.stream.windows import Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
+
+_LOG = logging.getLogger(__name__)
+MAX_GAP_S = 600.0  # a longer jump of the sequence is booked at once, and the windows begin anew behind it
+_LATENCIES_KEPT = 100_000
+_POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
+
+
+class Sink(Protocol):
+    """Takes what the alarms say about each window."""
+
+    def __call__(
+        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
+    ) -> None:
+        """Take one decision, or None at the end of a stream, and the alarm events that follow.
+
+        Called in the classifier's thread, in order per stream; must return at once. `latency_s` is the time from
+        the arrival of the window's last block.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    monitor: StreamMonitor
+    window: Window | None  # None ends the stream
+    arrived_s: float  # monotonic time at which the window's last block arrived
+
+
+@dataclass
+class Totals:
+    """Sums over all streams, those that have ended included."""
+
+    samples_in: int = 0
+    classified: int = 0
+    pending: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    windows: int = 0
+    duplicates: int = 0
+
+    def add(self, balance: Balance, windows: int, duplicates: int) -> None:
+        """Add the account of one stream."""
+        self.samples_in += balance.samples_in
+        self.classified += balance.classified
+        self.pending += balance.pending
+        self.missing.update(balance.missing)
+        self.windows += windows
+        self.duplicates += duplicates
+
+
+class Runtime:
+    """Classifies the windows of any number of streams.
+
+    Parameters
+    ----------
+    manifest : of the bundle that the classifier runs
+    open_classifier : called once, in the classifier's thread
+    specs : what may raise an alarm, for every stream
+    sink : takes decisions and events
+    max_batch : most windows in one run of the graph
+    queue_windows : most windows that may wait
+    shed : what happens when that many wait: True, a window is given up and counted as `shed` (a live source does not
+        wait); False, the source waits (a replay never drops)
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        open_classifier: ClassifierFactory,
+        specs: Sequence[AlarmSpec],
+        sink: Sink,
+        *,
+        max_batch: int = 16,
+        queue_windows: int = 256,
+        shed: bool = False,
+    ) -> None:
+        self._manifest = manifest
+        self._open_classifier = open_classifier
+        self._specs = tuple(specs)
+        self._sink = sink
+        self._max_batch = max_batch
+        self._shed_above = queue_windows if shed else None
+        # A shed window still passes through the queue, without its samples, so that the account stays in order.
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(queue_windows * 16 if shed else queue_windows)
+        spec = manifest.input
+        self._signal = np.zeros((max_batch, len(LEADS), spec.window_samples), np.float32)
+        self._keep = np.zeros((max_batch, len(LEADS)), np.float32)
+        self._lock = threading.Lock()
+        self._monitors: dict[str, StreamMonitor] = {}
+        self._closing: list[StreamMonitor] = []
+        self._ended = Totals()
+        self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._classify_forever, name="classifier", daemon=True)
+
+    def __enter__(self) -> "Self":
+        """Start the classifier; raise what opening it raised."""
+        self._thread.start()
+        self._ready.wait()
+        self._raise_failure()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        """End every stream, classify what waits and stop; raise what made the classifier fail, if nothing else did."""
+        if self._failure is None:
+            for stream in list(self._monitors):
+                self.end(stream)
+        self._put(None)
+        self._thread.join()
+        if kind is None:
+            self._raise_failure()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the classifier's thread runs."""
+        return self._thread.is_alive()
+
+    def totals(self) -> Totals:
+        """Return the sums over all streams at this moment."""
+        with self._lock:
+            sums = Totals(**{**vars(self._ended), "missing": Counter(self._ended.missing)})
+            for monitor in (*self._monitors.values(), *self._closing):
+                sums.add(monitor.balance, monitor.windows, monitor.duplicates)
+        return sums
+
+    def run(self, blocks: Iterable[Block]) -> None:
+        """Push every block of a source; the streams stay open.
+
+        Raises
+        ------
+        StreamError
+            When a block does not fit its stream, or its leads or rate cannot be used.
+        EdgeError
+            What made the classifier fail.
+        """
+        for block in blocks:
+            self.push(block)
+
+    def push(self, block: Block) -> None:
+        """Take one block of any stream; see `run`. Blocks of one stream must come from one thread."""
+        arrived_s = time.monotonic()
+        monitor = self._monitor_for(block)
+        for window in monitor.push(block):
+            self._submit(monitor, window, arrived_s)
+        if block.last:
+            self.end(block.stream)
+
+    def end(self, stream: str) -> None:
+        """End a stream: its last window is classified and its account is closed."""
+        with self._lock:
+            monitor = self._monitors.pop(stream, None)
+            if monitor is None:
+                return
+            self._closing.append(monitor)
+        arrived_s = time.monotonic()
+        for window in monitor.finish():
+            self._submit(monitor, window, arrived_s)
+        self._put(_Job(monitor, None, arrived_s))
+
+    def _monitor_for(self, block: Block) -> StreamMonitor:
+        monitor = self._monitors.get(block.stream)
+        if monitor is not None and monitor.epoch == block.epoch:
+            if (monitor.leads, monitor.sample_rate_hz) != (block.leads, block.sample_rate_hz):
+                raise StreamError(
+                    f"stream {block.stream}: leads or rate changed from {'/'.join(monitor.leads)} at "
+                    f"{monitor.sample_rate_hz:g} Hz to {'/'.join(block.leads)} at {block.sample_rate_hz:g} Hz; "
+                    "a device that changes them must begin a new epoch"
+                )
+            gap = block.first_sample - monitor.next_sample
+            if gap <= MAX_GAP_S * monitor.sample_rate_hz:
+                return monitor
+            with self._lock:
+                self._ended.samples_in += gap
+                self._ended.missing[Cause.SEQUENCE_GAP.key] += gap
+        if monitor is not None:
+            self.end(block.stream)
+        monitor = StreamMonitor(block, self._manifest, self._specs)
+        with self._lock:
+            self._monitors[block.stream] = monitor
+        return monitor
+
+    def _submit(self, monitor: StreamMonitor, window: Window, arrived_s: float) -> None:
+        if self._shed_above is not None and self._jobs.qsize() >= self._shed_above:
+            window = window.shed()
+        self._put(_Job(monitor, window, arrived_s))
+
+    def _put(self, job: _Job | None) -> None:
+        while True:
+            try:
+                self._jobs.put(job, timeout=_POLL_S)
+            except queue.Full:
+                self._raise_failure()
+            else:
+                return
+            if not self._thread.is_alive():
+                return
+
+    def _raise_failure(self) -> None:
+        failure = self._failure
+        if isinstance(failure, EdgeError):
+            raise failure
+        if failure is not None:
+            raise RuntimeError("the classifier's thread failed; the log has its traceback") from failure
+
+    def _classify_forever(self) -> None:
+        """Run until told to stop."""
+        try:
+            with self._open_classifier() as classifier:
+                self._ready.set()
+                while self._classify_batch(classifier):
+                    pass
+        except BaseException as exc:  # noqa: BLE001  kept, and raised in the threads that feed the queue
+            self._failure = exc
+            if not isinstance(exc, EdgeError):
+                _LOG.exception("the classifier failed")
+        finally:
+            self._ready.set()
+
+    def _classify_batch(self, classifier: Classifier) -> bool:
+        """Take what waits, `max_batch` at most, and decide it; return False when told to stop."""
+        job = self._jobs.get()
+        jobs: list[_Job] = []
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == self._max_batch:
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        self._decide(classifier, jobs)
+        return job is not None
+
+    def _decide(self, classifier: Classifier, jobs: list[_Job]) -> None:
+        good = [job.window for job in jobs if job.window is not None and job.window.cause is Cause.PRESENT]
+        outputs = iter(())
+        if good:
+            outputs = iter(self._run_graph(classifier, good))
+        for job in jobs:
+            if job.window is None:
+                self._close(job)
+                continue
+            probabilities = next(outputs) if job.window.cause is Cause.PRESENT else None
+            decision, events = job.monitor.decide(job.window, probabilities)
+            latency_s = time.monotonic() - job.arrived_s
+            self.latencies_s.append(latency_s)
+            self._sink(job.monitor, decision, events, latency_s)
+
+    def _run_graph(self, classifier: Classifier, windows: list[Window]) -> np.ndarray:
+        signal, keep = self._signal[: len(windows)], self._keep[: len(windows)]
+        signal.fill(0.0)
+        keep.fill(0.0)
+        for row, window in enumerate(windows):
+            places = list(window.positions)
+            signal[row, places] = window.signal
+            keep[row, places] = 1.0
+        return classifier.classify(signal, keep)
+
+    def _close(self, job: _Job) -> None:
+        monitor = job.monitor
+        events = monitor.close()
+        with self._lock:
+            self._closing.remove(monitor)
+            self._ended.add(monitor.balance, monitor.windows, monitor.duplicates)
+        self._sink(monitor, None, events, time.monotonic() - job.arrived_s)
