@@ -1,0 +1,93 @@
+"""The configuration of each kind of source, and the one place that turns it into a source.
+
+Knows the names of the sources; imports one, and the library behind it, only when it is opened.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from edge.sources.base import Source
+
+
+class WfdbConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="wfdb"):
+    """A WFDB record: a path, or a name such as `mitdb/208`."""
+
+    record: str
+    block_s: float = 0.5
+
+
+class SyntheticConfig(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="synthetic"
+):
+    """A scripted, seeded ECG: the name of a scenario, or a script such as `sinus:30 af:40`."""
+
+    scenario: str = "demo"
+    seed: int = 0
+    sample_rate_hz: float = 250.0
+    leads: tuple[str, ...] = ("II", "V1")
+
+
+class SerialConfig(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="serial"
+):
+    """A device on a serial port; `lead` to `adc_max` describe ASCII lines, frames describe themselves."""
+
+    port: str
+    baud: int = 115_200
+    format: Literal["frame", "ascii"] = "frame"
+    stream: str = "serial"
+    silent_after_s: float = 5.0
+    lead: str = "I"
+    sample_rate_hz: float = 250.0
+    gain: float = 225.0  # ADC units per mV: an AD8232 with a gain of 1100 on 10 bits of 5 V
+    baseline: int = 512  # ADC value of 0 mV
+    adc_max: int = 1023
+
+
+class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="mqtt"):
+    """Devices that publish their samples to a broker; the `+` of the topic is the stream's id."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    topic: str = "ecg/+/samples"
+    username: str | None = None
+    password_file: str | None = None
+    tls_ca_file: str | None = None  # given: the connection is encrypted
+    connect_timeout_s: float = 10.0
+    queue_payloads: int = 256
+    max_streams: int = 64
+
+
+SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig
+
+
+def open_source(config: SourceConfig) -> Source:
+    """Return the source that `config` describes; its wire is opened by `blocks`.
+
+    Raises
+    ------
+    ConfigError
+        When a value cannot be meant.
+    SourceError
+        When a record cannot be opened, or a library is missing.
+    """
+    match config:
+        case WfdbConfig():
+            from edge.sources.wfdb_record import WfdbRecordSource
+
+            return WfdbRecordSource(config.record, config.block_s)
+        case SyntheticConfig():
+            from edge.sources.synthetic import SyntheticSource
+
+            return SyntheticSource(
+                config.scenario, seed=config.seed, sample_rate_hz=config.sample_rate_hz, leads=config.leads
+            )
+        case SerialConfig():
+            from edge.sources.serial_port import SerialPortSource
+
+            return SerialPortSource(config)
+        case MqttConfig():
+            from edge.sources.mqtt_topic import MqttTopicSource
+
+            return MqttTopicSource(config)

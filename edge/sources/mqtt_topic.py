@@ -1,0 +1,202 @@
+"""Devices that publish samples to an MQTT broker: one source for all streams below one topic.
+
+Knows the broker; what a payload means is `edge.framing.payload`'s. The network thread only puts payloads
+into a bounded queue. When that is full a payload is dropped, and the instants that the stream's next one
+shows missing have the cause `OVERRUN`. A broker holds back no publisher, so a sender that must lose nothing
+(a replay) must not run ahead of the reader: `on_taken` tells it of each payload that was read.
+"""
+
+import logging
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge.errors import BrokerError, ConfigError, FrameError
+from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, decode_payload
+from edge.samples import Block, Cause
+from edge.sources.base import SourceBase
+from edge.sources.config import MqttConfig
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.1  # how soon `stop` is seen
+_LOG_EVERY_S = 1.0
+_MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
+_STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class MqttTopicSource(SourceBase):
+    """The blocks of every device that publishes to `config.topic`, until `stop`.
+
+    `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory),
+    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`.
+
+    Parameters
+    ----------
+    config : broker and topic
+    on_taken : called, in the thread that runs `blocks`, after each payload whose blocks were taken
+
+    Raises
+    ------
+    ConfigError
+        When the topic has not exactly one `+`, or the password file cannot be read.
+    """
+
+    def __init__(self, config: MqttConfig, on_taken: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        levels = config.topic.split("/")
+        if levels.count("+") != 1 or "#" in config.topic:
+            raise ConfigError(f"topic {config.topic!r} needs exactly one + level, for the stream's id")
+        self._config = config
+        self._on_taken = on_taken
+        self._level = levels.index("+")
+        self._queue: queue.Queue[tuple[str, bytes, bool]] = queue.Queue(config.queue_payloads)
+        self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
+        self._streams: dict[str, PayloadStream] = {}
+        self._subscribed = threading.Event()
+        self._refusal = "no answer"
+        self._opened = False
+        self._logged_s = 0.0
+        self._client = self._make_client()
+
+    def open(self) -> None:
+        """Connect and subscribe, if that is not done; `blocks` does it too.
+
+        Raises
+        ------
+        BrokerError
+            When the broker does not accept connection and subscription within `connect_timeout_s`.
+        """
+        if self._opened:
+            return
+        self._opened = True
+        config = self._config
+        limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        limits.MaximumPacketSize = _MAX_PACKET_BYTES
+        self._client.connect_async(config.host, config.port, keepalive=30, properties=limits)
+        self._client.loop_start()
+        deadline_s = time.monotonic() + config.connect_timeout_s
+        while not self._subscribed.wait(_POLL_S):
+            if self._stopping.is_set():
+                return
+            if time.monotonic() > deadline_s:
+                self.close()
+                raise BrokerError(
+                    f"MQTT broker {config.host}:{config.port} cannot be used ({self._refusal}); "
+                    "is it running, and are address, credentials and access rights right?"
+                )
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield what arrives until `stop`; after a lost connection it goes on by itself.
+
+        Raises
+        ------
+        BrokerError
+            When the broker cannot be used at the start.
+        """
+        self.open()
+        while not self._stopping.is_set():
+            try:
+                stream, payload, overrun = self._queue.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            yield from self._read(stream, payload, overrun)
+            if self._on_taken is not None:
+                self._on_taken()
+
+    def close(self) -> None:
+        """Stop, and disconnect."""
+        super().close()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _read(self, stream: str, payload: bytes, overrun: bool) -> list[Block]:
+        known = stream in self._streams
+        if not known and (len(self._streams) >= self._config.max_streams or not _STREAM_ID.fullmatch(stream)):
+            self._reject("refused_streams", stream, "a bad id, or one stream too many")
+            return []
+        order = self._streams[stream] if known else PayloadStream(stream, self._counters)
+        try:
+            blocks = order.add(decode_payload(payload), Cause.OVERRUN if overrun else Cause.SEQUENCE_GAP)
+        except FrameError as exc:
+            self._reject("rejected_payloads", stream, str(exc))
+            return []
+        self._streams[stream] = order
+        if blocks and blocks[-1].last:
+            del self._streams[stream]
+        return blocks
+
+    def _reject(self, counter: str, stream: str, reason: str) -> None:
+        self._counters[counter] += 1
+        if time.monotonic() - self._logged_s > _LOG_EVERY_S:
+            self._logged_s = time.monotonic()
+            _LOG.warning("stream %r: payload thrown away: %s", stream[:64], reason)
+
+    def _make_client(self) -> mqtt.Client:
+        config = self._config
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        if config.username is not None:
+            client.username_pw_set(config.username, _password(config.password_file))
+        if config.tls_ca_file is not None:
+            try:
+                client.tls_set(config.tls_ca_file)
+            except (OSError, ValueError) as exc:
+                raise ConfigError(f"CA file {config.tls_ca_file} cannot be used: {exc}") from exc
+        client.reconnect_delay_set(min_delay=1, max_delay=30)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, code: ReasonCode, ___: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._refusal = str(code)
+            return
+        if self._subscribed.is_set():
+            self._counters["reconnects"] += 1
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)  # retained: stale
+        client.subscribe(self._config.topic, options=options)
+
+    def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
+        self._refusal = "no connection"
+
+    def _on_subscribe(
+        self, _: mqtt.Client, __: object, ___: int, codes: list[ReasonCode], ____: Properties | None
+    ) -> None:
+        if codes and codes[0].is_failure:
+            self._refusal = f"subscription refused: {codes[0]}"
+        else:
+            self._subscribed.set()
+
+    def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
+        stream = message.topic.split("/")[self._level]
+        payload = bytes(message.payload[: MAX_PAYLOAD_BYTES + 1])  # one more, so that it is refused as too large
+        try:
+            self._queue.put_nowait((stream, payload, stream in self._overrun))
+        except queue.Full:
+            self._counters["overrun_payloads"] += 1
+            if len(self._overrun) < self._config.max_streams:
+                self._overrun.add(stream)
+        else:
+            self._overrun.discard(stream)
+
+
+def _password(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError as exc:
+        raise ConfigError(f"password file {path} cannot be read: {exc.strerror}") from exc

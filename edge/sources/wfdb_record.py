@@ -1,0 +1,266 @@
+"""WFDB records as a source: read as ADC integers, so that a replay can send them over any wire.
+
+Only channels that are one of the twelve leads are read. A signal file that is shorter than its header says
+gives what it holds; the rest is told as missing (a last, empty block at the header's length), because those
+instants were recorded once and a report must show that they are gone. Refused in one line: records of
+several segments, leads of different rates, units that are no voltage. Needs the `wfdb` package, imported on first use.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+
+from edge.errors import FrameError, RecordError, SourceError
+from edge.framing.adc import AdcBlock, AdcSpec, invalid_code
+from edge.leads import lead_positions
+from edge.samples import Block, Cause
+from edge.sources.base import SourceBase
+
+_LOG = logging.getLogger(__name__)
+_READ_S = 300.0  # how much of a record is in memory at once
+_PER_MV = {"nv": 1e6, "uv": 1e3, "µv": 1e3, "μv": 1e3, "mv": 1.0, "v": 1e-3}  # both signs for micro are in use
+# Bytes of a sample and width on a wire, after signal(5) of the WFDB manual; FLAC formats have no fixed size.
+_BYTES: dict[str, int | Fraction] = {
+    "8": 1,
+    "80": 1,
+    "16": 2,
+    "61": 2,
+    "160": 2,
+    "212": Fraction(3, 2),
+    "310": Fraction(4, 3),
+}
+_BYTES |= {"311": Fraction(4, 3), "24": 3, "32": 4}
+_WIDTHS = {"24": 3, "524": 3, "32": 4}
+# The sample value that each format reserves for "no value"; from signal(5) as wfdb-python has it.
+_INVALID = {"80": -128, "508": -128, "212": -(1 << 11), "310": -(1 << 9), "311": -(1 << 9), "24": -(1 << 23)}
+_INVALID |= {"524": -(1 << 23), "32": -(1 << 31), "16": -(1 << 15), "61": -(1 << 15), "160": -(1 << 15)}
+_INVALID |= {"516": -(1 << 15)}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """Where a record lies: `path` without extension, below the PhysioNet directory `pn_dir` if there is one."""
+
+    path: str
+    pn_dir: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """An id for the stream, made from the last two parts of the path."""
+        parts = [part for part in (self.pn_dir or "").split("/")[:1] + self.path.split("/")[-2:] if part]
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts[-2:])).strip("-")[:64] or "record"
+
+
+def data_root() -> Path:
+    """Return the folder of the data sets: the environment's `ECG_DATA`, or `~/.cache/ecg-nat/data`."""
+    return Path(os.environ.get("ECG_DATA") or "~/.cache/ecg-nat/data").expanduser()
+
+
+def resolve_record(name: str) -> RecordRef:
+    """Find a record: as a local path (with or without `.hea`), then below `data_root`, then on PhysioNet.
+
+    Raises
+    ------
+    RecordError
+        When the name is neither a file here nor of PhysioNet's form `database/record`.
+    """
+    stem = name.removesuffix(".hea")
+    for path in (Path(stem).expanduser(), data_root() / stem):
+        if path.with_name(path.name + ".hea").is_file():
+            return RecordRef(path.as_posix())
+    if not re.fullmatch(r"[a-z0-9][\w.-]*(/[\w.-]+)+", stem) or ".." in stem:
+        raise RecordError(f"no record {name!r} here or in {data_root()}; give a path, or a name such as mitdb/208")
+    directory, _, record = stem.rpartition("/")
+    return RecordRef(record, directory)
+
+
+class WfdbRecord:
+    """One record as ADC integers.
+
+    Parameters
+    ----------
+    name : see `resolve_record`
+    block_s : length of the blocks
+
+    Attributes
+    ----------
+    spec : AdcSpec - leads, rate, gains and baselines
+    samples : int - length in sample instants, as the header says
+    available : int - sample instants that the signal files really hold
+
+    Raises
+    ------
+    RecordError
+        When the record cannot be found, read or used.
+    SourceError
+        When wfdb is not installed.
+    """
+
+    def __init__(self, name: str, block_s: float = 0.5) -> None:
+        self._wfdb = _import_wfdb()
+        self._name = name
+        self.ref = resolve_record(name)
+        header = self._header()
+        self._channels, self._per_frame = _usable_channels(name, header)
+        self._formats = [str(header.fmt[channel]) for channel in self._channels]
+        self.spec = _spec(name, header, self._channels, self._per_frame)
+        frames = self._available_frames(header)
+        self.available = frames * self._per_frame
+        self.samples = (header.sig_len or frames) * self._per_frame
+        if self.samples == 0 or self.available == 0:
+            raise RecordError(f"record {name} holds no samples")
+        if self.available < self.samples:
+            _LOG.warning("record %s: %d of %d samples are missing at its end", name, self._lost, self.samples)
+        self._block_samples = max(1, round(block_s * self.spec.sample_rate_hz))
+
+    @property
+    def _lost(self) -> int:
+        return self.samples - self.available
+
+    def adc_blocks(self) -> Iterator[AdcBlock]:
+        """Yield the record in blocks; the last one is empty and stands at the header's length.
+
+        Raises
+        ------
+        RecordError
+            When a signal file cannot be read.
+        """
+        frames = self.available // self._per_frame
+        step = frames if self.ref.pn_dir else max(1, round(_READ_S * self.spec.sample_rate_hz / self._per_frame))
+        for start in range(0, frames, step):
+            chunk = self._read(start, min(start + step, frames))
+            for first in range(0, chunk.adc.shape[1], self._block_samples):
+                yield chunk.part(first, min(first + self._block_samples, chunk.adc.shape[1]), self.spec)
+        nothing = np.zeros((len(self.spec.leads), 0))
+        yield AdcBlock(
+            self.samples, nothing.astype(np.int32), nothing.astype(np.uint8), self._us(self.samples), last=True
+        )
+
+    def _read(self, start: int, stop: int) -> AdcBlock:
+        record = self._call(
+            "rdrecord", sampfrom=start, sampto=stop, channels=self._channels, physical=False, smooth_frames=False
+        )
+        adc = np.stack(record.e_d_signal).astype(np.int32)  # (leads, samples)
+        codes = [_INVALID.get(fmt, invalid_code(4)) for fmt in self._formats]
+        missing = np.where(adc == np.array(codes)[:, None], np.uint8(Cause.INVALID), np.uint8(0))
+        first_sample = start * self._per_frame
+        return AdcBlock(first_sample, adc, missing, self._us(first_sample))
+
+    def _us(self, sample: int) -> int:
+        return round(sample * 1e6 / self.spec.sample_rate_hz)
+
+    def _header(self) -> Any:  # noqa: ANN401 - wfdb has no types
+        header = self._call("rdheader")
+        if isinstance(header, self._wfdb.MultiRecord):
+            raise RecordError(f"record {self._name} has several segments; give one of them by its name")
+        if not header.n_sig or header.file_name is None:
+            raise RecordError(f"record {self._name} has no signals")
+        return header
+
+    def _call(self, function: str, **options: object) -> Any:  # noqa: ANN401 - wfdb has no types
+        """Call wfdb with the record's place; every error becomes one line."""
+        try:
+            return getattr(self._wfdb, function)(self.ref.path, pn_dir=self.ref.pn_dir, **options)
+        except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError) as exc:  # all seen on bad files
+            reason = " ".join(str(exc).split())[:160]
+            if self.ref.pn_dir:
+                raise RecordError(
+                    f"record {self._name} is not in {data_root()} and PhysioNet did not give it ({reason}); "
+                    f"download the set, or point ECG_DATA at the folder that holds it"
+                ) from exc
+            raise RecordError(f"record {self._name} cannot be read: {reason}") from exc
+
+    def _available_frames(self, header: Any) -> int:  # noqa: ANN401 - wfdb has no types
+        """Return how many frames every signal file holds, the header's number where a file's size does not tell."""
+        stated = int(header.sig_len or 0)
+        if self.ref.pn_dir:
+            return stated
+        held = []
+        for name in sorted({header.file_name[channel] for channel in self._channels}):
+            path = Path(self.ref.path).with_name(name)
+            if not path.is_file():
+                raise RecordError(f"record {self._name}: its signal file {path} is missing")
+            channels = [k for k, other in enumerate(header.file_name) if other == name]
+            size = _BYTES.get(str(header.fmt[channels[0]]))
+            offset = header.byte_offset[channels[0]] or 0
+            per_frame = sum(header.samps_per_frame[k] for k in channels)
+            if size is None:
+                held.append(stated)
+            else:
+                held.append(max(0, int((path.stat().st_size - offset) / size) // per_frame))
+        return min([*held, stated] if stated else held)
+
+
+class WfdbRecordSource(SourceBase):
+    """A record as a source of blocks, as fast as they are asked for.
+
+    Parameters
+    ----------
+    record : a name for `resolve_record`, or a record that is open already
+    block_s : length of a block, when `record` is a name
+    stream : id of the stream; made from the record's name if left out
+    """
+
+    def __init__(self, record: str | WfdbRecord, block_s: float = 0.5, stream: str | None = None) -> None:
+        super().__init__()
+        self.record = WfdbRecord(record, block_s) if isinstance(record, str) else record
+        self.stream = stream or self.record.ref.stream
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the record; the last block is empty.
+
+        Raises
+        ------
+        RecordError
+            When a signal file cannot be read.
+        """
+        for block in self.record.adc_blocks():
+            if self._stopping.is_set():
+                return
+            yield block.to_block(self.stream, self.record.spec)
+
+
+def _import_wfdb() -> ModuleType:
+    try:
+        import wfdb
+    except ImportError as exc:
+        raise SourceError("records need the wfdb package: pip install 'ecg-nat[data]'") from exc
+    return cast("ModuleType", wfdb)
+
+
+def _usable_channels(name: str, header: Any) -> tuple[list[int], int]:  # noqa: ANN401 - wfdb has no types
+    names = [text or "" for text in header.sig_name]
+    channels = [channel for channel, position in enumerate(lead_positions(names)) if position is not None]
+    if not channels:
+        raise RecordError(f"record {name} has no lead that is one of the twelve: {', '.join(names) or 'no names'}")
+    per_frame = {int(header.samps_per_frame[channel]) for channel in channels}
+    if len(per_frame) > 1:
+        raise RecordError(f"record {name} has leads of different sample rates")
+    return channels, per_frame.pop()
+
+
+def _spec(name: str, header: Any, channels: list[int], per_frame: int) -> AdcSpec:  # noqa: ANN401 - wfdb has no types
+    units = [str(header.units[channel]) for channel in channels]
+    if unknown := [unit for unit in units if unit.lower() not in _PER_MV]:
+        raise RecordError(f"record {name}: unit {unknown[0]!r} is no voltage; known are V, mV, uV and nV")
+    try:
+        return AdcSpec(
+            leads=tuple(header.sig_name[channel] or "" for channel in channels),
+            sample_rate_hz=float(header.fs) * per_frame,
+            gain=tuple(
+                float(header.adc_gain[channel]) * _PER_MV[unit.lower()]
+                for channel, unit in zip(channels, units, strict=True)
+            ),
+            baseline=tuple(int(header.baseline[channel]) for channel in channels),
+            width=max(_WIDTHS.get(str(header.fmt[channel]), 2) for channel in channels),
+        )
+    except FrameError as exc:
+        raise RecordError(f"record {name}: {exc}") from exc

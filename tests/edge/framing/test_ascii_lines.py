@@ -1,0 +1,46 @@
+"""Lines of text as an AD8232 sketch sends them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.framing.adc import AdcSpec
+from edge.framing.ascii_lines import AsciiDecoder
+from edge.samples import Cause
+
+SPEC = AdcSpec(("I",), 250.0, (225.0,), (512,))
+WIRE = b"12\r\n512\r\n737\r\n!\r\n\r\nx9\r\n51251\r\n-4\r\n" + b"7" * 50 + b"\n287\n"
+
+
+def decode(data: bytes, pieces: int = 1) -> tuple[list[tuple[float, int]], AsciiDecoder]:
+    decoder = AsciiDecoder("bed", SPEC)
+    step = max(1, -(-len(data) // pieces))
+    blocks = [block for start in range(0, len(data), step) for block in decoder.feed(data[start : start + step])]
+    assert [b.first_sample for b in blocks[1:]] == [b.end_sample for b in blocks[:-1]]
+    return [(float(b.samples[0, k]), int(b.missing[0, k])) for b in blocks for k in range(b.samples.shape[1])], decoder
+
+
+def test_lines_become_samples() -> None:
+    samples, decoder = decode(WIRE)
+    assert samples == [
+        (0.0, Cause.PRESENT),
+        (1.0, Cause.PRESENT),
+        (0.0, Cause.LEAD_OFF),
+        *[(0.0, Cause.INVALID)] * 3,
+        (-1.0, Cause.PRESENT),
+    ]
+    assert decoder.counters == {"garbage_lines": 3, "garbage_bytes": 53}
+
+
+@given(st.integers(1, 200), st.binary(max_size=100))
+def test_the_cut_into_reads_changes_nothing(pieces: int, noise: bytes) -> None:
+    whole, first = decode(WIRE + noise + WIRE)
+    cut, second = decode(WIRE + noise + WIRE, pieces)
+    assert cut == whole
+    assert second.counters == first.counters
+
+
+def test_a_line_that_never_ends_does_not_grow_the_buffer() -> None:
+    decoder = AsciiDecoder("bed", SPEC)
+    for _ in range(100):
+        assert decoder.feed(b"1" * 1000) == []
+        assert len(decoder._pending) <= 32

@@ -1,0 +1,206 @@
+"""The serial frame against a wire that does its worst."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from adc_blocks import SPEC, causes, counted_blocks
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.errors import FrameError
+from edge.framing.adc import AdcBlock, AdcSpec, mv_from_adc
+from edge.framing.frame import MAX_FRAME_BYTES, FrameDecoder, FrameWriter, crc16
+from edge.samples import Block, Cause
+
+SIZES = (20, 7, 1, 30, 12, 40)
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    """Return the frames as the wire shows them, without their delimiters."""
+    return [frame for frame in data.split(b"\0") if frame]
+
+
+def sent(session: int = 0) -> bytes:
+    writer = FrameWriter(SPEC, session)
+    return b"".join(writer.encode(block) for block in counted_blocks(SIZES))
+
+
+def decode(data: bytes, pieces: int = 1) -> tuple[list[Block], Counter[str]]:
+    decoder = FrameDecoder("bed")
+    step = max(1, -(-len(data) // pieces))
+    blocks = [block for start in range(0, len(data), step) for block in decoder.feed(data[start : start + step])]
+    return blocks, decoder.counters
+
+
+def same(ours: list[Block], theirs: list[Block]) -> bool:
+    return len(ours) == len(theirs) and all(
+        (a.first_sample, a.last, a.epoch, a.device_time_s) == (b.first_sample, b.last, b.epoch, b.device_time_s)
+        and np.array_equal(a.samples, b.samples)
+        and np.array_equal(a.missing, b.missing)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_crc_has_the_catalogues_check_value() -> None:
+    assert crc16(b"123456789") == 0x29B1
+
+
+@pytest.mark.parametrize("width", [2, 3, 4])
+@pytest.mark.parametrize("leads", [("I",), ("II", "V1"), tuple(f"V{k}" for k in range(1, 13))])
+def test_samples_come_back_bit_for_bit(width: int, leads: tuple[str, ...]) -> None:
+    count = len(leads)
+    spec = AdcSpec(leads, 360.0, tuple(200.0 + k / 7 for k in range(count)), tuple(range(count)), width)
+    top = (1 << (8 * width - 1)) - 1
+    adc = np.random.default_rng(5).integers(-top, top, (count, 500), np.int32, endpoint=True)
+    block = AdcBlock(0, adc, np.zeros(adc.shape, np.uint8), 123_456_789, last=True)
+    blocks, counters = decode(FrameWriter(spec).encode(block))
+    assert np.array_equal(np.concatenate([b.samples for b in blocks], axis=1), mv_from_adc(adc, spec))
+    assert blocks[0].device_time_s == 123.456789
+    assert (blocks[0].leads, blocks[0].sample_rate_hz) == (leads, 360.0)
+    assert blocks[-1].last
+    assert not counters
+
+
+def test_missing_samples_and_lead_off_cross_the_wire() -> None:
+    block = counted_blocks([100])[0]
+    block.missing[0, 10:20] = Cause.INVALID
+    block.missing[1, 50:] = Cause.LEAD_OFF
+    blocks, _ = decode(FrameWriter(SPEC).encode(block))
+    assert np.array_equal(np.concatenate([b.missing for b in blocks], axis=1), block.missing)
+
+
+def test_a_sample_that_does_not_fit_is_refused() -> None:
+    block = counted_blocks([1])[0]
+    block.adc[0, 0] = 40_000
+    with pytest.raises(FrameError, match="do not fit 2 bytes"):
+        FrameWriter(SPEC).encode(block)
+
+
+@given(st.integers(1, 2000))
+def test_the_cut_into_reads_changes_nothing(pieces: int) -> None:
+    whole, _ = decode(sent())
+    cut, counters = decode(sent(), pieces)
+    assert same(cut, whole)
+    assert not counters
+
+
+@given(st.data())
+def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataObject) -> None:
+    """Random flips inside frames, with garbage between frames: what is intact arrives, what is not is `CRC`."""
+    frames = frames_of(sent())
+    hurt = data.draw(st.sets(st.integers(1, len(frames) - 2)), "damaged DATA frames")
+    wire = bytearray()
+    for number, frame in enumerate(frames):
+        garbage = data.draw(st.binary(max_size=4).map(lambda junk: junk.replace(b"\0", b"")), "garbage")
+        damaged = bytearray(frame)
+        if number in hurt:
+            damaged[data.draw(st.integers(0, len(frame) - 1), "place")] ^= data.draw(st.integers(1, 255), "flip")
+        wire += garbage + b"\0" + damaged + b"\0"
+    blocks, counters = decode(bytes(wire), data.draw(st.integers(1, 50), "reads"))
+    expected: list[int] = []
+    for number, size in enumerate(SIZES, start=1):
+        expected += [Cause.CRC if number in hurt else Cause.PRESENT] * size
+    assert causes(blocks, sum(SIZES)) == expected
+    truth = np.concatenate([block.samples for block in decode(sent())[0]], axis=1)
+    for block in blocks:
+        kept = block.missing == Cause.PRESENT
+        assert np.array_equal(block.samples[kept], truth[:, block.first_sample : block.end_sample][kept])
+    assert counters["damaged_frames"] >= len(hurt)
+
+
+@given(st.lists(st.integers(1, len(SIZES)), max_size=12))
+def test_repeated_and_dropped_frames(order: list[int]) -> None:
+    """Any frames in any order: no instant comes twice, and every one that came in order is there."""
+    frames = frames_of(sent())
+    blocks, counters = decode(b"\0".join([frames[0], *(frames[k] for k in order), b""]))
+    ahead = [k for place, k in enumerate(order) if k > max(order[:place], default=0)]
+    starts = np.concatenate([[0], np.cumsum(SIZES)])
+    assert [block.first_sample for block in blocks if not block.missing.any()] == [starts[k - 1] for k in ahead]
+    assert counters["duplicate_blocks"] + counters["late_blocks"] == len(order) - len(ahead)
+
+
+@given(st.binary(max_size=3000), st.integers(1, 40))
+def test_noise_gives_no_samples(noise: bytes, pieces: int) -> None:
+    blocks, counters = decode(noise, pieces)
+    assert not blocks
+    assert counters["garbage_bytes"] <= len(noise)
+
+
+@given(st.data())
+def test_whatever_happens_the_order_holds(data: st.DataObject) -> None:
+    """Bytes flipped, dropped, repeated and inserted anywhere, delimiters too."""
+    wire = bytearray(sent())
+    for _ in range(data.draw(st.integers(0, 8))):
+        place = data.draw(st.integers(0, len(wire) - 1))
+        width = data.draw(st.integers(1, 80))
+        match data.draw(st.sampled_from(["flip", "drop", "repeat", "insert"])):
+            case "flip":
+                wire[place] ^= data.draw(st.integers(1, 255))
+            case "drop":
+                del wire[place : place + width]
+            case "repeat":
+                wire[place:place] = wire[place : place + width]
+            case "insert":
+                wire[place:place] = data.draw(st.binary(max_size=80))
+        wire = wire or bytearray(1)
+    blocks, counters = decode(bytes(wire))
+    again, counters_again = decode(bytes(wire), data.draw(st.integers(1, 100)))
+    assert same(again, blocks)
+    assert counters_again == counters
+    ends = [0, *(block.end_sample for block in blocks)]
+    assert all(block.first_sample >= end for block, end in zip(blocks, ends, strict=False))
+    truth = np.concatenate([block.samples for block in decode(sent())[0]], axis=1)
+    for block in blocks:
+        kept = block.missing == Cause.PRESENT
+        assert np.array_equal(block.samples[kept], truth[:, block.first_sample : block.end_sample][kept])
+
+
+def test_a_stream_without_a_delimiter_does_not_grow_the_buffer() -> None:
+    decoder = FrameDecoder("bed")
+    for _ in range(100):
+        decoder.feed(b"x" * 1000)
+        assert len(decoder._pending) <= MAX_FRAME_BYTES
+    blocks = decoder.feed(b"\0" + sent())
+    assert sum(block.samples.shape[1] for block in blocks) == sum(SIZES)
+    assert decoder.counters["garbage_bytes"] == 100_000
+
+
+def test_a_receiver_may_join_midway() -> None:
+    writer = FrameWriter(SPEC)
+    early, late = (writer.encode(block) for block in counted_blocks([10, 250, 250])[1:3])
+    blocks, counters = decode(early[len(early) // 2 :] + late)
+    assert [block.first_sample for block in blocks][:1] == [260]
+    assert counters["headless_frames"] + counters["damaged_frames"] >= 1
+
+
+def test_a_new_session_is_a_new_epoch() -> None:
+    blocks, counters = decode(sent(session=7)[:-12] + sent(session=8))
+    assert [block.epoch for block in blocks if block.first_sample == 0] == ["7", "8"]
+    assert not counters["duplicate_blocks"]
+    assert not counters["late_blocks"]
+
+
+def test_samples_of_a_session_whose_header_was_lost_are_not_mixed_in() -> None:
+    restarted = frames_of(sent(session=8))[1:]
+    _, counters = decode(sent(session=7)[:-12] + b"\0" + b"\0".join(restarted) + b"\0")
+    assert counters["headless_frames"] == len(restarted)
+
+
+def test_the_sequence_wraps() -> None:
+    start = (1 << 32) - 30
+    blocks, counters = decode(b"".join(map(FrameWriter(SPEC).encode, counted_blocks(SIZES, first_sample=start))))
+    assert blocks[-1].first_sample == start + sum(SIZES)
+    assert all(not block.missing.any() for block in blocks)
+    assert not counters
+
+
+def test_a_far_jump_is_believed_only_when_it_goes_on() -> None:
+    near, far, after, _ = counted_blocks([10, 10, 10])
+    away = 250 * 3600
+    writer = FrameWriter(SPEC)
+    moved = [replace(block, first_sample=block.first_sample + away) for block in (far, after)]
+    blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(moved[1]))
+    assert [block.first_sample for block in blocks] == [0, away + 20]
+    assert counters["implausible_frames"] == 1
