@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ConfigError
+from edge.framing.adc import AdcBlock, AdcSpec, mv_from_adc
 from edge.leads import LEADS, lead_positions
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
@@ -129,20 +130,29 @@ class SyntheticSource(SourceBase):
         rate_hz, final = self.sample_rate_hz, self.samples - 1
         return tuple(BeatAnnotation(min(round(beat.time_s * rate_hz), final), beat.symbol) for beat in self._beats)
 
+    @property
+    def spec(self) -> AdcSpec:
+        """What the ADC's integers mean."""
+        count = len(self.leads)
+        return AdcSpec(self.leads, self.sample_rate_hz, gain=(ADC_GAIN,) * count, baseline=(0,) * count)
+
     def blocks(self) -> Iterator[Block]:
         """Yield the scenario block by block, as fast as it is asked for."""
+        spec = self.spec
+        for block in self.adc_blocks():
+            yield block.to_block(self.stream, spec)
+
+    def adc_blocks(self) -> Iterator[AdcBlock]:
+        """Yield the same blocks as the integers that a wire carries."""
         for first in range(0, self.samples, self._block_samples):
             if self._stopping.is_set():
                 return
             end = min(first + self._block_samples, self.samples)
-            yield Block(
-                stream=self.stream,
-                sample_rate_hz=self.sample_rate_hz,
-                leads=self.leads,
+            yield AdcBlock(
                 first_sample=first,
-                samples=(self.adc(first, end) / ADC_GAIN).astype(np.float32),
+                adc=self.adc(first, end),
                 missing=self.missing(first, end),
-                device_time_s=first / self.sample_rate_hz,
+                device_us=round(first * 1e6 / self.sample_rate_hz),
                 last=end == self.samples,
             )
 
@@ -157,11 +167,9 @@ class SyntheticSource(SourceBase):
     def missing(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return why samples are missing from one instant to another as (leads, samples) uint8, a `Cause` each."""
         missing = np.zeros((len(self.leads), end - first), np.uint8)
-        for annotation in self.annotations:
-            if annotation.label == "LEAD_OFF":
-                missing[:, max(annotation.first_sample - first, 0) : max(annotation.end_sample - first, 0)] = (
-                    Cause.LEAD_OFF
-                )
+        for mark in self.annotations:
+            if mark.label == "LEAD_OFF":
+                missing[:, max(mark.first_sample - first, 0) : max(mark.end_sample - first, 0)] = Cause.LEAD_OFF
         return missing
 
     def _make_cell(self, cell: int) -> NDArray[np.int32]:
@@ -188,7 +196,7 @@ class SyntheticSource(SourceBase):
 def render(rhythm: str, seconds: float, *, sample_rate_hz: float = 100.0, seed: int = 0) -> NDArray[np.float32]:
     """Return one rhythm in the twelve leads as (12, samples) float32, mV; for golden windows."""
     source = SyntheticSource((Episode(rhythm, seconds),), sample_rate_hz=sample_rate_hz, seed=seed)
-    return (source.adc(0, source.samples) / ADC_GAIN).astype(np.float32)
+    return mv_from_adc(source.adc(0, source.samples), source.spec)
 
 
 def _twelve(measured: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from edge.errors import ConfigError
+from edge.framing.adc import mv_from_adc, pack, unpack
 from edge.leads import LEADS
 from edge.samples import Cause
 from edge.sources.synthesis.heart import Heart
-from edge.sources.synthetic import ADC_GAIN, RHYTHMS, SCENARIOS, SyntheticSource, parse_scenario, render
+from edge.sources.synthetic import RHYTHMS, SCENARIOS, SyntheticSource, parse_scenario, render
 from edge.stream.conditioning import condition
 
 RATE_HZ = 250.0
@@ -99,11 +100,15 @@ def test_limb_leads_obey_einthoven_and_goldberger(rhythm: str):
     assert np.abs(2 * avf - two - three).max() <= 2
 
 
-def test_samples_lie_on_the_grid_of_the_adc():
-    source = make("af:20")
-    units = whole(source)[0].astype(np.float64) * ADC_GAIN
-    np.testing.assert_allclose(units, source.adc(0, source.samples), atol=1e-3)
-    assert np.abs(units).max() < 2**15
+def test_the_integers_for_a_wire_are_the_same_blocks():
+    source = make("af:20 lead_off:1", block_s=0.7)
+    spec = source.spec
+    for sent, block in zip(source.adc_blocks(), source.blocks(), strict=True):
+        again, cause = unpack(pack(sent, spec), spec)
+        present = block.missing == Cause.PRESENT
+        np.testing.assert_array_equal(mv_from_adc(again, spec)[present], block.samples[present])
+        np.testing.assert_array_equal(cause == Cause.PRESENT, present)
+        assert (sent.first_sample, sent.last) == (block.first_sample, block.last)
 
 
 def test_leads_are_the_chosen_rows():
