@@ -1,0 +1,71 @@
+"""`ecg-edge watch`: what a subscriber sees."""
+
+import json
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from edge.commands.options import Address, broker_option
+from edge.publish.client import BrokerConfig
+from edge.publish.follower import Follower, Line
+from edge.publish.subscriber import Subscriber
+from edge.publish.topics import filters
+
+_STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
+_POLL_S = 0.5  # how often Ctrl-C is noticed where the platform does not interrupt a wait
+
+
+@click.command()
+@broker_option(default="localhost:1883")
+@click.option("--device", metavar="ID", help="Follow this device alone; without it, all.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.option("--ca-file", metavar="FILE", help="Use TLS and trust these certificates.")
+@click.option("--username", metavar="NAME", help="Log in by this name.")
+@click.option("--password-file", metavar="FILE", help="The password's file.")
+def watch(
+    broker: Address,
+    device: str | None,
+    as_json: bool,
+    ca_file: str | None,
+    username: str | None,
+    password_file: str | None,
+) -> None:
+    r"""Follow alerts, alarm states and status of devices until Ctrl-C; each fact is told once.
+
+    \b
+    Example:
+      ecg-edge watch --broker localhost:1883 --json
+    """
+    config = BrokerConfig(
+        host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
+    )
+    follower = Follower()
+    try:
+        with Subscriber(config, filters(device)) as subscriber:
+            _follow(subscriber, follower, as_json=as_json)
+    except KeyboardInterrupt:
+        if follower.bad:
+            causes = ", ".join(f"{count} by {cause}" for cause, count in follower.bad.items())
+            click.echo(f"messages that were not valid: {causes}", err=True)
+
+
+def _follow(subscriber: Subscriber, follower: Follower, *, as_json: bool) -> NoReturn:
+    console = Console(soft_wrap=True)
+    while True:
+        message = subscriber.get(_POLL_S)
+        line = None if message is None else follower.take(message.topic, message.payload, retained=message.retained)
+        if line is not None:
+            show(console, line, as_json=as_json)
+
+
+def show(console: Console, line: Line, *, as_json: bool = False) -> None:
+    """Print one line; what is not valid goes to standard error, so that standard output stays JSON."""
+    if line.kind == "bad":
+        click.echo(f"not valid: {line.text}", err=True)
+    elif as_json:
+        click.echo(json.dumps(line.record))
+    else:
+        style = _STYLES.get(line.priority, "dim")
+        console.print(f"[{style}]{line.priority:>6}[/]  {escape(line.text)}", highlight=False)

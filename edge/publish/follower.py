@@ -1,0 +1,120 @@
+"""Turns messages into lines for a reader: checked, and each fact told once, whichever way it came. Pure; no I/O."""
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from edge.errors import FrameError
+from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction, decode
+from edge.publish.topics import Topic, parse_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing to tell."""
+
+    kind: Literal["alert", "alarm", "status", "bad"]
+    text: str  # for people
+    record: dict[str, Any]  # for programs: topic, retained, payload (None: removed)
+    priority: str = "none"
+
+
+class Follower:
+    """Remembers what was told: at least once on the wire becomes once for the reader.
+
+    An alert and the retained state of its alarm say the same; the state is told only where the alert was not
+    seen, as on joining late. `bad` counts by cause the messages that are no valid payload.
+    """
+
+    def __init__(self, memory: int = 4096) -> None:
+        self.bad: Counter[str] = Counter()
+        self._memory = memory
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()  # (alarm or device, what)
+        self._on: OrderedDict[str, AlarmState] = OrderedDict()  # by topic
+
+    def take(self, topic: str, payload: bytes, *, retained: bool = False) -> Line | None:
+        """Return what a message says, or None where it is nothing new."""
+        where = parse_topic(topic)
+        record: dict[str, Any] = {"topic": topic[:256], "retained": retained, "payload": None}
+        try:
+            match where:
+                case Topic("alert"):
+                    return self._alert(where, decode(payload, AlertEvent), record)
+                case Topic("alarm"):
+                    return self._alarm(where, topic, payload, record)
+                case Topic("status"):
+                    return self._status(where, decode(payload, DeviceStatus), record)
+                case Topic("prediction"):
+                    decode(payload, Prediction)
+                    return None
+            return self._bad("topic", f"{topic[:256]!r}: no topic of this scheme", record)
+        except FrameError as exc:
+            return self._bad("payload", f"{topic[:256]}: {exc}", record)
+
+    def _alert(self, where: Topic, alert: AlertEvent, record: dict[str, Any]) -> Line | None:
+        data, what = alert.data, alert.type.rpartition(".")[2]
+        if not self._new(data.alarm_id, what):
+            return None
+        parts = [what.upper(), data.name, f"at {data.end_s:.1f} s"]
+        if data.probability is not None:
+            parts.append(f"p={data.probability:.2f}")
+        if data.reason is not None:
+            parts.append(f"({data.reason})")
+        return self._line("alert", where, data.priority, parts, alert, record)
+
+    def _alarm(self, where: Topic, topic: str, payload: bytes, record: dict[str, Any]) -> Line | None:
+        if not payload:
+            gone = self._on.pop(topic, None)
+            if gone is None or not self._new(gone.alarm_id, "cleared"):
+                return None
+            return self._line("alarm", where, gone.priority, ["ENDED", gone.name], None, record)
+        state = decode(payload, AlarmState)
+        self._on[topic] = state
+        if len(self._on) > self._memory:
+            self._on.popitem(last=False)
+        if not self._new(state.alarm_id, "acknowledged" if state.acknowledged else "raised"):
+            return None
+        seen = ", acknowledged" if state.acknowledged else ""
+        parts = ["ON", state.name, f"since {state.onset_s:.1f} s{seen}"]
+        return self._line("alarm", where, state.priority, parts, state, record)
+
+    def _status(self, where: Topic, status: DeviceStatus, record: dict[str, Any]) -> Line | None:
+        since = "" if status.since is None else status.since.isoformat(timespec="seconds")
+        self._told.pop((where.device, "offline" if status.state == "online" else "online"), None)
+        if not self._new(where.device, status.state):
+            return None
+        parts = [status.state.upper(), f"since {since}" if since else "without a word"]
+        parts.append(f"version {status.version}" + (f", bundle {status.bundle.name}" if status.bundle else ""))
+        return self._line("status", where, "none", parts, status, record)
+
+    def _new(self, subject: str, what: str) -> bool:
+        if (subject, what) in self._told:
+            return False
+        self._told[subject, what] = None
+        if len(self._told) > self._memory:
+            self._told.popitem(last=False)
+        return True
+
+    def _bad(self, cause: str, text: str, record: dict[str, Any]) -> Line:
+        self.bad[cause] += 1
+        return Line("bad", _plain(text), record)
+
+    @staticmethod
+    def _line(
+        kind: Literal["alert", "alarm", "status"],
+        where: Topic,
+        priority: str,
+        parts: list[str],
+        payload: msgspec.Struct | None,
+        record: dict[str, Any],
+    ) -> Line:
+        ids = "/".join(filter(None, (where.device, where.stream)))
+        text = _plain("  ".join((ids, *parts)))
+        return Line(kind, text, record | {"payload": msgspec.to_builtins(payload)}, priority)
+
+
+def _plain(text: str) -> str:
+    # Names come from the wire: no escape sequence may reach a terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

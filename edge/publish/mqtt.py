@@ -1,0 +1,278 @@
+"""Publishes alerts, alarm states, predictions and the device's status; never makes its caller wait for the network.
+
+    caller ──► bounded queue, states ──► sender thread ──► paho's thread ──► broker
+
+All goes with QoS 1. The status is retained, is the last will too, and is sent again on every connect, as are the states
+of alarms that are on. States that an earlier run of the same device left behind are removed. What stays in the queue
+when the program ends is counted and lost; keeping it on disk is not done here.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import msgspec
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent
+from edge.errors import BrokerError
+from edge.publish import topics
+from edge.publish.client import IN_FLIGHT, BrokerConfig, new_client, open_connection, refusal
+from edge.publish.payloads import (
+    CLOUD_EVENTS,
+    BundleRef,
+    DeviceStatus,
+    alarm_state,
+    alert_event,
+    encode,
+    prediction,
+)
+from edge.publish.queue import RANKS, Message, MessageQueue
+
+_LOG = logging.getLogger(__name__)
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What became of the messages so far."""
+
+    queued: int  # alerts and predictions that wait
+    sent: int  # acknowledged by the broker, status and states included
+    connects: int
+    failures: int  # connections that failed or were refused
+    dropped: dict[str, int]  # by cause: queue_full, refused, closed
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Publisher:
+    """The device's side of MQTT. Call `start` or `connect` once, and `close` at the end; any thread may publish.
+
+    Parameters
+    ----------
+    config : the broker
+    device : opaque id of this device, unique on the broker
+    version : of this program
+    bundle : the model whose alerts these are
+    capacity : messages that wait at most while the broker is away
+    now : gives aware wall time
+    """
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        device: str,
+        *,
+        version: str,
+        bundle: BundleRef,
+        capacity: int = 10_000,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._config = config
+        self._device = device
+        self._bundle = bundle
+        self._now = now
+        self._status = DeviceStatus(state="online", version=version, bundle=bundle, since=now())
+        self._wake = threading.Condition()  # guards all below; never held while paho is called
+        self._queue = MessageQueue(capacity)
+        self._states: dict[str, bytes] = {}  # topic -> retained state of an alarm that is on
+        self._stale: dict[str, None] = {}  # topics whose retained state the broker does not know yet, in order
+        self._greet = False  # the status is to be sent
+        self._connected = self._closing = self._stopped = False
+        self._in_flight = self._sent = self._connects = self._failures = 0
+        self._dropped: Counter[str] = Counter()
+        self._error = ""
+        self._client = self._new_client(topics.status_topic(device))
+        self._sender = threading.Thread(target=self._send, name="mqtt-sender", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and is there."""
+        with self._wake:
+            return self._connected
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the messages so far."""
+        with self._wake:
+            return Counts(len(self._queue), self._sent, self._connects, self._failures, dict(self._dropped))
+
+    def start(self) -> None:
+        """Connect in the background, and again whenever the connection is lost; needs no broker to be there yet."""
+        self._client.connect_async(self._config.host, self._config.port, self._config.keepalive_s)
+        self._client.loop_start()
+        self._sender.start()
+
+    def connect(self, timeout_s: float = 10.0) -> None:
+        """Connect now; later losses are mended in the background.
+
+        Raises
+        ------
+        BrokerError
+            When the broker cannot be reached or refuses.
+        """
+        open_connection(self._client, self._config)
+        self._sender.start()
+        with self._wake:
+            answered = self._wake.wait_for(lambda: self._connected or self._error, timeout_s)
+            error = self._error if answered else f"{self._config.address}: no MQTT answer within {timeout_s:g} s"
+            if self._connected:
+                return
+        self.close(0.0)
+        raise BrokerError(error)
+
+    def publish_event(self, event: AlarmEvent, *, sample_rate_hz: float, latency_ms: float | None = None) -> None:
+        """Queue the alert of an event and bring the alarm's retained state up to date."""
+        time = self._now()
+        alert = alert_event(
+            event,
+            device=self._device,
+            sample_rate_hz=sample_rate_hz,
+            bundle=self._bundle,
+            time=time,
+            latency_ms=latency_ms,
+        )
+        state = alarm_state(event, time=time)
+        topic = topics.alarm_topic(self._device, event.stream, event.spec.label)
+        rank = RANKS[event.spec.priority]
+        with self._wake:
+            self._put(Message(topics.alerts_topic(self._device, event.stream), encode(alert), rank, CLOUD_EVENTS))
+            if state is None:
+                self._states.pop(topic, None)
+            else:
+                self._states[topic] = encode(state)
+            self._stale[topic] = None
+            self._wake.notify_all()
+
+    def publish_prediction(self, decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> None:
+        """Queue the probabilities of one window; the first to be given up when the queue is full."""
+        payload = encode(prediction(decision, epoch=epoch, labels=labels))
+        with self._wake:
+            self._put(Message(topics.predictions_topic(self._device, decision.stream), payload))
+            self._wake.notify_all()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Send what waits while the broker is there, say offline, and disconnect."""
+        with self._wake:
+            if self._stopped:
+                return
+            self._closing = True
+            self._wake.wait_for(lambda: not self._connected or self._idle, timeout_s)
+            self._status = msgspec.structs.replace(self._status, state="offline", since=self._now())
+            self._greet = True
+            self._wake.notify_all()
+            self._wake.wait_for(lambda: not self._connected or self._idle, min(timeout_s, 1.0))
+            self._stopped = True
+            self._dropped["closed"] += len(self._queue)
+            self._wake.notify_all()
+        if self._sender.ident is not None:
+            self._sender.join()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def _idle(self) -> bool:
+        return not (self._greet or self._queue or self._stale or self._in_flight)
+
+    def _put(self, message: Message) -> None:
+        if self._closing:
+            self._dropped["closed"] += 1
+        elif self._queue.put(message) is not None:
+            self._dropped["queue_full"] += 1
+
+    def _send(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopped or self._ready)
+                if self._stopped:
+                    return
+                message = self._next()
+                self._in_flight += 1
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            properties.ContentType = message.content_type
+            self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
+
+    @property
+    def _ready(self) -> bool:
+        waiting = self._greet or self._queue or self._stale
+        return self._connected and self._in_flight < IN_FLIGHT and bool(waiting)
+
+    def _next(self) -> Message:
+        if self._greet:
+            self._greet = False
+            return Message(topics.status_topic(self._device), encode(self._status), retain=True)
+        if self._queue:
+            return self._queue.take()
+        topic = next(iter(self._stale))
+        del self._stale[topic]
+        return Message(topic, self._states.get(topic, b""), retain=True)
+
+    def _new_client(self, status_topic: str) -> Client:
+        client = new_client(self._config)
+        will = msgspec.structs.replace(self._status, state="offline", since=None)
+        client.will_set(status_topic, encode(will), qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._wake:
+            if code.is_failure:
+                self._failures += 1
+                self._error = refusal(code, self._config)
+                _LOG.warning("%s", self._error)
+            else:
+                self._connects += 1
+                self._connected = self._greet = True
+                self._stale.update(dict.fromkeys(self._states))
+                _LOG.info("%s: connected", self._config.address)
+            self._wake.notify_all()
+        if not code.is_failure:
+            client.subscribe(topics.alarms_filter(self._device), options=SubscribeOptions(qos=1, noLocal=True))
+
+    def _on_connect_fail(self, _client: Client, _data: object) -> None:
+        with self._wake:
+            self._failures += 1
+        _LOG.warning("%s: cannot be reached; alerts wait here meanwhile", self._config.address)
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._wake:
+            self._connected = False
+            self._wake.notify_all()
+        if code.is_failure:
+            _LOG.warning("%s: connection lost: %s", self._config.address, code)
+
+    def _on_publish(
+        self, _client: Client, _data: object, _mid: int, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._wake:
+            self._in_flight -= 1
+            if code.is_failure:
+                self._dropped["refused"] += 1
+                _LOG.error("%s: the broker refused a message: %s", self._config.address, code)
+            else:
+                self._sent += 1
+            self._wake.notify_all()
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        if not message.retain or not message.payload:
+            return
+        with self._wake:
+            if message.topic not in self._states:
+                self._stale[message.topic] = None
+                self._wake.notify_all()

@@ -1,0 +1,20 @@
+"""Writes the JSON Schema of each payload for subscribers: `python -m edge.publish.schemas`."""
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from edge.publish.payloads import PAYLOADS
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+
+
+def schemas() -> dict[str, str]:
+    """Return the text of each schema by its file's name."""
+    return {f"{kind.__name__}.json": json.dumps(msgspec.json.schema(kind), indent=2) + "\n" for kind in PAYLOADS}
+
+
+if __name__ == "__main__":
+    for name, text in schemas().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")

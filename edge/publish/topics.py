@@ -1,0 +1,94 @@
+"""The MQTT topics, in one place.
+
+    ecg-nat/v1/<device>/status                    retained  `DeviceStatus`; also the last will
+    ecg-nat/v1/<device>/<stream>/alerts                     `AlertEvent`, QoS 1, at least once
+    ecg-nat/v1/<device>/<stream>/alarms/<LABEL>   retained  `AlarmState` while the alarm is on; empty when it ends
+    ecg-nat/v1/<device>/<stream>/predictions                `Prediction`, one a window, where switched on
+
+Device, stream and label are opaque ids of 1 to 64 letters, digits, `_` and `-`. They name no person: whoever must know
+whose stream it is keeps that list elsewhere.
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+from edge.errors import ConfigError
+
+ROOT = "ecg-nat/v1"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Kind = Literal["status", "alert", "alarm", "prediction"]
+
+
+class Topic(NamedTuple):
+    """What a topic says."""
+
+    kind: Kind
+    device: str
+    stream: str = ""
+    label: str = ""
+
+
+def check_id(text: str, what: str = "id") -> str:
+    """Return `text` if it can stand in a topic.
+
+    Raises
+    ------
+    ConfigError
+        When it is empty, too long, or has other characters than letters, digits, `_` and `-`.
+    """
+    if not _ID.fullmatch(text):
+        raise ConfigError(f"{what} {text[:80]!r} must be 1 to 64 letters, digits, '_' or '-'")
+    return text
+
+
+def status_topic(device: str) -> str:
+    """Return the topic of a device's retained status."""
+    return f"{ROOT}/{check_id(device, 'device')}/status"
+
+
+def alerts_topic(device: str, stream: str) -> str:
+    """Return the topic of a stream's alert events."""
+    return _stream(device, stream) + "/alerts"
+
+
+def alarm_topic(device: str, stream: str, label: str) -> str:
+    """Return the topic of one alarm's retained state."""
+    return f"{_stream(device, stream)}/alarms/{check_id(label, 'label')}"
+
+
+def predictions_topic(device: str, stream: str) -> str:
+    """Return the topic of a stream's predictions."""
+    return _stream(device, stream) + "/predictions"
+
+
+def filters(device: str | None = None) -> tuple[str, ...]:
+    """Return the subscriptions that give status, alerts and alarm states of one device or of all."""
+    base = f"{ROOT}/{'+' if device is None else check_id(device, 'device')}"
+    return f"{base}/status", f"{base}/+/alerts", f"{base}/+/alarms/+"
+
+
+def alarms_filter(device: str) -> str:
+    """Return the subscription that gives the states of all alarms of one device."""
+    return f"{ROOT}/{check_id(device, 'device')}/+/alarms/+"
+
+
+def parse_topic(topic: str) -> Topic | None:
+    """Return what a topic says, or None when it is none of this scheme."""
+    parts = topic.removeprefix(ROOT + "/").split("/")
+    if not topic.startswith(ROOT + "/") or not all(_ID.fullmatch(part) for part in parts):
+        return None
+    match parts:
+        case [device, "status"]:
+            return Topic("status", device)
+        case [device, stream, "alerts"]:
+            return Topic("alert", device, stream)
+        case [device, stream, "alarms", label]:
+            return Topic("alarm", device, stream, label)
+        case [device, stream, "predictions"]:
+            return Topic("prediction", device, stream)
+    return None
+
+
+def _stream(device: str, stream: str) -> str:
+    return f"{ROOT}/{check_id(device, 'device')}/{check_id(stream, 'stream')}"

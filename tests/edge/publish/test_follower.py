@@ -1,0 +1,91 @@
+"""The follower: each fact once, in whatever order and however often it comes; nonsense is counted."""
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.alarms.machine import AlarmEvent
+from edge.publish import topics
+from edge.publish.follower import Follower
+from edge.publish.payloads import DeviceStatus, alarm_state, alert_event, encode
+
+ALERTS = topics.alerts_topic("d1", "s1")
+ALARM = topics.alarm_topic("d1", "s1", "AF")
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+STATUS = topics.status_topic("d1")
+
+
+@pytest.fixture
+def alert(bundle) -> Callable[[AlarmEvent], bytes]:
+    """Give the function that makes the payload of an alert."""
+    return lambda event: encode(alert_event(event, device="d1", sample_rate_hz=250.0, bundle=bundle, time=NOON))
+
+
+def status(state: str) -> bytes:
+    return encode(DeviceStatus(state=state, version="1", bundle=None, since=NOON))
+
+
+def test_an_alert_and_its_state_are_told_once(events, alert) -> None:
+    raised, cleared = events()
+    state = encode(alarm_state(raised, time=NOON))
+    follower = Follower()
+    messages = [
+        (ALERTS, alert(raised)),
+        (ALARM, state),
+        (ALERTS, alert(raised)),
+        (ALERTS, alert(cleared)),
+        (ALARM, b""),
+    ]
+    lines = [follower.take(*message) for message in messages]
+    assert [line and line.kind for line in lines] == ["alert", None, None, "alert", None]
+    assert "RAISED  Atrial fibrillation  at 10.0 s  p=0.90" in lines[0].text
+    assert lines[0].priority == "high"
+    assert lines[0].record["payload"]["id"] == str(raised.id)
+    assert "CLEARED" in lines[3].text
+
+
+def test_who_joins_late_learns_of_the_alarm_by_its_state(events, alert) -> None:
+    raised, cleared = events()
+    follower = Follower()
+    on = follower.take(ALARM, encode(alarm_state(raised, time=NOON)), retained=True)
+    assert (on.kind, on.record["retained"]) == ("alarm", True)
+    assert "ON  Atrial fibrillation  since 10.0 s" in on.text
+    assert follower.take(ALERTS, alert(raised)) is None
+    assert "ENDED" in follower.take(ALARM, b"").text
+    assert follower.take(ALERTS, alert(cleared)) is None
+
+
+def test_each_change_of_the_status_is_told() -> None:
+    follower = Follower()
+    lines = [follower.take(STATUS, status(state)) for state in ("online", "online", "offline", "online")]
+    assert [line and line.text.split()[1] for line in lines] == ["ONLINE", None, "OFFLINE", "ONLINE"]
+
+
+def test_nonsense_is_counted_and_told_without_control_characters() -> None:
+    follower = Follower()
+    for topic, payload in ((ALERTS, b"{"), (STATUS, b'{"\x1b[31m": 1}'), ("a/\x1b[2J", b"x"), (ALARM, b"x" * 100_000)):
+        line = follower.take(topic, payload)
+        assert line.kind == "bad"
+        assert line.text.isprintable()
+    assert follower.bad == {"payload": 3, "topic": 1}
+
+
+@given(st.sampled_from([ALERTS, ALARM, STATUS, "x"]), st.binary(max_size=200))
+def test_no_bytes_break_it(topic, payload) -> None:
+    line = Follower().take(topic, payload)
+    assert line is None or line.kind == "bad"
+
+
+def test_what_it_remembers_is_bounded(events, alert) -> None:
+    follower = Follower(memory=10)
+    for event in events(50):
+        assert follower.take(ALERTS, alert(event)) is not None
+    assert len(follower._told) == 10
+
+
+@pytest.mark.parametrize("topic", [ALARM, STATUS])
+def test_an_alert_under_another_topic_is_not_valid(topic, events, alert) -> None:
+    assert Follower().take(topic, alert(events()[0])).kind == "bad"

@@ -1,0 +1,37 @@
+"""The bounded queue: order is kept, and the least important goes first."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.publish.queue import Message, MessageQueue
+
+
+def fill(capacity: int, ranks: list[int]) -> tuple[list[str], list[str]]:
+    """Return the names (position) of what stayed and of what was given up."""
+    queue, lost = MessageQueue(capacity), []
+    for index, rank in enumerate(ranks):
+        victim = queue.put(Message(str(index), b"", rank))
+        if victim is not None:
+            lost.append(victim.topic)
+    return [queue.take().topic for _ in range(len(queue))], lost
+
+
+def test_the_oldest_of_the_lowest_rank_goes_first() -> None:
+    assert fill(3, [3, 0, 0, 1, 2, 3]) == (["0", "4", "5"], ["1", "2", "3"])
+
+
+def test_what_is_less_important_than_all_that_waits_is_not_taken() -> None:
+    assert fill(2, [3, 3, 0]) == (["0", "1"], ["2"])
+
+
+def test_no_room_at_all() -> None:
+    assert fill(0, [3]) == ([], ["0"])
+
+
+@given(capacity=st.integers(0, 5), ranks=st.lists(st.integers(0, 3), max_size=30))
+def test_each_message_stays_or_is_given_up_and_the_most_important_stay(capacity, ranks) -> None:
+    kept, lost = fill(capacity, ranks)
+    assert sorted(map(int, kept + lost)) == list(range(len(ranks)))
+    assert kept == sorted(kept, key=int)
+    assert len(kept) == min(capacity, len(ranks))
+    assert sorted(ranks[int(name)] for name in kept) == sorted(ranks)[len(ranks) - len(kept) :]
