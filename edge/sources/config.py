@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from edge.publish.client import BrokerConfig
 from edge.sources.base import Source
 
 
@@ -48,12 +49,8 @@ class SerialConfig(
 class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="mqtt"):
     """Devices that publish their samples to a broker; the `+` of the topic is the stream's id."""
 
-    host: str = "127.0.0.1"
-    port: int = 1883
     topic: str = "ecg/+/samples"
-    username: str | None = None
-    password_file: str | None = None
-    tls_ca_file: str | None = None  # given: the connection is encrypted
+    broker: BrokerConfig = BrokerConfig()
     connect_timeout_s: float = 10.0
     queue_payloads: int = 256
     max_streams: int = 64

@@ -12,10 +12,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,6 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.errors import BrokerError, ConfigError, FrameError
 from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, decode_payload
+from edge.publish.client import new_client, refusal
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
@@ -48,7 +47,7 @@ class MqttTopicSource(SourceBase):
     Raises
     ------
     ConfigError
-        When the topic has not exactly one `+`, or the password file cannot be read.
+        When the topic has not exactly one `+`, or a file of the broker's settings cannot be used.
     """
 
     def __init__(self, config: MqttConfig, on_taken: Callable[[], None] | None = None) -> None:
@@ -63,7 +62,7 @@ class MqttTopicSource(SourceBase):
         self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
         self._streams: dict[str, PayloadStream] = {}
         self._subscribed = threading.Event()
-        self._refusal = "no answer"
+        self._refusal = f"{config.broker.address}: no answer; is the broker running?"
         self._opened = False
         self._logged_s = 0.0
         self._client = self._make_client()
@@ -79,21 +78,18 @@ class MqttTopicSource(SourceBase):
         if self._opened:
             return
         self._opened = True
-        config = self._config
+        broker = self._config.broker
         limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         limits.MaximumPacketSize = _MAX_PACKET_BYTES
-        self._client.connect_async(config.host, config.port, keepalive=30, properties=limits)
+        self._client.connect_async(broker.host, broker.port, broker.keepalive_s, properties=limits)
         self._client.loop_start()
-        deadline_s = time.monotonic() + config.connect_timeout_s
+        deadline_s = time.monotonic() + self._config.connect_timeout_s
         while not self._subscribed.wait(_POLL_S):
             if self._stopping.is_set():
                 return
             if time.monotonic() > deadline_s:
                 self.close()
-                raise BrokerError(
-                    f"MQTT broker {config.host}:{config.port} cannot be used ({self._refusal}); "
-                    "is it running, and are address, credentials and access rights right?"
-                )
+                raise BrokerError(self._refusal)
 
     def blocks(self) -> Iterator[Block]:
         """Yield what arrives until `stop`; after a lost connection it goes on by itself.
@@ -142,16 +138,7 @@ class MqttTopicSource(SourceBase):
             _LOG.warning("stream %r: payload thrown away: %s", stream[:64], reason)
 
     def _make_client(self) -> mqtt.Client:
-        config = self._config
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-        if config.username is not None:
-            client.username_pw_set(config.username, _password(config.password_file))
-        if config.tls_ca_file is not None:
-            try:
-                client.tls_set(config.tls_ca_file)
-            except (OSError, ValueError) as exc:
-                raise ConfigError(f"CA file {config.tls_ca_file} cannot be used: {exc}") from exc
-        client.reconnect_delay_set(min_delay=1, max_delay=30)
+        client = new_client(self._config.broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
@@ -162,7 +149,7 @@ class MqttTopicSource(SourceBase):
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, code: ReasonCode, ___: Properties | None
     ) -> None:
         if code.is_failure:
-            self._refusal = str(code)
+            self._refusal = refusal(code, self._config.broker)
             return
         if self._subscribed.is_set():
             self._counters["reconnects"] += 1
@@ -170,13 +157,16 @@ class MqttTopicSource(SourceBase):
         client.subscribe(self._config.topic, options=options)
 
     def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
-        self._refusal = "no connection"
+        self._refusal = f"{self._config.broker.address}: no connection; is the broker running?"
 
     def _on_subscribe(
         self, _: mqtt.Client, __: object, ___: int, codes: list[ReasonCode], ____: Properties | None
     ) -> None:
         if codes and codes[0].is_failure:
-            self._refusal = f"subscription refused: {codes[0]}"
+            self._refusal = (
+                f"{self._config.broker.address}: the broker refuses to subscribe to {self._config.topic}: "
+                f"{codes[0].getName().lower()}; check its access list"
+            )
         else:
             self._subscribed.set()
 
@@ -191,12 +181,3 @@ class MqttTopicSource(SourceBase):
                 self._overrun.add(stream)
         else:
             self._overrun.discard(stream)
-
-
-def _password(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_text("utf-8").strip()
-    except OSError as exc:
-        raise ConfigError(f"password file {path} cannot be read: {exc.strerror}") from exc
