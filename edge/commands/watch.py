@@ -42,13 +42,16 @@ def watch(
         host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
     )
     follower = Follower()
+    subscriber = Subscriber(config, filters(device))
     try:
-        with Subscriber(config, filters(device)) as subscriber:
+        with subscriber:
             _follow(subscriber, follower, as_json=as_json)
     except KeyboardInterrupt:
         if follower.bad:
             causes = ", ".join(f"{count} by {cause}" for cause, count in follower.bad.items())
             click.echo(f"messages that were not valid: {causes}", err=True)
+        if subscriber.dropped:
+            click.echo(f"messages that came too fast to be shown: {subscriber.dropped}", err=True)
 
 
 def _follow(subscriber: Subscriber, follower: Follower, *, as_json: bool) -> NoReturn:

@@ -103,7 +103,7 @@ class Publisher:
     def counts(self) -> Counts:
         """What became of the messages so far."""
         with self._wake:
-            return Counts(len(self._queue), self._sent, self._connects, self._failures, dict(self._dropped))
+            return Counts(len(self._queue), self._sent, self._connects, self._failures, dict(+self._dropped))
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost; needs no broker to be there yet."""

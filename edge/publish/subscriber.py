@@ -3,7 +3,6 @@
 import queue
 import threading
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
@@ -58,9 +57,7 @@ class Subscriber:
             raise BrokerError(self._error)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._close()
 
     def get(self, timeout_s: float) -> Received | None:
