@@ -1,0 +1,1 @@
+"""The neighborhood-attention encoder for ECG."""

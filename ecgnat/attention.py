@@ -1,0 +1,166 @@
+"""Neighborhood attention in one dimension: every query sees its `kernel` nearest positions.
+
+The semantics are those of natten 0.21 (Hassani et al. 2023, arXiv:2204.07143; dilation: arXiv:2209.15001):
+at the borders the window shifts inward, so that every query has exactly `kernel` neighbours; an even kernel
+reaches one further to the left; with a dilation d only positions of the same residue modulo d are
+neighbours. Three forms give the same result: `block` (fast, exports to ONNX), `dense` (good at short
+lengths) and `gather` (one query at a time, the plain twin for tests).
+"""
+
+import functools
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Backend = Literal["block", "dense", "gather"]
+_MASKED = -1e9  # added to a logit: its probability becomes exactly 0 in float32 and bfloat16
+_DENSE_LENGTH = 64  # up to here one block of all positions is faster than cutting out halos
+
+
+@functools.lru_cache(maxsize=256)
+def neighbours(length: int, kernel: int, dilation: int = 1, causal: bool = False) -> tuple[tuple[int, ...], ...]:
+    """Return, for every query of a sequence, the positions that it sees, in ascending order.
+
+    A causal window ends at the query itself and has fewer than `kernel` positions at the start.
+
+    Raises
+    ------
+    ValueError
+        When the window does not fit the length.
+    """
+    if kernel < 1 or dilation < 1 or kernel * dilation > length:
+        raise ValueError(f"kernel {kernel} and dilation {dilation} do not fit a length of {length}")
+    rows = []
+    for query in range(length):
+        residue, place = query % dilation, query // dilation
+        available = (length - residue + dilation - 1) // dilation
+        if causal:
+            first, last = max(place - kernel + 1, 0), place + 1
+        else:
+            first = min(max(place - kernel // 2, 0), available - kernel)
+            last = first + kernel
+        rows.append(tuple(residue + dilation * k for k in range(first, last)))
+    return tuple(rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(
+    length: int, kernel: int, dilation: int, causal: bool, block: int
+) -> tuple[tuple[int, ...], int, tuple[tuple[tuple[int, ...], ...], ...]]:
+    """Lay out blocks of queries: first key of each, keys a block, and the offset index of each pair.
+
+    The offset index is (key - query) / dilation + kernel - 1 for a neighbour, and 2 * kernel - 1 for a pair
+    that must not meet. Queries past the end, which pad the last block, see what the last query sees.
+    """
+    rows = neighbours(length, kernel, dilation, causal)
+    blocks = [range(first, min(first + block, length)) for first in range(0, length, block)]
+    width = min(max(max(rows[q][-1] for q in b) - min(rows[q][0] for q in b) + 1 for b in blocks), length)
+    first_keys = tuple(min(*(rows[q][0] for q in b), length - width) for b in blocks)
+    offsets = tuple(
+        tuple(
+            _offsets(rows[min(b[0] + i, length - 1)], min(b[0] + i, length - 1), first, width, kernel, dilation)
+            for i in range(block)
+        )
+        for b, first in zip(blocks, first_keys, strict=True)
+    )
+    return first_keys, width, offsets
+
+
+def _offsets(row: tuple[int, ...], query: int, first: int, width: int, kernel: int, dilation: int) -> tuple[int, ...]:
+    seen = set(row)
+    return tuple(
+        (key - query) // dilation + kernel - 1 if key in seen else 2 * kernel - 1 for key in range(first, first + width)
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _offset_tensor(  # a tensor a layout and device, so that a training step builds none
+    length: int, kernel: int, dilation: int, causal: bool, block: int, device: torch.device
+) -> Tensor:
+    return torch.tensor(_plan(length, kernel, dilation, causal, block)[2], device=device)
+
+
+@functools.lru_cache(maxsize=256)
+def _key_index(first_keys: tuple[int, ...], width: int, device: torch.device) -> Tensor:
+    return torch.tensor([first + i for first in first_keys for i in range(width)], device=device)
+
+
+def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the choice of form
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    kernel: int,
+    dilation: int = 1,
+    bias: Tensor | None = None,
+    *,
+    causal: bool = False,
+    backend: Backend = "block",
+) -> Tensor:
+    """Attend from every position to its neighbourhood.
+
+    Parameters
+    ----------
+    q, k, v : (batch, length, heads, head_dim) float
+    kernel : neighbours of a query; `kernel * dilation <= length`
+    dilation : distance between neighbours
+    bias : (heads, 2 * kernel - 1) float, added to the logit of the pair at offset (key - query) / dilation,
+        offset -(kernel - 1) first
+    causal : see only the query and what lies before it
+    backend : the form; all give the same result
+
+    Returns
+    -------
+    (batch, length, heads, head_dim) float
+
+    Raises
+    ------
+    ValueError
+        When the window does not fit the length.
+    """
+    length = int(q.shape[1])
+    q = q * q.shape[-1] ** -0.5
+    if backend == "gather":
+        return _gather(q, k, v, neighbours(length, kernel, dilation, causal), dilation, bias)
+    small = length <= _DENSE_LENGTH or backend == "dense"
+    block = length if small else (16 if kernel * dilation <= 16 else 32)
+    first_keys, _, _ = _plan(length, kernel, dilation, causal, block)
+    offsets = _offset_tensor(length, kernel, dilation, causal, block, q.device)  # (blocks, block, width)
+    mask = _mask(offsets, kernel, bias, q.dtype)  # (blocks, 1 or heads, block, width)
+    return _blocks(q, k, v, mask, first_keys, block)
+
+
+def _mask(offsets: Tensor, kernel: int, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
+    if bias is None:
+        return torch.where(offsets == 2 * kernel - 1, _MASKED, 0.0).to(dtype).unsqueeze(1)
+    table = torch.nn.functional.pad(bias, (0, 1), value=_MASKED)  # (heads, 2 * kernel)
+    return table[:, offsets].to(dtype).transpose(0, 1)
+
+
+def _blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, first_keys: tuple[int, ...], block: int) -> Tensor:
+    batch, length, heads, head_dim = q.shape
+    count, width = len(first_keys), mask.shape[-1]
+    q = torch.nn.functional.pad(q, (0, 0, 0, 0, 0, count * block - length))
+    q = q.reshape(batch, count, block, heads, head_dim).transpose(2, 3)  # (batch, blocks, heads, block, head_dim)
+    if count > 1:
+        index = _key_index(first_keys, width, k.device)
+        k, v = k.index_select(1, index), v.index_select(1, index)
+    k = k.reshape(batch, count, width, heads, head_dim).transpose(2, 3)
+    v = v.reshape(batch, count, width, heads, head_dim).transpose(2, 3)
+    weights = torch.softmax(q @ k.transpose(-2, -1) + mask, dim=-1)  # (batch, blocks, heads, block, width)
+    out = (weights @ v).transpose(2, 3)  # (batch, blocks, block, heads, head_dim)
+    return out.reshape(batch, count * block, heads, head_dim)[:, :length]
+
+
+def _gather(
+    q: Tensor, k: Tensor, v: Tensor, rows: tuple[tuple[int, ...], ...], dilation: int, bias: Tensor | None
+) -> Tensor:
+    outputs = []
+    for query, row in enumerate(rows):
+        index = torch.tensor(row, device=q.device)
+        logits = torch.einsum("bhd,bnhd->bhn", q[:, query], k[:, index])
+        if bias is not None:
+            centre = bias.shape[1] // 2
+            logits = logits + bias[:, (index - query) // dilation + centre]
+        outputs.append(torch.einsum("bhn,bnhd->bhd", logits.softmax(-1), v[:, index]))
+    return torch.stack(outputs, 1)

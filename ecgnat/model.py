@@ -1,0 +1,181 @@
+"""ECG-NAT: a convolutional stem, stages of 1-D neighborhood attention, a pooled multi-label head.
+
+At 100 Hz the tokens run at 50 Hz (residual convolutions), then 25, 12.5 and 6.25 Hz (attention). Position
+comes from a depthwise convolution in every block and from a relative bias, so any length works. Knows
+nothing of what its outputs mean.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ecgnat.attention import Backend, neighborhood_attention
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that shapes the network.
+
+    `dims[0]` belongs to the convolutional stage, the rest to the attention stages, and so with `depths`.
+    """
+
+    outputs: int
+    leads: int = 12
+    dims: tuple[int, ...] = (64, 128, 192, 256)
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    kernels: tuple[int, ...] = (13, 13, 13)
+    dilations: tuple[int, ...] = (1, 1, 1)
+    head_dim: int = 32
+    mlp_ratio: float = 2.0
+    position_kernel: int = 7
+    drop_path: float = 0.1
+    dropout: float = 0.1
+    backend: Backend = "block"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the fields contradict each other."""
+        stages = len(self.dims) - 1
+        if not (len(self.depths) == stages + 1 and len(self.kernels) == len(self.dilations) == stages):
+            raise ValueError("dims and depths need one entry a stage, kernels and dilations one an attention stage")
+        if any(dim % self.head_dim for dim in self.dims[1:]):
+            raise ValueError(f"dims of attention stages must be multiples of head_dim {self.head_dim}")
+
+
+_NAMED = {
+    "tiny": ModelConfig(outputs=1, dims=(32, 64, 96, 128), depths=(1, 1, 1, 1)),
+    "small": ModelConfig(outputs=1),
+}
+
+
+def named_config(name: Literal["tiny", "small"], outputs: int) -> ModelConfig:
+    """Return a configuration by name: `tiny` for tests and small boards, `small` is the one shipped."""
+    return replace(_NAMED[name], outputs=outputs)
+
+
+class DropPath(nn.Module):
+    """Leave out a residual branch for some samples of a batch (Huang et al. 2016, arXiv:1603.09382)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """Return the branch, (batch, ...), scaled so that its mean stays."""
+        if not self.training or self.rate == 0.0:
+            return branch
+        shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
+        kept = (torch.rand(shape, device=branch.device) >= self.rate).to(branch.dtype)
+        return branch * kept / (1.0 - self.rate)
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution and BatchNorm, which fold into one convolution at export."""
+    return nn.Sequential(nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm1d(outputs))
+
+
+class ConvBlock(nn.Module):
+    """Residual block of two convolutions; (batch, channels, length) in and out."""
+
+    def __init__(self, dim: int, drop_path: float) -> None:
+        super().__init__()
+        self.first = conv_norm(dim, dim, 5)
+        self.second = conv_norm(dim, dim, 5)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ReLU(x + branch)."""
+        branch: Tensor = self.drop_path(self.second(torch.relu(self.first(x))))
+        return torch.relu(x + branch)
+
+
+class NeighborhoodAttention(nn.Module):
+    """Multi-head neighborhood attention with a relative position bias; (batch, length, dim) in and out."""
+
+    def __init__(self, dim: int, kernel: int, dilation: int, head_dim: int, backend: Backend) -> None:
+        super().__init__()
+        self.heads, self.kernel, self.dilation, self.backend = dim // head_dim, kernel, dilation, backend
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.project = nn.Linear(dim, dim)
+        self.bias = nn.Parameter(torch.zeros(self.heads, 2 * kernel - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend; a sequence shorter than the kernel is seen whole."""
+        batch, length, dim = x.shape
+        q, k, v = self.qkv(x).reshape(batch, length, 3, self.heads, dim // self.heads).unbind(2)
+        kernel = min(self.kernel, int(length) // self.dilation)
+        cut = self.kernel - kernel
+        bias = self.bias[:, cut : 2 * self.kernel - 1 - cut]
+        out = neighborhood_attention(q, k, v, kernel, self.dilation, bias, backend=self.backend)
+        projected: Tensor = self.project(out.reshape(batch, length, dim))
+        return projected
+
+
+class AttentionBlock(nn.Module):
+    """Position code, attention and MLP, each residual; (batch, length, dim) in and out."""
+
+    def __init__(self, config: ModelConfig, stage: int, drop_path: float) -> None:
+        super().__init__()
+        dim, wide = config.dims[stage + 1], int(config.dims[stage + 1] * config.mlp_ratio)
+        width = config.position_kernel
+        self.position = nn.Conv1d(dim, dim, width, padding=width // 2, groups=dim)
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = NeighborhoodAttention(
+            dim, config.kernels[stage], config.dilations[stage], config.head_dim, config.backend
+        )
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with its three branches added."""
+        x = x + self.position(x.transpose(1, 2)).transpose(1, 2)
+        x = x + self.drop_path(self.attention(self.attention_norm(x)))
+        out: Tensor = x + self.drop_path(self.mlp(self.mlp_norm(x)))
+        return out
+
+
+class EcgNat(nn.Module):
+    """The network: windows in, one logit a label out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        rates = [config.drop_path * i / max(sum(config.depths) - 1, 1) for i in range(sum(config.depths))]
+        dim = config.dims[0]
+        self.stem = conv_norm(config.leads, dim, 7, stride=2)
+        self.leads = nn.Linear(config.leads, dim)
+        self.convolutions = nn.Sequential(*(ConvBlock(dim, rates.pop(0)) for _ in range(config.depths[0])))
+        self.downs = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        for stage, depth in enumerate(config.depths[1:]):
+            self.downs.append(conv_norm(config.dims[stage], config.dims[stage + 1], 3, stride=2))
+            self.stages.append(nn.Sequential(*(AttentionBlock(config, stage, rates.pop(0)) for _ in range(depth))))
+        self.norm = nn.LayerNorm(config.dims[-1])
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * config.dims[-1], config.outputs))
+
+    def features(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Encode windows as tokens.
+
+        Parameters
+        ----------
+        signal : (batch, 12, samples) float, mV, conditioned
+        keep : (batch, 12) float, 1 where the lead is there, 0 where it must not be looked at
+
+        Returns
+        -------
+        (batch, tokens, dim) float
+        """
+        x = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
+        x = self.convolutions(torch.relu(x))
+        for down, stage in zip(self.downs, self.stages, strict=True):
+            x = stage(down(x).transpose(1, 2)).transpose(1, 2)
+        tokens: Tensor = self.norm(x.transpose(1, 2))
+        return tokens
+
+    def forward(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Return logits, (batch, outputs) float; arguments as of `features`."""
+        tokens = self.features(signal, keep)
+        logits: Tensor = self.head(torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1))
+        return logits
