@@ -22,6 +22,7 @@ class LazyGroup(click.Group):
     def __init__(self, *args: object, lazy: Mapping[str, tuple[str, str]], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as click.Group takes them
         self._lazy = dict(lazy)
+        self.help = _unescape(self.help)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Return the names, in the order in which they were given."""
@@ -34,6 +35,7 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(self._lazy[cmd_name][0]), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{cmd_name} is no command")
+        command.help = _unescape(command.help)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
@@ -42,7 +44,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in self._lazy.items()])
 
 
-def run(group: click.Group, expected: type[Exception]) -> None:
+def _unescape(text: str | None) -> str | None:
+    r"""Turn the two characters `\b` of a raw docstring into the one by which click leaves a paragraph as it is."""
+    return text and text.replace("\\b\n", "\b\n")
+
+
+def run(group: click.Group, expected: type[Exception] | tuple[type[Exception], ...]) -> None:
     """Run a command line: exit with 0, with 1 and one clear line for an expected error, or with 2 for bad usage.
 
     Ctrl-C exits with 130, silently, where the command did not end by itself on it.
