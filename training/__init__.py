@@ -1,0 +1,1 @@
+"""Data sets, label tables, splits, the trainer and its command line."""

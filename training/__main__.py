@@ -1,0 +1,32 @@
+"""The command line of the workstation: `ecg-train`, or `python -m training`."""
+
+import click
+
+from edge.commands.group import LazyGroup, run
+from edge.errors import EdgeError
+from training.errors import TrainingError
+
+_COMMANDS = {
+    "finetune": ("training.commands.finetune", "Train on labelled records."),
+    "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),
+}
+
+
+@click.group("ecg-train", cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    r"""Train and evaluate ECG-NAT.
+
+    \b
+    Examples:
+      ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
+      ecg-train evaluate ptb-xl --data ~/.cache/ecg-nat/data/ptb-xl --model edge/bundles/diagnostic --folds 9
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    run(cli, (TrainingError, EdgeError))
+
+
+if __name__ == "__main__":
+    main()

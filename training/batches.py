@@ -1,0 +1,76 @@
+"""Draws training batches from several window sets, rare labels more often than they occur.
+
+Knows nothing of the model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.augment import Batch
+from training.cache import WindowSet
+from training.labels import INDEX
+from training.windows import CROP_S, INPUT
+
+SHARES = {"ptb-xl": 0.7, "cinc2017": 0.15, "mitdb": 0.15}  # of a batch
+CROP_SAMPLES = round(CROP_S * INPUT.sample_rate_hz)
+_RARE = ("AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "PACED", "NOISE", "OTHER", "PAC", "LBBB", "RBBB")
+_MOST = {"ptb-xl": 4.0}  # how much more often than its share a window may be drawn
+_MOST_ELSEWHERE = 12.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """The training windows of one set, and how often each is drawn."""
+
+    windows: WindowSet
+    rows: NDArray[np.intp]
+    cumulative: NDArray[np.float64]  # (rows,) of the drawing weights, ends at 1
+
+
+def make_source(windows: WindowSet, rows: NDArray[np.intp]) -> Source:
+    """Weigh windows by the rarest label they hold: the root of how much rarer it is than one in ten."""
+    target = (windows.target & windows.known)[rows][:, [INDEX[name] for name in _RARE]].astype(np.float64)
+    frequency = np.maximum(target.mean(axis=0), 1e-6)
+    boost = np.clip(np.sqrt(0.1 / frequency), 1.0, _MOST.get(windows.name, _MOST_ELSEWHERE))
+    weights = np.maximum((target * boost).max(axis=1), 1.0)
+    return Source(windows, rows, np.cumsum(weights) / weights.sum())
+
+
+class Sampler:
+    """Endless stream of batches; the windows of PTB-XL come first in each."""
+
+    def __init__(self, sources: Mapping[str, Source], batch_size: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._sources = sources
+        total = sum(SHARES[name] for name in sources)
+        self._counts = {name: round(batch_size * SHARES[name] / total) for name in SHARES if name in sources}
+
+    @property
+    def mixable(self) -> int:
+        """Rows at the start of a batch that have all labels, and so may be mixed."""
+        return self._counts.get("ptb-xl", 0)
+
+    def draw(self, crop: bool) -> Batch:
+        """Draw one batch of whole windows, or of crops."""
+        parts = [self._part(self._sources[name], count, crop) for name, count in self._counts.items()]
+        signal, keep, target, known = (
+            torch.from_numpy(np.concatenate([part[i] for part in parts]).astype(np.float32)) for i in range(4)
+        )
+        return Batch(signal, keep, target, known)
+
+    def _part(self, source: Source, count: int, crop: bool) -> tuple[NDArray[np.number], ...]:
+        windows = source.windows
+        rows = source.rows[np.searchsorted(source.cumulative, self._random.random(count), side="right")]
+        if not crop:
+            return windows.signal[rows], windows.keep[rows], windows.target[rows], windows.known[rows]
+        starts = windows.crop_start[rows].astype(int)
+        anywhere = self._random.integers(INPUT.window_samples - CROP_SAMPLES + 1, size=count)
+        starts = np.where(starts < 0, anywhere, starts)
+        signal = np.stack(
+            [windows.signal[row, :, at : at + CROP_SAMPLES] for row, at in zip(rows, starts, strict=True)]
+        )
+        return signal, windows.keep[rows], windows.crop_target[rows], windows.crop_known[rows]

@@ -1,0 +1,1 @@
+"""The commands of `ecg-train`, one module each."""

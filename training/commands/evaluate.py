@@ -1,0 +1,103 @@
+"""`ecg-train evaluate`: its options, the table for people and the JSON for programs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.commands.options import json_option
+
+
+@click.command()
+@click.argument("dataset", type=click.Choice(["ptb-xl", "cinc2017", "mitdb"]))
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--model", "model", type=click.Path(path_type=Path), required=True, help="Folder of a bundle.")
+@click.option("--folds", metavar="9,10", help="ptb-xl: the folds to score; default: all that are there.")
+@click.option("--part", type=click.Choice(["train", "validation", "judge"]), help="cinc2017, mitdb: one part only.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@json_option()
+def evaluate(
+    *,
+    dataset: str,
+    data: Path,
+    model: Path,
+    folds: str | None,
+    part: str | None,
+    threads: int,
+    json_path: Path | None,
+) -> None:
+    r"""Score a bundle on the records that lie in a folder, with the device's own preprocessing.
+
+    \b
+    Examples:
+      ecg-train evaluate ptb-xl --data data/ptb-xl --model edge/bundles/diagnostic --folds 9 --json ptb.json
+      ecg-train evaluate cinc2017 --data data/cinc2017 --model edge/bundles/rhythm --part judge
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from edge.bundle import load_bundle
+
+    chosen = _folds(folds)
+    if chosen is not None and dataset != "ptb-xl":
+        raise click.UsageError("--folds belongs to ptb-xl")
+    if part is not None and dataset == "ptb-xl":
+        raise click.UsageError("--part belongs to cinc2017 and mitdb; use --folds")
+    bundle = load_bundle(model)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(dataset)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        match dataset:
+            case "ptb-xl":
+                from training.evaluation import ptb_xl
+
+                result = ptb_xl.evaluate(bundle, data, chosen, threads, progress)
+            case "cinc2017":
+                from training.evaluation import cinc2017
+
+                result = cinc2017.evaluate(bundle, data, part, threads, progress)
+            case _:
+                from training.evaluation import mitdb
+
+                result = mitdb.evaluate(bundle, data, part, threads, progress)
+    manifest = bundle.manifest
+    result["bundle"] = {"name": manifest.name, "version": manifest.version, "sha256": bundle.sha256}
+    _write(result, json_path)
+
+
+def _folds(text: str | None) -> set[int] | None:
+    if text is None:
+        return None
+    try:
+        return {int(word) for word in text.split(",")}
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list such as 9 or 1,2,3", param_hint="--folds") from None
+
+
+def _write(result: dict[str, Any], json_path: Path | None) -> None:
+    text = json.dumps(result, indent=1)
+    if json_path is not None and str(json_path) == "-":
+        click.echo(text)
+        return
+    if json_path is not None:
+        json_path.write_text(text + "\n", encoding="utf-8")
+    for line in _lines(result):
+        click.echo(line)
+
+
+def _lines(result: dict[str, Any]) -> Iterator[str]:
+    yield result["protocol"]
+    for name, value in (result.get("macro_auc") or result.get("f1") or {}).items():
+        interval = result["ci95"].get(name)
+        classes = f"  over {result['classes'][name]} classes" if "classes" in result else ""
+        yield f"{name:16s} {value:.4f}" + (f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "") + classes
+    for name, figures in result.get("labels", {}).items():
+        yield f"{name:10s} " + "  ".join(
+            f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}" for key, value in figures.items()
+        )

@@ -1,0 +1,68 @@
+"""F1 on CinC 2017 by the Challenge's rule: the mean of the classes N, A and O (Clifford et al. 2017).
+
+A record's class is the largest mean probability of SR (N), AF (A), OTHER (O) and NOISE (~) over windows of
+10 s, 5 s apart; no threshold takes part.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import Bundle
+from edge.classifiers.base import ClassifierConfig, open_classifier
+from training.datasets.cinc2017 import CLASSES, HOP_S, read_classes
+from training.errors import DataError
+from training.evaluation.device import classify_record, output_index
+from training.metrics import bootstrap, f1
+from training.splits import cinc2017_part
+
+PROTOCOL = (
+    "CinC 2017, one lead, record level: argmax of the mean of SR, AF, OTHER, NOISE over windows of 10 s every 5 s; "
+    "F1 mean of N, A and O; 95% bootstrap interval by record; the set names no patients"
+)
+
+
+def evaluate(
+    bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Score a bundle on the records of one part of `training.splits` (None: all that are there).
+
+    Raises
+    ------
+    DataError
+        When no such record is there, or the bundle lacks one of the four outputs.
+    BundleError
+        When the bundle's classifier does not run.
+    """
+    index = output_index(bundle)
+    if lacking := set(CLASSES.values()) - index.keys():
+        raise DataError(f"{bundle.path}: no output {', '.join(sorted(lacking))}; score the bundle `rhythm`")
+    classes = {
+        record: name
+        for record, name in read_classes(data).items()
+        if (part is None or cinc2017_part(record) == part) and (data / f"{record}.hea").is_file()
+    }
+    if not classes:
+        raise DataError(f"{data}: no record of the part asked for is there")
+    columns, rows = [index[label] for label in CLASSES.values()], []
+    with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
+        for number, record in enumerate(classes, 1):
+            rows.append(classify_record(classifier, data / record, bundle.manifest.input, HOP_S)[columns])
+            progress(number, len(classes))
+    names = np.array(list(CLASSES))
+    predicted, reference = names[np.argmax(rows, axis=1)], np.array(list(classes.values()))
+
+    def mean(some: np.ndarray[Any, np.dtype[np.intp]]) -> float:
+        return float(np.nanmean([f1(predicted[some] == c, reference[some] == c) for c in "NAO"]))
+
+    scores = {name: f1(predicted == name, reference == name) for name in CLASSES}
+    everything = np.arange(len(classes))
+    return {
+        "records": len(classes),
+        "part": part or "all",
+        "protocol": PROTOCOL,
+        "f1": scores | {"mean": mean(everything)},
+        "ci95": {"mean": bootstrap(mean, len(classes))},
+    }

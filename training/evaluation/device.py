@@ -1,0 +1,79 @@
+"""A bundle on a WFDB record, as the device would run it: its resampler, windows, quality rule and classifier.
+
+Knows nothing of labels' meanings.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle, InputSpec
+from edge.classifiers.base import Classifier
+from edge.leads import LEADS
+from edge.samples import Cause, mark_invalid
+from edge.stream.windows import WindowStream
+from training.errors import DataError
+
+_BATCH = 32
+
+
+def windows_of(
+    path: Path, spec: InputSpec, hop_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Cut a WFDB record (path without suffix) into windows with the device's own stream.
+
+    Returns
+    -------
+    start_s : (windows,) float64
+    signal : (windows, 12, samples) float32, mV, conditioned
+    keep : (windows, 12) float32; windows that the device would not classify are left out
+
+    Raises
+    ------
+    DataError
+        When the record cannot be read.
+    """
+    import wfdb
+
+    try:
+        record = wfdb.rdrecord(str(path))
+    except (OSError, ValueError, IndexError) as exc:
+        raise DataError(f"{path}: cannot be read as a WFDB record: {exc}") from exc
+    samples = np.ascontiguousarray(record.p_signal.T, np.float32)
+    missing = np.zeros(samples.shape, np.uint8)
+    mark_invalid(samples, missing)
+    stream = WindowStream(msgspec.structs.replace(spec, hop_s=hop_s), record.fs, record.sig_name)
+    windows = [w for w in (*stream.push(samples, missing), *stream.finish()) if w.cause is Cause.PRESENT]
+    signal = np.zeros((len(windows), len(LEADS), spec.window_samples), np.float32)
+    keep = np.zeros((len(windows), len(LEADS)), np.float32)
+    for row, window in enumerate(windows):
+        signal[row, window.positions] = window.signal
+        keep[row, window.positions] = 1.0
+    start_s = np.array([window.first_sample for window in windows]) / record.fs
+    return start_s, signal, keep
+
+
+def classify(classifier: Classifier, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run windows in batches; (windows, labels) probabilities."""
+    parts = [
+        classifier.classify(signal[first : first + _BATCH], keep[first : first + _BATCH])
+        for first in range(0, len(signal), _BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def classify_record(classifier: Classifier, path: Path, spec: InputSpec, hop_s: float) -> NDArray[np.float32]:
+    """Mean probabilities over a record's windows, (labels,); one blank window stands in where none is usable."""
+    _, signal, keep = windows_of(path, spec, hop_s)
+    if not len(signal):
+        signal = np.zeros((1, len(LEADS), spec.window_samples), np.float32)
+        keep = np.zeros((1, len(LEADS)), np.float32)
+    mean: NDArray[np.float32] = classify(classifier, signal, keep).mean(axis=0)
+    return mean
+
+
+def output_index(bundle: Bundle) -> dict[str, int]:
+    """Position of each label among a bundle's outputs."""
+    return {label.abbreviation: index for index, label in enumerate(bundle.manifest.labels)}

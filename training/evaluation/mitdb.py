@@ -1,0 +1,88 @@
+"""AUC and F1 a label and window on MIT-BIH, pooled and for each patient.
+
+The windows are 10 s, 2 s apart, labelled by the table in `training.datasets.mitdb`; F1 is at the bundle's
+thresholds. Windows of one patient resemble each other: an interval would need patients, and they are few.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.classifiers.base import ClassifierConfig, open_classifier
+from training.datasets.mitdb import HOP_S, marks, patient_of, read_annotation
+from training.errors import DataError
+from training.evaluation.device import classify, windows_of
+from training.labels import INDEX
+from training.metrics import auc, f1
+from training.splits import mitdb_part
+
+PROTOCOL = (
+    "MIT-BIH, windows of 10 s every 2 s, labels by the rules of training/datasets/mitdb.py; "
+    "AUC and F1 (at the bundle's thresholds) by window, over all patients and for each"
+)
+
+
+def evaluate(
+    bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Score a bundle on the records of one part of `training.splits` (None: all that are there).
+
+    Raises
+    ------
+    DataError
+        When no such record is there.
+    BundleError
+        When the bundle's classifier does not run.
+    """
+    records = [
+        path.stem for path in sorted(data.glob("*.atr")) if part is None or mitdb_part(patient_of(path.stem)) == part
+    ]
+    if not records:
+        raise DataError(f"{data}: no record of the part asked for is there")
+    parts = []
+    with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
+        for number, record in enumerate(records, 1):
+            start_s, signal, keep = windows_of(data / record, bundle.manifest.input, HOP_S)
+            annotation = read_annotation(data / record)
+            said = [marks(annotation, s, s + bundle.manifest.input.window_s) for s in start_s]
+            target, known = np.stack([m.target for m in said]), np.stack([m.known for m in said])
+            parts.append((classify(classifier, signal, keep), target, known))
+            progress(number, len(records))
+    pooled = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    return {
+        "records": records,
+        "protocol": PROTOCOL,
+        "labels": _scores(bundle, *pooled),
+        "by_record": {record: _scores(bundle, *part) for record, part in zip(records, parts, strict=True)},
+    }
+
+
+def _scores(
+    bundle: Bundle, probabilities: NDArray[np.float32], target: NDArray[np.uint8], known: NDArray[np.uint8]
+) -> dict[str, dict[str, float | int | None]]:
+    """Figures of every label that is annotated and that occurs or is predicted; None where undefined."""
+    result: dict[str, dict[str, float | int | None]] = {}
+    for output, label in enumerate(bundle.manifest.labels):
+        column = INDEX.get(label.abbreviation)
+        if column is None or not known[:, column].any():
+            continue
+        seen = known[:, column] > 0
+        scores, holds = probabilities[seen, output], target[seen, column] > 0
+        predicted = scores >= label.threshold
+        if holds.any() or predicted.any():
+            result[label.abbreviation] = {
+                "auc": _defined(auc(scores, holds)),
+                "f1": _defined(f1(predicted, holds)),
+                "windows": int(seen.sum()),
+                "positive": int(holds.sum()),
+                "predicted": int(predicted.sum()),
+            }
+    return result
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else value
