@@ -2,7 +2,8 @@
 
 iotcore 0.4 (rumqttd, MIT, wheels of 5 MB for x86-64 and aarch64, ready in 0.1 s) did retained messages, removal of
 them, last will, and QoS 1 in order: 2,800 messages/s from one paho thread, as many as Mosquitto there, 6,700 alerts/s
-from our publisher; payloads of 60 kB too. amqtt 0.12 refuses MQTT 5. Listens on 127.0.0.1 alone and without passwords: not for a network.
+from our publisher; payloads of 60 kB too. amqtt 0.12 refuses MQTT 5. Listens on 127.0.0.1 alone and without
+passwords: not for a network.
 """
 
 import contextlib
