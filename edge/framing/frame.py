@@ -12,8 +12,9 @@ A frame is COBS-encoded (see `cobs`) between two zero bytes. Decoded, all intege
 
 `sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next one.
 The sender repeats HEADER at least every second, so that a receiver may join midway. `session` changes when
-the device starts to count anew; 0 will do for a device that never does. The most negative value of the
-width means "no value". A frame is at most 4096 bytes long, encoded.
+the device starts to count anew, best to a random number; a device that cannot do that sends 0 always, and
+is believed to have started anew when a HEADER is more than ten seconds behind. The most negative value of
+the width means "no value". A frame is at most 4096 bytes long, encoded.
 
 Pure: bytes in, blocks out; knows no port and no clock.
 """
@@ -38,6 +39,7 @@ _LEAD = struct.Struct(f"<{MAX_LEAD_NAME}sdi")  # name, gain, baseline
 _TIMING = struct.Struct("<QH")  # device clock, lead-off bits
 _CRC = struct.Struct("<H")
 _WRAP = 1 << 32
+_RESTART_S = 10.0
 _MAX_JUMP_S = 600.0  # a longer jump is believed once a second frame continues it
 
 
@@ -89,7 +91,8 @@ class FrameWriter:
 class FrameDecoder:
     """Finds the frames in a stream of bytes, however it is cut, and returns their samples.
 
-    A new session begins a new epoch of the stream, named by the session's number (0 has the empty name).
+    A new session begins a new epoch of the stream, named by the session's number (0 has the empty name), with
+    `.1`, `.2` and so on after it for a device that starts anew without a new session.
     Instants that turn out missing have the cause `CRC` if damage was seen since the last good frame, else
     `SEQUENCE_GAP`; what was lost before the first HEADER that arrives cannot be known.
 
@@ -111,6 +114,7 @@ class FrameDecoder:
         self._overlong = False
         self._damaged = False
         self._session = -1
+        self._restarts = 0
         self._spec: AdcSpec | None = None
         self._order = StreamOrder(self.counters)
         self._suspect = -1
@@ -163,7 +167,11 @@ class FrameDecoder:
         if session == self._session:
             if spec != self._spec:
                 raise FrameError("a HEADER contradicts an earlier one of its session")
-            return
+            if self._order.next_sample - self._unwrap(sequence) <= _RESTART_S * spec.sample_rate_hz:
+                return
+            self._restarts += 1
+        else:
+            self._restarts = 0
         self._session, self._spec = session, spec
         self._order = StreamOrder(self.counters, sequence)
         self._damaged, self._suspect = False, -1
@@ -176,7 +184,7 @@ class FrameDecoder:
             self.counters["implausible_frames"] += 1
             return []
         block = AdcBlock(first_sample, adc, missing, device_us, last=kind == END)
-        epoch = str(self._session) if self._session else ""
+        epoch = (str(self._session) if self._session else "") + (f".{self._restarts}" if self._restarts else "")
         cause = Cause.CRC if self._damaged else Cause.SEQUENCE_GAP
         self._damaged = False
         if kind == END:

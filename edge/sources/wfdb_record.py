@@ -74,7 +74,7 @@ def resolve_record(name: str) -> RecordRef:
     """
     stem = name.removesuffix(".hea")
     for path in (Path(stem).expanduser(), data_root() / stem):
-        if path.with_name(path.name + ".hea").is_file():
+        if Path(f"{path}.hea").is_file():
             return RecordRef(path.as_posix())
     if not re.fullmatch(r"[a-z0-9][\w.-]*(/[\w.-]+)+", stem) or ".." in stem:
         raise RecordError(f"no record {name!r} here or in {data_root()}; give a path, or a name such as mitdb/208")

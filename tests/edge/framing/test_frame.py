@@ -182,6 +182,14 @@ def test_a_new_session_is_a_new_epoch() -> None:
     assert not counters["late_blocks"]
 
 
+def test_a_device_without_sessions_is_believed_to_have_started_anew() -> None:
+    running, restarted = (b"".join(map(FrameWriter(SPEC).encode, counted_blocks([100] * 30)[:-1])) for _ in range(2))
+    blocks, counters = decode(running + restarted)
+    assert [(block.first_sample, block.epoch) for block in blocks][::30] == [(0, ""), (0, ".1")]
+    assert len(blocks) == 60
+    assert not counters
+
+
 def test_samples_of_a_session_whose_header_was_lost_are_not_mixed_in() -> None:
     restarted = frames_of(sent(session=8))[1:]
     _, counters = decode(sent(session=7)[:-12] + b"\0" + b"\0".join(restarted) + b"\0")

@@ -1,0 +1,196 @@
+"""The MQTT source against a real Mosquitto."""
+
+import json
+import threading
+import uuid
+from contextlib import contextmanager
+
+import numpy as np
+import paho.mqtt.client as mqtt
+import pytest
+from adc_blocks import SPEC, causes, counted_blocks
+from paho.mqtt.enums import CallbackAPIVersion
+from waiting import free_port, wait_until
+
+from edge.errors import BrokerError, ConfigError
+from edge.framing.adc import mv_from_adc
+from edge.framing.payload import PayloadWriter
+from edge.publish.client import BrokerConfig
+from edge.samples import Cause
+from edge.sources.config import MqttConfig
+from edge.sources.mqtt_topic import MqttTopicSource
+
+
+@contextmanager
+def device(host, port):
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.connect(host, port)
+    client.loop_start()
+    try:
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.fixture
+def root():
+    return f"test/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def config(broker, root):
+    host, port = broker
+    return MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=host, port=port))
+
+
+def payloads(sizes):
+    writer = PayloadWriter(SPEC)
+    return [payload for block in counted_blocks(sizes) for payload in writer.encode(block)]
+
+
+def until_last(source, streams=1):
+    blocks = []
+    for block in source.blocks():
+        blocks.append(block)
+        streams -= block.last
+        if streams == 0:
+            return blocks
+    pytest.fail("the source ended without a last block")
+
+
+def test_many_devices_over_one_source(broker, config, root):
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        for payload in payloads([100] * 20):
+            for bed in ("bed1", "bed2", "bed3"):
+                client.publish(f"{root}/{bed}/samples", payload, qos=1)
+        blocks = until_last(source, streams=3)
+    truth = np.concatenate([mv_from_adc(block.adc, SPEC) for block in counted_blocks([100] * 20)], axis=1)
+    for bed in ("bed1", "bed2", "bed3"):
+        assert np.array_equal(np.concatenate([b.samples for b in blocks if b.stream == bed], axis=1), truth)
+    assert source.counters == {}
+
+
+def test_lost_repeated_and_late_payloads(broker, config, root):
+    one, two, three, four, end = payloads([10] * 4)
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        for payload in (one, one, three, two, four, end):
+            client.publish(f"{root}/bed/samples", payload, qos=1)
+        blocks = until_last(source)
+    assert causes(blocks, 40) == [0] * 10 + [Cause.SEQUENCE_GAP] * 10 + [0] * 20
+    assert source.counters == {"duplicate_blocks": 1, "late_blocks": 1}
+
+
+def test_bad_payloads_are_counted_and_the_good_ones_go_on(broker, config, root, caplog):
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        for bad in (b"", b"garbage", b"{}", b"x" * 100_000, json.dumps({"version": 1, "samples": 1}).encode()):
+            client.publish(f"{root}/bed/samples", bad, qos=1)
+        client.publish(f"{root}/bed/samples", b"x" * (10 << 20), qos=1)  # the broker keeps this one to itself
+        client.publish(f"{root}/no spaces/samples", payloads([10])[0], qos=1)
+        for payload in payloads([10] * 3):
+            client.publish(f"{root}/bed/samples", payload, qos=1)
+        blocks = until_last(source)
+    assert causes(blocks, 30) == [0] * 30
+    assert source.counters == {"rejected_payloads": 5, "refused_streams": 1}
+    assert 1 <= len(caplog.records) < 6
+
+
+def test_an_overrun_is_counted_as_such(broker, root):
+    config = MqttConfig(
+        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), queue_payloads=4
+    )
+    *data, end = payloads([10] * 8)
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        for payload in data[:7]:
+            client.publish(f"{root}/bed/samples", payload, qos=1)
+        wait_until(lambda: source.counters.get("overrun_payloads", 0) == 3, what="the overrun")
+        reader = source.blocks()
+        blocks = [next(reader) for _ in range(4)]
+        client.publish(f"{root}/bed/samples", data[7], qos=1)
+        client.publish(f"{root}/bed/samples", end, qos=1)
+        for block in reader:
+            blocks.append(block)
+            if block.last:
+                break
+    assert causes(blocks, 80) == [0] * 40 + [Cause.OVERRUN] * 30 + [0] * 10
+
+
+def test_a_sender_that_waits_for_the_reader_loses_nothing(broker, root):
+    config = MqttConfig(
+        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), queue_payloads=8
+    )
+    credit = threading.Semaphore(8)
+
+    def send(client):
+        for payload in payloads([5] * 2000):
+            assert credit.acquire(timeout=10)
+            client.publish(f"{root}/bed/samples", payload, qos=1)
+
+    with MqttTopicSource(config, on_taken=credit.release) as source, device(*broker) as client:
+        source.open()
+        sender = threading.Thread(target=send, args=(client,))
+        sender.start()
+        blocks = until_last(source)
+        sender.join(10)
+    assert causes(blocks, 10_000) == [0] * 10_000
+    assert source.counters == {}
+
+
+def test_one_stream_too_many_is_refused(broker, root):
+    config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        data, end = payloads([10])
+        for bed, payload in (("bed1", data), ("bed2", data), ("bed1", end)):
+            client.publish(f"{root}/{bed}/samples", payload, qos=1)
+        blocks = until_last(source)
+    assert {block.stream for block in blocks} == {"bed1"}
+    assert source.counters["refused_streams"] == 1
+
+
+def test_a_broker_that_is_absent_is_one_error():
+    config = MqttConfig(broker=BrokerConfig(host="127.0.0.1", port=free_port()), connect_timeout_s=0.3)
+    with MqttTopicSource(config) as source, pytest.raises(BrokerError, match="is the broker running") as caught:
+        next(source.blocks())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broker_that_dies_and_comes_back(mosquitto, root):
+    config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=mosquitto.host, port=mosquitto.port))
+    one, _, three, end = payloads([10] * 3)
+    with MqttTopicSource(config) as source:
+        source.open()
+        reader = source.blocks()
+        with device(mosquitto.host, mosquitto.port) as client:
+            client.publish(f"{root}/bed/samples", one, qos=1)
+            blocks = [next(reader)]
+        mosquitto.stop()
+        mosquitto.start()
+        wait_until(lambda: source.counters.get("reconnects", 0) == 1, what="the reconnection")
+        with device(mosquitto.host, mosquitto.port) as client:
+            for payload in (three, end):
+                client.publish(f"{root}/bed/samples", payload, qos=1)
+            for block in reader:
+                blocks.append(block)
+                if block.last:
+                    break
+    assert causes(blocks, 30) == [0] * 10 + [Cause.SEQUENCE_GAP] * 10 + [0] * 10
+
+
+def test_stop_ends_a_silent_source(config):
+    with MqttTopicSource(config) as source:
+        reader = threading.Thread(target=lambda: list(source.blocks()))
+        reader.start()
+        source.stop()
+        reader.join(10)
+        assert not reader.is_alive()
+
+
+@pytest.mark.parametrize("topic", ["ecg/samples", "ecg/+/+", "ecg/#", "ecg/+/#"])
+def test_a_topic_without_exactly_one_stream_is_refused(topic):
+    with pytest.raises(ConfigError, match="exactly one"):
+        MqttTopicSource(MqttConfig(topic=topic))
