@@ -38,6 +38,7 @@ class StreamMonitor:
     Parameters
     ----------
     first : the first block; it fixes rate, leads and where the samples begin
+    epoch : names this count of samples, in the ids of its alarms
     manifest : of the bundle that classifies
     specs : what may raise an alarm
 
@@ -47,9 +48,10 @@ class StreamMonitor:
         When no channel is a lead that the model knows, or the rate cannot be resampled.
     """
 
-    def __init__(self, first: Block, manifest: Manifest, specs: Sequence[AlarmSpec]) -> None:
+    def __init__(self, first: Block, epoch: str, manifest: Manifest, specs: Sequence[AlarmSpec]) -> None:
         self.stream = first.stream
-        self.epoch = first.epoch
+        self.epoch = epoch
+        self.source_epoch = first.epoch  # as the source names it, which may do so twice
         self.sample_rate_hz = first.sample_rate_hz
         self.leads = first.leads
         self.duplicates = 0  # instants that came twice, or after their place was given up
@@ -57,7 +59,7 @@ class StreamMonitor:
         self._origin = first.first_sample
         self._stream = WindowStream(manifest.input, first.sample_rate_hz, first.leads)
         self._pooler = Pooler(manifest.pooling)
-        self._alarms = AlarmMachine(first.stream, first.epoch, specs)
+        self._alarms = AlarmMachine(first.stream, epoch, specs)
         self._ledger = Ledger()
         self._lock = threading.Lock()
 

@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 MAX_GAP_S = 600.0  # a longer jump of the sequence is booked at once, and the windows begin anew behind it
 _LATENCIES_KEPT = 100_000
+_EPOCHS_KEPT = 4096  # streams whose last epoch is remembered
 _POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
 
 
@@ -117,6 +118,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._monitors: dict[str, StreamMonitor] = {}
         self._closing: list[StreamMonitor] = []
+        self._epochs: OrderedDict[str, tuple[str, int]] = OrderedDict()  # stream -> its last epoch, how often begun
         self._ended = Totals()
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._ready = threading.Event()
@@ -189,25 +191,43 @@ class Runtime:
 
     def _monitor_for(self, block: Block) -> StreamMonitor:
         monitor = self._monitors.get(block.stream)
-        if monitor is not None and monitor.epoch == block.epoch:
-            if (monitor.leads, monitor.sample_rate_hz) != (block.leads, block.sample_rate_hz):
-                raise StreamError(
-                    f"stream {block.stream}: leads or rate changed from {'/'.join(monitor.leads)} at "
-                    f"{monitor.sample_rate_hz:g} Hz to {'/'.join(block.leads)} at {block.sample_rate_hz:g} Hz; "
-                    "a device that changes them must begin a new epoch"
-                )
-            gap = block.first_sample - monitor.next_sample
-            if gap <= MAX_GAP_S * monitor.sample_rate_hz:
-                return monitor
-            with self._lock:
-                self._ended.samples_in += gap
-                self._ended.missing[Cause.SEQUENCE_GAP.key] += gap
+        if monitor is not None and self._continues(monitor, block):
+            return monitor
         if monitor is not None:
             self.end(block.stream)
-        monitor = StreamMonitor(block, self._manifest, self._specs)
+        epoch = self._name_epoch(block.stream, block.epoch)
+        monitor = StreamMonitor(block, epoch, self._manifest, self._specs)
         with self._lock:
             self._monitors[block.stream] = monitor
         return monitor
+
+    def _continues(self, monitor: StreamMonitor, block: Block) -> bool:
+        """Say whether a block belongs to the running epoch of its stream; a long jump ahead is booked as missing."""
+        if monitor.source_epoch != block.epoch:
+            return False
+        if (monitor.leads, monitor.sample_rate_hz) != (block.leads, block.sample_rate_hz):
+            raise StreamError(
+                f"stream {block.stream}: leads or rate changed from {'/'.join(monitor.leads)} at "
+                f"{monitor.sample_rate_hz:g} Hz to {'/'.join(block.leads)} at {block.sample_rate_hz:g} Hz; "
+                "a device that changes them must begin a new epoch"
+            )
+        gap = block.first_sample - monitor.next_sample
+        longest = MAX_GAP_S * monitor.sample_rate_hz
+        if gap > longest:
+            with self._lock:
+                self._ended.samples_in += gap
+                self._ended.missing[Cause.SEQUENCE_GAP.key] += gap
+        return -longest <= gap <= longest
+
+    def _name_epoch(self, stream: str, epoch: str) -> str:
+        """Return a name for an epoch that begins; one whose name was just in use gets a number, so that ids differ."""
+        with self._lock:
+            last, begun = self._epochs.pop(stream, ("", 0))
+            begun = begun + 1 if last == epoch else 1
+            self._epochs[stream] = epoch, begun
+            if len(self._epochs) > _EPOCHS_KEPT:
+                self._epochs.popitem(last=False)
+        return epoch if begun == 1 else f"{epoch}#{begun}"
 
     def _submit(self, monitor: StreamMonitor, window: Window, arrived_s: float) -> None:
         if self._shed_above is not None and self._jobs.qsize() >= self._shed_above:

@@ -50,8 +50,8 @@ class Block:
     samples: NDArray[np.float32]  # (leads, samples), mV; the value of a missing sample has no meaning
     missing: NDArray[np.uint8]  # (leads, samples), a `Cause` each; 0 is present
     device_time_s: float  # the device's own clock at the first sample
-    epoch: str = ""  # names one unbroken count of samples, such as a device's session
     last: bool = False  # the stream ends with this block
+    epoch: str = ""  # names one unbroken count of samples, such as a device's session
 
     def __post_init__(self) -> None:
         """Raise StreamError when the shapes contradict each other."""

@@ -64,3 +64,9 @@ def json_option() -> Callable[[F], F]:
     return click.option(
         "--json", "json_path", type=kind, metavar="FILE", help="Write the figures as JSON ('-': stdout)."
     )
+
+
+def model_option() -> Callable[[F], F]:
+    """Return the option `--model BUNDLE`, passed as `model: str`."""
+    text = "A shipped bundle by name, or the folder of any bundle."
+    return click.option("--model", metavar="BUNDLE", default="rhythm", show_default=True, help=text)

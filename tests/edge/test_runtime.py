@@ -161,6 +161,29 @@ def test_a_new_epoch_begins_anew(start):
     assert runtime.totals().samples_in == 24 * RATE
 
 
+def test_a_device_that_counts_anew_without_saying_so_loses_nothing(start):
+    """A device rebooted, and every sample counted as a duplicate until it had caught up with the old count."""
+    sink = Record()
+    samples = tone(700)
+    with start(sink) as runtime:
+        runtime.run([block(samples), block(tone(20))])
+    assert runtime.totals().classified == 720 * RATE
+    assert [decision.end_sample for _, decision in sink.decisions][-11:] == [RATE * (10 + n) for n in range(11)]
+
+
+def test_alarms_of_a_stream_that_begins_again_have_other_ids(start):
+    ids = []
+    loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
+
+    def sink(monitor, decision, events, latency_s):
+        ids.extend(event.id for event in events)
+
+    with start(sink) as runtime:
+        runtime.run([block(loud, last=True), block(loud, last=True), block(loud, epoch="2", last=True)])
+    assert len(ids) >= 6
+    assert len(set(ids)) == len(ids)
+
+
 def test_no_rhythm_alarm_comes_from_a_window_that_was_not_good(start):
     """A tone that would raise AF and VT at once, in a stream whose electrode is off, raises a technical alarm."""
     samples = tone(30, amplitude=2)

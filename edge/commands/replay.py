@@ -1,0 +1,115 @@
+"""`ecg-edge replay`: a record through the real path."""
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edge.bundle import Bundle
+from edge.commands.options import Address, broker_option, json_option, model_option
+from edge.commands.stopping import stop_on_signal
+from edge.config import find_bundle
+from edge.publish.client import BrokerConfig
+from edge.recordings import Recording, open_recording
+from edge.replay import ReplayConfig, replay_recording
+from edge.report import Report, clock, show, write_json
+from edge.runtime import Sink
+from edge.service import AlertSink, new_publisher
+from edge.wires import VIAS, Via
+
+
+class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A multiple of real time, or `max`."""
+
+    name = "1|N|max"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """Return a float; infinity is `max`."""
+        if value == "max":
+            return float("inf")
+        try:
+            speed = float(str(value))
+        except ValueError:
+            speed = float("nan")
+        if not 0 < speed <= 10_000:
+            self.fail(f"{value!r} is neither max nor a number up to 10000", param, ctx)
+        return speed
+
+
+@click.command()
+@click.argument("record")
+@click.option("--via", type=click.Choice(VIAS), default="direct", show_default=True, help="The wire.")
+@click.option("--speed", type=Speed(), default="max", show_default=True, help="Multiple of real time.")
+@model_option()
+@broker_option()
+@click.option("--publish", is_flag=True, help="Publish the alerts on the broker as well.")
+@json_option()
+def replay(
+    record: str,
+    via: Via,
+    speed: float,
+    model: str,
+    broker: Address | None,
+    publish: bool,
+    json_path: Path | None,
+) -> None:
+    r"""Send RECORD through the real path and show the alerts.
+
+    RECORD is a path, or a name such as mitdb/208, which is looked for below ECG_DATA and then on PhysioNet; or
+    synthetic:SCENARIO for the synthetic patient. Without --broker, `--via mqtt` and `--publish` start a broker of
+    their own.
+
+    \b
+    Examples:
+      ecg-edge replay mitdb/208
+      ecg-edge replay mitdb/208 --via serial --speed 60
+      ecg-edge replay synthetic:sinus:30,af:60,lead_off:20 --via mqtt --json result.json
+    """
+    recording = open_recording(record)
+    bundle = find_bundle(model)
+    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    with ExitStack() as stack:
+        address = BrokerConfig()
+        if broker is not None:
+            address = BrokerConfig(host=broker.host, port=broker.port)
+        elif via == "mqtt" or publish:
+            from edge.broker import embedded_broker
+
+            host, port = stack.enter_context(embedded_broker())
+            address = BrokerConfig(host=host, port=port)
+        sink = None
+        if publish:
+            publisher = new_publisher(address, "replay", bundle)
+            publisher.connect()
+            stack.callback(publisher.close)
+            sink = AlertSink(publisher, bundle)
+        config = ReplayConfig(
+            record=record,
+            via=via,
+            speed=speed,
+            broker=address,
+        )
+        report = run_with_progress(recording, bundle, config, sink, console)
+    show(report, console)
+    if json_path is not None:
+        write_json(report, json_path)
+
+
+def run_with_progress(
+    recording: Recording, bundle: Bundle, config: ReplayConfig, sink: Sink | None, console: Console
+) -> Report:
+    """Replay with a progress bar; Ctrl-C ends the replay early, and what was sent until then is reported."""
+    total_s = recording.samples / recording.spec.sample_rate_hz
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn()
+    stopped = threading.Event()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(config.record, total=total_s, at="")
+
+        def progress(seconds: float) -> None:
+            bar.update(task, completed=seconds, at=f"{clock(seconds)} / {clock(total_s)}")
+
+        with stop_on_signal(stopped.set):
+            return replay_recording(recording, bundle, config, sink=sink, progress=progress, stopped=stopped)

@@ -1,0 +1,122 @@
+"""The service's configuration: one TOML file, read into frozen structs that know every key.
+
+A wrong key is an error that names the nearest known one. `deploy/ecg-edge.example.toml` shows all of it.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from edge.alarms.specs import AlarmOverride
+from edge.bundle import Bundle, load_bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.errors import BundleError, ConfigError
+from edge.publish.client import BrokerConfig
+from edge.publish.topics import check_id
+from edge.sources.config import MqttConfig, SerialConfig, SyntheticConfig, WfdbConfig
+
+BUNDLES = Path(__file__).parent / "bundles"
+_MAX_BYTES = 1 << 20
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig
+
+
+class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who we are on the broker: an opaque id, that names no person."""
+
+    id: str = "ecg-edge"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the id does not fit a topic."""
+        try:
+            check_id(self.id, "device id")
+        except ConfigError as exc:
+            raise ValueError(str(exc)) from exc
+
+
+class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is published beside alerts, alarm states and the status."""
+
+    predictions: bool = False
+    queue_messages: int = 10_000
+
+
+class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that `ecg-edge run` needs to know."""
+
+    source: tuple[SourceConfig, ...]
+    device: DeviceConfig = DeviceConfig()
+    model: str = "rhythm"  # the name of a shipped bundle, or the path of one
+    classifier: ClassifierConfig = ClassifierConfig()
+    broker: BrokerConfig = BrokerConfig()
+    publish: PublishConfig = PublishConfig()
+    alarm: dict[str, AlarmOverride] = {}  # by label
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when there is nothing to listen to."""
+        if not self.source:
+            raise ValueError("at least one [[source]] is needed")
+
+
+def read_config(path: Path) -> ServiceConfig:
+    """Read a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is no TOML, or holds a key or a value that is not known.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}; see deploy/ecg-edge.example.toml") from exc
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {_MAX_BYTES} bytes")
+    try:
+        return msgspec.toml.decode(raw, type=ServiceConfig)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: {exc}{_hint(str(exc))}") from exc
+
+
+def find_bundle(name: str) -> Bundle:
+    """Load a shipped bundle by its name, or any by its path.
+
+    Raises
+    ------
+    BundleError
+        When there is none, or it is not what its manifest says.
+    """
+    shipped = BUNDLES / name
+    if re.fullmatch(r"[a-z][a-z0-9-]*", name) and shipped.is_dir():
+        return load_bundle(shipped)
+    if Path(name).is_dir():
+        return load_bundle(Path(name))
+    names = ", ".join(sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()))
+    raise BundleError(f"no bundle {name!r}: neither a folder nor one of those shipped ({names})")
+
+
+def _hint(message: str) -> str:
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        return ""
+    near = difflib.get_close_matches(unknown[1], sorted(set(_known_keys(ServiceConfig))), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _known_keys(struct: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield the key of every field of a struct and of the structs in it."""
+    kinds = msgspec.inspect.type_info(struct)
+    waiting: list[object] = [kinds]
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, msgspec.inspect.StructType):
+            for field in kind.fields:
+                yield field.encode_name
+                waiting.append(field.type)
+        waiting += getattr(kind, "types", ())
+        waiting += [item for item in (getattr(kind, "item_type", None), getattr(kind, "value_type", None)) if item]

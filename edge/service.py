@@ -1,0 +1,172 @@
+"""The service: every configured source into one runtime, every alarm event out to the broker, until told to stop.
+
+Knows how parts are put together and kept alive; what each does is its own.
+"""
+
+import logging
+import threading
+import time
+from contextlib import ExitStack
+
+from edge import __version__
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent
+from edge.alarms.specs import alarm_specs
+from edge.bundle import Bundle
+from edge.classifiers.base import open_classifier
+from edge.config import ServiceConfig, SourceConfig
+from edge.errors import BrokerError, EdgeError, SourceError, StreamError
+from edge.monitor import StreamMonitor
+from edge.publish.client import BrokerConfig
+from edge.publish.mqtt import Publisher
+from edge.publish.payloads import BundleRef
+from edge.runtime import Runtime
+from edge.sources.base import Source
+from edge.sources.config import open_source
+
+_LOG = logging.getLogger(__name__)
+_RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits before a source that failed is opened again; the last one repeats
+_POLL_S = 0.5
+_TELL_EVERY_S = 1.0  # a stream that cannot be used is logged this often at most
+
+
+class AlertSink:
+    """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
+
+    def __init__(self, publisher: Publisher, bundle: Bundle, *, predictions: bool = False) -> None:
+        self._publisher = publisher
+        self._labels = tuple(label.abbreviation for label in bundle.manifest.labels)
+        self._predictions = predictions
+
+    def __call__(
+        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
+    ) -> None:
+        """Take one decision."""
+        for event in events:
+            self._publisher.publish_event(
+                event, sample_rate_hz=monitor.sample_rate_hz, latency_ms=round(1e3 * latency_s, 3)
+            )
+        if self._predictions and decision is not None:
+            self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=self._labels)
+
+
+def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, capacity: int = 10_000) -> Publisher:
+    """Return a publisher for a device and its bundle, not yet started."""
+    manifest = bundle.manifest
+    reference = BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
+    return Publisher(broker, device, version=__version__, bundle=reference, capacity=capacity)
+
+
+class Service:
+    """Runs until `stop`, or until every source has ended.
+
+    Parameters
+    ----------
+    config : of the service
+    bundle : what classifies
+    """
+
+    def __init__(self, config: ServiceConfig, bundle: Bundle) -> None:
+        self._config = config
+        self._bundle = bundle
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._open: set[Source] = set()
+        self._refused_blocks = 0
+        self._told_s = float("-inf")
+        self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish.queue_messages)
+        self.runtime = Runtime(
+            bundle.manifest,
+            lambda: open_classifier(bundle, config.classifier),
+            alarm_specs(bundle.manifest.labels, config.alarm),
+            AlertSink(self._publisher, bundle, predictions=config.publish.predictions),
+            shed=True,
+        )
+
+    def stop(self) -> None:
+        """Make `run` return soon; may be called from any thread, or from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Run the sources, each in a thread of its own.
+
+        Raises
+        ------
+        EdgeError
+            When a source's configuration cannot be meant, or when the classifier cannot be opened or fails.
+        """
+        sources = [open_source(config) for config in self._config.source]
+        with ExitStack() as stack:
+            self._publisher.start()
+            stack.callback(self._publisher.close)
+            stack.callback(self._log_account)
+            stack.enter_context(self.runtime)
+            threads = [
+                threading.Thread(target=self._feed, args=(config, source), name=f"source-{number}", daemon=True)
+                for number, (config, source) in enumerate(zip(self._config.source, sources, strict=True))
+            ]
+            for thread in threads:
+                thread.start()
+            _LOG.info("%d sources, bundle %s", len(threads), self._bundle.manifest.name)
+            while self.runtime.alive and any(thread.is_alive() for thread in threads):
+                if self._stopping.wait(_POLL_S):
+                    break
+            self._stopping.set()
+            with self._lock:
+                for source in self._open:
+                    source.stop()
+            for thread in threads:
+                thread.join()
+
+    def _feed(self, config: SourceConfig, source: Source) -> None:
+        """Read one source until it ends; open it again, a little later each time, when it fails."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._read(source)
+            except (SourceError, BrokerError) as exc:
+                wait_s = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
+                failures += 1
+                _LOG.warning("%s; trying again in %g s", exc, wait_s)
+                self._stopping.wait(wait_s)
+                source = open_source(config)
+            except EdgeError:  # the classifier's, and `run` raises it
+                self._stopping.set()
+            else:
+                return
+
+    def _read(self, source: Source) -> None:
+        with self._lock:
+            self._open.add(source)
+        try:
+            with source:
+                for block in source.blocks():
+                    try:
+                        self.runtime.push(block)
+                    except StreamError as exc:
+                        self._refuse(exc)
+        finally:
+            with self._lock:
+                self._open.discard(source)
+
+    def _refuse(self, why: StreamError) -> None:
+        with self._lock:
+            self._refused_blocks += 1
+            tell = time.monotonic() - self._told_s > _TELL_EVERY_S
+            if tell:
+                self._told_s = time.monotonic()
+        if tell:
+            _LOG.warning("block refused (%d so far): %s", self._refused_blocks, why)
+
+    def _log_account(self) -> None:
+        totals = self.runtime.totals()
+        missing = ", ".join(f"{cause} {count}" for cause, count in sorted(totals.missing.items())) or "none"
+        _LOG.info(
+            "stopped: samples %d = classified %d + missing (%s) + pending %d; blocks refused %d; messages %s",
+            totals.samples_in,
+            totals.classified,
+            missing,
+            totals.pending,
+            self._refused_blocks,
+            self._publisher.counts,
+        )
