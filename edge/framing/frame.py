@@ -8,7 +8,7 @@ A frame is COBS-encoded (see `cobs`) between two zero bytes. Decoded, all intege
                    per lead: 8 bytes ASCII name, zero-padded | f64 gain, ADC units per mV | i32 baseline, ADC units
     kind 2 DATA    u64 device clock in us at the first instant | u16 lead-off bits, bit k is lead k |
                    samples, signed, interleaved: all leads of an instant together
-    kind 3 END     nothing: the stream is over
+    kind 3 END     as DATA, without samples: the stream is over
 
 `sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next one.
 The sender repeats HEADER at least every second, so that a receiver may join midway. `session` changes when
@@ -80,7 +80,9 @@ class FrameWriter:
             body = _TIMING.pack(part.device_us, lead_off) + pack(part, self._spec)
             out += self._frame(DATA, part.first_sample, body)
         if block.last:
-            out += self._frame(END, block.end_sample, b"")
+            size = block.adc.shape[1]
+            end = block.part(size, size, self._spec)
+            out += self._frame(END, end.first_sample, _TIMING.pack(end.device_us, 0))
         return bytes(out)
 
     def _frame(self, kind: int, sequence: int, body: bytes) -> bytes:
@@ -156,7 +158,7 @@ class FrameDecoder:
         if kind == HEADER:
             self._begin(session, sequence, _spec_from(body))
             return []
-        if not ((kind == DATA and len(body) >= _TIMING.size) or (kind == END and not body)):
+        if kind not in {DATA, END} or len(body) < _TIMING.size or (kind == END and len(body) > _TIMING.size):
             raise FrameError(f"unknown or broken frame of kind {kind}")
         if self._spec is None or session != self._session:
             self.counters["headless_frames"] += 1
@@ -177,7 +179,7 @@ class FrameDecoder:
         self._damaged, self._suspect = False, -1
 
     def _place(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
-        device_us, lead_off = _TIMING.unpack_from(body) if kind == DATA else (0, 0)
+        device_us, lead_off = _TIMING.unpack_from(body)
         adc, missing = unpack(body[_TIMING.size :], spec, lead_off)
         first_sample = self._unwrap(sequence)
         if self._jumps(first_sample, first_sample + adc.shape[1], spec):

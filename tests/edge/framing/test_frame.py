@@ -60,6 +60,7 @@ def test_samples_come_back_bit_for_bit(width: int, leads: tuple[str, ...]) -> No
     assert blocks[0].device_time_s == 123.456789
     assert (blocks[0].leads, blocks[0].sample_rate_hz) == (leads, 360.0)
     assert blocks[-1].last
+    assert blocks[-1].device_time_s == pytest.approx(123.456789 + 500 / 360, abs=1e-6)
     assert not counters
 
 
@@ -176,7 +177,7 @@ def test_a_receiver_may_join_midway() -> None:
 
 
 def test_a_new_session_is_a_new_epoch() -> None:
-    blocks, counters = decode(sent(session=7)[:-12] + sent(session=8))
+    blocks, counters = decode(b"\0".join(frames_of(sent(session=7))[:-1]) + b"\0" + sent(session=8))
     assert [block.epoch for block in blocks if block.first_sample == 0] == ["7", "8"]
     assert not counters["duplicate_blocks"]
     assert not counters["late_blocks"]
@@ -192,7 +193,7 @@ def test_a_device_without_sessions_is_believed_to_have_started_anew() -> None:
 
 def test_samples_of_a_session_whose_header_was_lost_are_not_mixed_in() -> None:
     restarted = frames_of(sent(session=8))[1:]
-    _, counters = decode(sent(session=7)[:-12] + b"\0" + b"\0".join(restarted) + b"\0")
+    _, counters = decode(b"\0".join(frames_of(sent(session=7))[:-1]) + b"\0" + b"\0" + b"\0".join(restarted) + b"\0")
     assert counters["headless_frames"] == len(restarted)
 
 
