@@ -50,7 +50,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Devices that publish their samples to a broker; the `+` of the topic is the stream's id."""
 
     topic: str = "ecg/+/samples"
-    broker: BrokerConfig = BrokerConfig()
+    broker: BrokerConfig | None = None  # None: the service's own, to which alerts go; else the one on this machine
     connect_timeout_s: float = 10.0
     queue_payloads: int = 256
     max_streams: int = 64

@@ -21,7 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.errors import BrokerError, ConfigError, FrameError
 from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, decode_payload
-from edge.publish.client import new_client, refusal
+from edge.publish.client import BrokerConfig, new_client, refusal
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
@@ -62,7 +62,8 @@ class MqttTopicSource(SourceBase):
         self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
         self._streams: dict[str, PayloadStream] = {}
         self._subscribed = threading.Event()
-        self._refusal = f"{config.broker.address}: no answer; is the broker running?"
+        self._broker = config.broker or BrokerConfig()
+        self._refusal = f"{self._broker.address}: no answer; is the broker running?"
         self._opened = False
         self._logged_s = 0.0
         self._client = self._make_client()
@@ -78,7 +79,7 @@ class MqttTopicSource(SourceBase):
         if self._opened:
             return
         self._opened = True
-        broker = self._config.broker
+        broker = self._broker
         limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         limits.MaximumPacketSize = _MAX_PACKET_BYTES
         self._client.connect_async(broker.host, broker.port, broker.keepalive_s, properties=limits)
@@ -138,7 +139,7 @@ class MqttTopicSource(SourceBase):
             _LOG.warning("stream %r: payload thrown away: %s", stream[:64], reason)
 
     def _make_client(self) -> mqtt.Client:
-        client = new_client(self._config.broker)
+        client = new_client(self._broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
@@ -149,7 +150,7 @@ class MqttTopicSource(SourceBase):
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, code: ReasonCode, ___: Properties | None
     ) -> None:
         if code.is_failure:
-            self._refusal = refusal(code, self._config.broker)
+            self._refusal = refusal(code, self._broker)
             return
         if self._subscribed.is_set():
             self._counters["reconnects"] += 1
@@ -157,14 +158,14 @@ class MqttTopicSource(SourceBase):
         client.subscribe(self._config.topic, options=options)
 
     def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
-        self._refusal = f"{self._config.broker.address}: no connection; is the broker running?"
+        self._refusal = f"{self._broker.address}: no connection; is the broker running?"
 
     def _on_subscribe(
         self, _: mqtt.Client, __: object, ___: int, codes: list[ReasonCode], ____: Properties | None
     ) -> None:
         if codes and codes[0].is_failure:
             self._refusal = (
-                f"{self._config.broker.address}: the broker refuses to subscribe to {self._config.topic}: "
+                f"{self._broker.address}: the broker refuses to subscribe to {self._config.topic}: "
                 f"{codes[0].getName().lower()}; check its access list"
             )
         else:
