@@ -1,15 +1,17 @@
 """Checkpoints: a folder of safetensors and JSON, never a pickle.
 
-config.json        the model's configuration and the names of its outputs
-model.safetensors  the averaged weights, which are the ones to use
-state.safetensors  raw weights and the optimizer's moments, to resume
-state.json         step, seconds trained, and what else resuming needs
+    config.json        the model's configuration and the names of its outputs
+    model.safetensors  the averaged weights, which are the ones to use
+    command.txt        the command line that made it
+    state.safetensors  raw weights and the optimizer's moments, to resume
+    state.json         step, seconds trained, and what else resuming needs
 
 Every file is replaced whole, so that a run killed while it writes leaves the checkpoint before.
 """
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 STATE = "state.safetensors"
 STATE_JSON = "state.json"
+COMMAND = "command.txt"
 
 
 def save_model(folder: Path, model: EcgNat, names: tuple[str, ...]) -> None:
@@ -45,6 +48,13 @@ def load_model(folder: Path) -> tuple[EcgNat, tuple[str, ...]]:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
     return model.eval(), tuple(raw["labels"])
+
+
+def save_command(folder: Path, arguments: list[str]) -> None:
+    """Write down a command line, with the home folder as `~`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [Path(arguments[0]).name, *arguments[1:]]
+    (folder / COMMAND).write_text(shlex.join(words).replace(str(Path.home()), "~") + "\n")
 
 
 def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, extra: dict[str, Any]) -> None:

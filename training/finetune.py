@@ -3,6 +3,7 @@
 For now training starts from random weights.
 """
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from ecgnat.model import EcgNat, named_config
-from training import cache, splits
+from training import cache, checkpoint, splits
 from training.augment import read_noise
 from training.batches import Sampler, make_source
 from training.labels import NAMES
@@ -54,6 +55,8 @@ def finetune(
     )
     if resume:
         trainer.resume()
+    else:
+        checkpoint.save_command(out, sys.argv)
     console.print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters")
     _run(trainer, config, console)
 

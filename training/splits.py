@@ -1,11 +1,11 @@
 """Which windows train, which choose (validation), and which only judge.
 
-ptb-xl    folds 1-8 train, but for about 6% of their patients, drawn by a hash of the patient, which
-          validate; fold 9 judges
-cinc2017  80% train, 10% validate, 10% judge, by a hash of the record's name. The set names no patients,
-          so one person may stand on both sides
-mitdb     patients 106 115 122 201 208 209 and the paced 217 validate; the other records of DS1 and the
-          paced ones train. Nothing here judges: DS2 does, elsewhere
+    ptb-xl    folds 1-8 train, but for about 6% of their patients, drawn by a hash of the patient, which
+              validate; fold 9 judges
+    cinc2017  80% train, 10% validate, 10% judge, by a hash of the record's name. The set names no patients,
+              so one person may stand on both sides
+    mitdb     patients 106 115 122 201 208 209 and the paced 217 validate; the other records of DS1 and the
+              paced ones train. Nothing here judges: DS2 does, elsewhere
 
 Knows nothing of what the windows hold.
 """

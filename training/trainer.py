@@ -103,13 +103,19 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 @torch.no_grad()
-def predict(model: EcgNat, windows: WindowSet, rows: NDArray[np.intp], batch_size: int = 64) -> NDArray[np.float32]:
-    """Probabilities of whole windows, (rows, labels) float32."""
+def predict(
+    model: EcgNat,
+    windows: WindowSet,
+    rows: NDArray[np.intp],
+    only: NDArray[np.uint8] | None = None,
+    batch_size: int = 64,
+) -> NDArray[np.float32]:
+    """Probabilities of whole windows, (rows, labels) float32; `only`, (12,), limits the leads that are looked at."""
     parts = []
     for first in range(0, rows.size, batch_size):
         some = rows[first : first + batch_size]
         signal = torch.from_numpy(windows.signal[some].astype(np.float32))
-        keep = torch.from_numpy(windows.keep[some].astype(np.float32))
+        keep = torch.from_numpy((windows.keep[some] if only is None else windows.keep[some] * only).astype(np.float32))
         parts.append(torch.sigmoid(model(signal, keep)).numpy())
     return np.concatenate(parts)
 

@@ -1,0 +1,28 @@
+"""The command line that makes bundles: `ecg-calibrate`, or `python -m calibration`."""
+
+import click
+
+from edge.commands.group import LazyGroup, run
+from edge.errors import EdgeError
+from training.errors import TrainingError
+
+_COMMANDS = {"export": ("calibration.commands.export", "Make a bundle from a checkpoint.")}
+
+
+@click.group("ecg-calibrate", cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    r"""Make model bundles for the device.
+
+    \b
+    Example:
+      ecg-calibrate export --checkpoint runs/first --data ~/.cache/ecg-nat/data --out edge/bundles/rhythm
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    run(cli, (TrainingError, EdgeError))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `ecg-calibrate`, one module each."""

@@ -1,0 +1,97 @@
+"""From a network in torch to an ONNX graph of some of its outputs, and the proof that both say the same.
+
+Knows nothing of bundles or data sets.
+"""
+
+import copy
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ecgnat.model import EcgNat
+
+OPSET = 18
+
+
+class Deployed(nn.Module):
+    """The network as the device runs it: BatchNorm folded, some outputs only, probabilities instead of logits."""
+
+    def __init__(self, model: EcgNat, outputs: list[int]) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(model).eval()
+        for module in self.network.modules():
+            match list(module.children()):
+                case [nn.Conv1d() as convolution, nn.BatchNorm1d() as norm] if isinstance(module, nn.Sequential):
+                    module[0], module[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+        self.register_buffer("outputs", torch.tensor(outputs))
+
+    def forward(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Return probabilities, (batch, outputs); arguments as of `EcgNat.features`."""
+        probabilities: Tensor = torch.sigmoid(self.network(signal, keep).index_select(1, self.outputs))
+        return probabilities
+
+    def probabilities(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run in torch, from arrays to arrays."""
+        with torch.no_grad():
+            result: NDArray[np.float32] = self(torch.from_numpy(signal), torch.from_numpy(keep)).numpy()
+        return result
+
+
+def export(model: Deployed, leads: int, samples: int, path: Path) -> None:
+    """Write the graph: `signal`, `keep` -> `probabilities`, any batch size, a fixed number of samples."""
+    example = (torch.zeros(2, leads, samples), torch.ones(2, leads))
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about itself
+        program = torch.onnx.export(
+            model,
+            example,
+            input_names=["signal", "keep"],
+            output_names=["probabilities"],
+            dynamic_shapes={"signal": {0: batch}, "keep": {0: batch}},
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    program.save(str(path), external_data=False)
+
+
+def session(path: Path, threads: int = 1) -> ort.InferenceSession:
+    """Open a graph on the CPU."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def worst_difference(model: Deployed, path: Path, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> float:
+    """Largest difference in probability between torch and the graph over windows, in batches of 32."""
+    run = session(path)
+    worst = 0.0
+    for first in range(0, len(signal), 32):
+        inputs = {"signal": signal[first : first + 32], "keep": keep[first : first + 32]}
+        there = run.run(["probabilities"], inputs)[0]
+        worst = max(worst, float(np.abs(there - model.probabilities(**inputs)).max()))
+    return worst
+
+
+def latency_ms(path: Path, signal: NDArray[np.float32], keep: NDArray[np.float32], runs: int = 200) -> float:
+    """Median milliseconds a window: ONNX Runtime, one thread, batch 1."""
+    run = session(path)
+    times = []
+    for number in range(runs):
+        row = slice(number % len(signal), number % len(signal) + 1)
+        began = time.perf_counter()
+        run.run(["probabilities"], {"signal": signal[row], "keep": keep[row]})
+        times.append(time.perf_counter() - began)
+    return 1e3 * statistics.median(times)
