@@ -16,13 +16,11 @@ from edge.classifiers.base import ClassifierConfig
 from edge.errors import BundleError, ConfigError
 from edge.publish.client import BrokerConfig
 from edge.publish.topics import check_id
-from edge.sources.config import MqttConfig, SerialConfig, SyntheticConfig, WfdbConfig
+from edge.sources.config import SourceConfig
 
 BUNDLES = Path(__file__).parent / "bundles"
 _MAX_BYTES = 1 << 20
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
-
-SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 MAX_GAP_S = 600.0  # a longer jump of the sequence is booked at once, and the windows begin anew behind it
+MAX_BACK_S = 10.0  # a block from further back is of a device that counts anew
 _LATENCIES_KEPT = 100_000
 _EPOCHS_KEPT = 4096  # streams whose last epoch is remembered
 _POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
@@ -217,7 +218,7 @@ class Runtime:
             with self._lock:
                 self._ended.samples_in += gap
                 self._ended.missing[Cause.SEQUENCE_GAP.key] += gap
-        return -longest <= gap <= longest
+        return -MAX_BACK_S * monitor.sample_rate_hz <= gap <= longest
 
     def _name_epoch(self, stream: str, epoch: str) -> str:
         """Return a name for an epoch that begins; one whose name was just in use gets a number, so that ids differ."""

@@ -8,13 +8,15 @@ import threading
 import time
 from contextlib import ExitStack
 
+import msgspec
+
 from edge import __version__
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import open_classifier
-from edge.config import ServiceConfig, SourceConfig
+from edge.config import ServiceConfig
 from edge.errors import BrokerError, EdgeError, SourceError, StreamError
 from edge.monitor import StreamMonitor
 from edge.publish.client import BrokerConfig
@@ -22,7 +24,7 @@ from edge.publish.mqtt import Publisher
 from edge.publish.payloads import BundleRef
 from edge.runtime import Runtime
 from edge.sources.base import Source
-from edge.sources.config import open_source
+from edge.sources.config import MqttConfig, SourceConfig, open_source
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits before a source that failed is opened again; the last one repeats
@@ -55,6 +57,13 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, capacity: i
     manifest = bundle.manifest
     reference = BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
     return Publisher(broker, device, version=__version__, bundle=reference, capacity=capacity)
+
+
+def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
+    """Return the source with the service's broker where it names none of its own."""
+    if isinstance(source, MqttConfig) and source.broker is None:
+        return msgspec.structs.replace(source, broker=broker)
+    return source
 
 
 class Service:
@@ -95,7 +104,8 @@ class Service:
         EdgeError
             When a source's configuration cannot be meant, or when the classifier cannot be opened or fails.
         """
-        sources = [open_source(config) for config in self._config.source]
+        configs = [_with_broker(source, self._config.broker) for source in self._config.source]
+        sources = [open_source(config) for config in configs]
         with ExitStack() as stack:
             self._publisher.start()
             stack.callback(self._publisher.close)
@@ -103,7 +113,7 @@ class Service:
             stack.enter_context(self.runtime)
             threads = [
                 threading.Thread(target=self._feed, args=(config, source), name=f"source-{number}", daemon=True)
-                for number, (config, source) in enumerate(zip(self._config.source, sources, strict=True))
+                for number, (config, source) in enumerate(zip(configs, sources, strict=True))
             ]
             for thread in threads:
                 thread.start()

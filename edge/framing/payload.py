@@ -27,6 +27,7 @@ Pure: bytes in, blocks out; knows no broker.
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -38,6 +39,7 @@ from edge.framing.order import StreamOrder
 from edge.samples import Block, Cause
 
 MAX_PAYLOAD_BYTES = 64 * 1024
+_RESTART_S = 10.0
 _MAX_U64 = (1 << 63) - 1  # msgspec's constraints are signed
 
 Millivolts = Annotated[list[float | None], msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
@@ -190,6 +192,9 @@ class PayloadWriter:
 class PayloadStream:
     """The payloads of one stream as blocks in order.
 
+    A session that begins again more than 10 s back is a device that restarted without a new session number, once a
+    second payload follows on the first: the blocks then have an epoch of their own (`.1`, `.2` behind the session).
+
     Parameters
     ----------
     stream : id of the stream
@@ -200,6 +205,8 @@ class PayloadStream:
         self._stream = stream
         self._counters = counters
         self._session: int | None = None
+        self._restarts = 0
+        self._follows = -1  # where a payload begins that follows on one from far back
         self._order = StreamOrder(counters)
 
     def add(self, payload: SamplesPayload, cause: Cause = Cause.SEQUENCE_GAP) -> list[Block]:
@@ -210,8 +217,16 @@ class PayloadStream:
         FrameError
             When the payload contradicts itself, or the stream's leads or rate.
         """
-        order = self._order if payload.session == self._session else StreamOrder(self._counters)
+        same = payload.session == self._session
+        order, restarts = (self._order, self._restarts) if same else (StreamOrder(self._counters), 0)
         first_sample = order.next_sample if payload.first_sample is None else payload.first_sample
-        blocks = order.add(payload.to_block(self._stream, first_sample), cause)
-        self._session, self._order = payload.session, order
+        block = payload.to_block(self._stream, first_sample)
+        far_back = order.next_sample - first_sample > _RESTART_S * payload.sample_rate_hz
+        if far_back and first_sample == self._follows:
+            order, restarts, far_back = StreamOrder(self._counters), restarts + 1, False
+        self._follows = block.end_sample if far_back else -1
+        if restarts:
+            block = replace(block, epoch=f"{block.epoch}.{restarts}")
+        blocks = order.add(block, cause)
+        self._session, self._restarts, self._order = payload.session, restarts, order
         return blocks

@@ -116,6 +116,15 @@ def test_a_new_session_is_a_new_epoch() -> None:
     assert not counters
 
 
+def test_a_device_that_restarts_without_a_new_session_is_heard_again() -> None:
+    """Its payloads were dropped as duplicates until it had counted as far as before the restart."""
+    writer = PayloadWriter(SPEC)
+    sent = [payload for block in counted_blocks([1000] * 5)[:-1] for payload in writer.encode(block)]
+    blocks, counters = read([*sent, *sent])
+    assert [(b.epoch, b.first_sample) for b in blocks[5:]] == [(".1", 1000), (".1", 2000), (".1", 3000), (".1", 4000)]
+    assert counters == {"duplicate_blocks": 1}
+
+
 def test_leads_may_not_change_within_a_session() -> None:
     stream = PayloadStream("bed", Counter())
     stream.add(decode_payload(json.dumps(SIMPLE).encode()))

@@ -1,0 +1,293 @@
+"""The service as systemd runs it: a subprocess with a configuration file, a real broker, a real pty."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import tty
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from waiting import wait_until
+
+from edge.config import ServiceConfig, find_bundle, read_config
+from edge.errors import BundleError, ConfigError
+from edge.framing.frame import FrameWriter
+from edge.framing.payload import PayloadWriter
+from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.publish.subscriber import Subscriber
+from edge.publish.topics import filters
+from edge.sources.synthetic import SyntheticSource
+
+EDGE = Path(sys.executable).with_name("ecg-edge")
+ROOT = Path(__file__).parents[2]
+LOUD = "sinus:12 lead_off:15 sinus:15"
+
+
+def config_text(broker, device, model, sources):
+    return f"""
+model = "{model}"
+[device]
+id = "{device}"
+[broker]
+host = "{broker[0]}"
+port = {broker[1]}
+{sources}
+"""
+
+
+class Watcher(threading.Thread):
+    """Keeps what a subscriber to one device receives."""
+
+    def __init__(self, broker, device):
+        super().__init__(daemon=True)
+        self._subscriber = Subscriber(BrokerConfig(host=broker[0], port=broker[1]), filters(device))
+        self._done = threading.Event()
+        self._ready = threading.Event()
+        self.messages = []
+        self.start()
+        assert self._ready.wait(10)
+
+    def run(self):
+        with self._subscriber as subscriber:
+            self._ready.set()
+            while not self._done.is_set():
+                message = subscriber.get(0.1)
+                if message is not None:
+                    self.messages.append(message)
+
+    def alerts(self):
+        return [json.loads(m.payload) for m in self.messages if m.topic.endswith("/alerts")]
+
+    def raised(self):
+        return {alert["subject"] for alert in self.alerts() if alert["type"].endswith("raised")}
+
+    def states(self):
+        return [json.loads(m.payload)["state"] for m in self.messages if m.topic.endswith("/status")]
+
+    def close(self):
+        self._done.set()
+        self.join()
+
+
+@contextmanager
+def service(tmp_path, text, *arguments):
+    path = tmp_path / "ecg-edge.toml"
+    path.write_text(text)
+    process = subprocess.Popen([EDGE, "run", "--config", path, "-v", *arguments], stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture
+def device(request):
+    return re.sub(r"[^A-Za-z0-9_-]", "-", request.node.name)[-60:]
+
+
+@pytest.fixture
+def watcher(broker, device):
+    watcher = Watcher(broker, device)
+    yield watcher
+    watcher.close()
+
+
+def stop(process):
+    """End the service as systemd does and return what it logged."""
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    account = re.search(r"samples (\d+) = classified (\d+) \+ missing \((.*?)\) \+ pending 0", log)
+    assert account, log
+    missing = sum(int(count) for count in re.findall(r"\w+ (\d+)", account[3]))
+    assert int(account[1]) == int(account[2]) + missing
+    return log
+
+
+def test_sources_of_every_kind_at_once(tmp_path, broker, device, watcher, tiny_bundle_path):
+    """A synthetic source, a pty and the broker; each stream raises its alarm, and the service ends cleanly."""
+    near, far = os.openpty()
+    tty.setraw(near)
+    tty.setraw(far)
+    topic = f"test/{device}"
+    sources = f"""
+[[source]]
+kind = "synthetic"
+scenario = "{LOUD}"
+[[source]]
+kind = "serial"
+port = "{os.ttyname(far)}"
+stream = "bedside"
+[[source]]
+kind = "mqtt"
+topic = "{topic}/+/samples"
+"""
+    recording = SyntheticSource(LOUD, leads=("II",))
+    with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
+        wait_until(lambda: _has_open(process.pid, os.ttyname(far)), what="the service to open the port")
+        frames, writer = b"", FrameWriter(recording.spec)
+        for block in recording.adc_blocks():
+            frames += writer.encode(block)
+        threading.Thread(target=_write_all, args=(near, frames), daemon=True).start()
+        wait_until(
+            lambda: {alert["source"].rpartition("/")[2] for alert in watcher.alerts()} >= {"synthetic", "bedside"},
+            what="alerts of the synthetic source and of the pty",
+        )
+        client = new_client(BrokerConfig(host=broker[0], port=broker[1]))
+        open_connection(client, BrokerConfig(host=broker[0], port=broker[1]))
+        payloads = PayloadWriter(recording.spec)
+        for block in recording.adc_blocks():
+            for payload in payloads.encode(block):
+                client.publish(f"{topic}/phone/samples", payload, qos=1)
+        wait_until(
+            lambda: any(alert["source"].endswith("/phone") for alert in watcher.alerts()), what="alerts of the phone"
+        )
+        client.disconnect()
+        client.loop_stop()
+        stop(process)
+    assert watcher.raised() >= {"LEAD_OFF"}
+    wait_until(lambda: watcher.states()[-1] == "offline", what="the service to say offline")
+    os.close(near)
+    os.close(far)
+
+
+def _has_open(pid, path):
+    return any(os.path.realpath(link) == path for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _write_all(descriptor, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def test_hostile_payloads_do_not_stop_the_others(tmp_path, broker, device, watcher, tiny_bundle_path):
+    topic = f"test/{device}"
+    sources = f'[[source]]\nkind = "mqtt"\ntopic = "{topic}/+/samples"\n'
+    address = BrokerConfig(host=broker[0], port=broker[1])
+    recording = SyntheticSource(LOUD, leads=("II",))
+    hostile = [
+        b"",
+        b"\x00" * 1000,
+        b"{" * 60_000,
+        b"[" * 60_000,
+        np.random.default_rng(0).bytes(10 << 20),
+        b'{"version": 1, "sample_rate_hz": 1e308, "leads": ["II"], "samples": [[0]]}',
+        b'{"version": 1, "sample_rate_hz": 250, "leads": ["II"], "samples": [[NaN]]}',
+        b'{"version": 1, "sample_rate_hz": 250, "leads": ["II"], "samples": [[1e300]]}',
+        b'{"version": 1, "sample_rate_hz": 250, "leads": ["resp"], "samples": [[0]]}',
+        b'{"version": 1, "sample_rate_hz": 40, "leads": ["II"], "samples": [[0]]}',
+        b'{"version": 1, "sample_rate_hz": 250, "leads": ["II"], "first_sample": 9223372036854775807, "samples": [[0]]}',
+    ]
+    with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
+        wait_until(lambda: "online" in watcher.states(), what="the service to be online")
+        client = new_client(address)
+        open_connection(client, address)
+        payloads = PayloadWriter(recording.spec)
+        for number, block in enumerate(recording.adc_blocks()):
+            for payload in payloads.encode(block):
+                client.publish(f"{topic}/good/samples", payload, qos=1).wait_for_publish(10)
+            client.publish(f"{topic}/bad-{number % 7}/samples", hostile[number % len(hostile)], qos=1)
+        wait_until(lambda: "LEAD_OFF" in watcher.raised(), what="the good device's alarm")
+        client.disconnect()
+        client.loop_stop()
+        log = stop(process)
+    assert {alert["source"].rpartition("/")[2] for alert in watcher.alerts()} == {"good"}
+    assert "Traceback" not in log
+
+
+def test_a_broker_that_is_absent_is_waited_for(tmp_path, mosquitto, tiny_bundle_path):
+    mosquitto.stop()
+    text = config_text(
+        (mosquitto.host, mosquitto.port), "patient", tiny_bundle_path, '[[source]]\nkind = "serial"\nport = "/dev/none"'
+    )
+    with service(tmp_path, text) as process:
+        line = process.stderr.readline()
+        while "trying again" not in line and line:
+            line = process.stderr.readline()
+        assert "/dev/none" in line
+        mosquitto.start()
+        watcher = Watcher((mosquitto.host, mosquitto.port), "patient")
+        wait_until(lambda: "online" in watcher.states(), what="the service to be online")
+        watcher.close()
+        stop(process)
+
+
+def test_a_killed_service_is_reported_by_its_will(tmp_path, broker, device, watcher, tiny_bundle_path):
+    text = config_text(broker, device, tiny_bundle_path, '[[source]]\nkind = "serial"\nport = "/dev/none"')
+    with service(tmp_path, text) as process:
+        wait_until(lambda: "online" in watcher.states(), what="the service to be online")
+        process.kill()
+        wait_until(lambda: watcher.states()[-1] == "offline", what="the last will")
+
+
+def test_the_example_configuration_is_valid_and_shows_the_defaults():
+    text = (ROOT / "deploy" / "ecg-edge.example.toml").read_text()
+    config = read_config(ROOT / "deploy" / "ecg-edge.example.toml")
+    assert config == ServiceConfig(source=config.source)
+    for key in ("ca_file", "cert_file", "key_file", "username", "password_file", "scenario", "record", "baud", "latch"):
+        assert re.search(rf"\b{key} = ", text), f"{key} is not shown"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "source"),
+        ("[[source]]\nkind = 'pigeon'", "pigeon"),
+        ("[[source]]\nkind = 'wfdb'\nrecrod = 'x'", "did you mean `record`"),
+        ("[brokr]\n[[source]]\nkind = 'synthetic'", "did you mean `broker`"),
+        ("[broker]\nport = 0\n[[source]]\nkind = 'synthetic'", "address"),
+        ("[device]\nid = 'Jane Doe'\n[[source]]\nkind = 'synthetic'", "Jane Doe"),
+        ("source = [", "Invalid"),
+        ("[classifier]\nthreads = 0\n[[source]]\nkind = 'synthetic'", "threads"),
+        ("\xff", "toml"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_line(tmp_path, text, word):
+    path = tmp_path / "c.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert word in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_alarm_that_does_not_exist_is_refused(tmp_path, tiny_bundle_path):
+    path = tmp_path / "c.toml"
+    path.write_text(f'model = "{tiny_bundle_path}"\n[alarm.AFF]\nlatch = true\n[[source]]\nkind = "synthetic"')
+    result = subprocess.run([EDGE, "run", "--config", path, "--check"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "did you mean 'AF'" in result.stderr
+
+
+def test_an_unknown_bundle_names_those_that_are_shipped():
+    with pytest.raises(BundleError, match="rhythm"):
+        find_bundle("rythm")
+
+
+def test_the_unit_is_valid(tmp_path):
+    """Systemd itself reads the unit; the program's path is put in place of the one where it will be installed."""
+    unit = (ROOT / "deploy" / "systemd" / "ecg-edge.service").read_text()
+    (tmp_path / "ecg-edge.service").write_text(unit.replace("/opt/ecg-nat/venv/bin/ecg-edge", str(EDGE)))
+    try:
+        result = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", tmp_path / "ecg-edge.service"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except FileNotFoundError:
+        pytest.skip("no systemd-analyze; install systemd")
+    complaints = [line for line in result.stderr.splitlines() if "ecg-edge" in line]
+    assert result.returncode == 0, result.stderr
+    assert not complaints
