@@ -5,7 +5,6 @@ for bit over any wire. Knows nothing of frames, files or streams.
 """
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -19,6 +18,7 @@ from edge.samples import Block, Cause
 MAX_LEADS = 16
 MAX_LEAD_NAME = 8  # ASCII characters
 MIN_RATE_HZ, MAX_RATE_HZ = 10.0, 20_000.0
+MIN_GAIN, MAX_GAIN = 1e-6, 1e12
 WIDTHS = (2, 3, 4)
 
 
@@ -29,7 +29,7 @@ class AdcSpec:
     Raises
     ------
     FrameError
-        When a value is absurd: no lead or too many, a rate outside 10 Hz to 20 kHz, a gain of 0.
+        When a value is absurd: no lead or too many, a rate outside 10 Hz to 20 kHz, a gain of 0 or beyond.
     """
 
     leads: tuple[str, ...]
@@ -42,8 +42,8 @@ class AdcSpec:
         check_stream(self.leads, self.sample_rate_hz)
         if len(self.gain) != len(self.leads) or len(self.baseline) != len(self.leads):
             raise FrameError(f"{len(self.leads)} leads need as many gains and baselines")
-        if not all(math.isfinite(gain) and gain != 0 for gain in self.gain):
-            raise FrameError(f"gains {self.gain} must be finite and not 0")
+        if not all(MIN_GAIN <= abs(gain) <= MAX_GAIN for gain in self.gain):  # false for NaN too
+            raise FrameError(f"gains {self.gain} must be {MIN_GAIN:g} to {MAX_GAIN:g} ADC units per mV")
         if not all(-(1 << 31) <= baseline < 1 << 31 for baseline in self.baseline):
             raise FrameError(f"baselines {self.baseline} do not fit 32 bits")
         if self.width not in WIDTHS:

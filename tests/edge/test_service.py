@@ -186,7 +186,7 @@ def test_hostile_payloads_do_not_stop_the_others(tmp_path, broker, device, watch
         b'{"version": 1, "sample_rate_hz": 250, "leads": ["II"], "samples": [[1e300]]}',
         b'{"version": 1, "sample_rate_hz": 250, "leads": ["resp"], "samples": [[0]]}',
         b'{"version": 1, "sample_rate_hz": 40, "leads": ["II"], "samples": [[0]]}',
-        b'{"version": 1, "sample_rate_hz": 250, "leads": ["II"], "first_sample": 9223372036854775807, "samples": [[0]]}',
+        b'{"version": 1, "sample_rate_hz": 99, "leads": ["II"], "first_sample": 9000000000000000000, "samples": [[0]]}',
     ]
     with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
         wait_until(lambda: "online" in watcher.states(), what="the service to be online")
