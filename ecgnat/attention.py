@@ -10,7 +10,9 @@ lengths) and `gather` (one query at a time, the plain twin for tests).
 import functools
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Backend = Literal["block", "dense", "gather"]
@@ -47,43 +49,26 @@ def neighbours(length: int, kernel: int, dilation: int = 1, causal: bool = False
 @functools.lru_cache(maxsize=256)
 def _plan(
     length: int, kernel: int, dilation: int, causal: bool, block: int
-) -> tuple[tuple[int, ...], int, tuple[tuple[tuple[int, ...], ...], ...]]:
-    """Lay out blocks of queries: first key of each, keys a block, and the offset index of each pair.
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lay out blocks of queries over contiguous stretches of keys.
 
-    The offset index is (key - query) / dilation + kernel - 1 for a neighbour, and 2 * kernel - 1 for a pair
-    that must not meet. Queries past the end, which pad the last block, see what the last query sees.
+    Arrays and no tensors, because a tensor made while a graph is being traced must not outlive the trace.
+
+    Returns
+    -------
+    keys : (blocks, width), the positions that the queries of each block may meet
+    offsets : (blocks, block, width), (key - query) / dilation + kernel - 1 for a neighbour, 2 * kernel - 1 for
+        a pair that must not meet; queries past the end, which pad the last block, see what the last one sees
     """
     rows = neighbours(length, kernel, dilation, causal)
-    blocks = [range(first, min(first + block, length)) for first in range(0, length, block)]
-    width = min(max(max(rows[q][-1] for q in b) - min(rows[q][0] for q in b) + 1 for b in blocks), length)
-    first_keys = tuple(min(*(rows[q][0] for q in b), length - width) for b in blocks)
-    offsets = tuple(
-        tuple(
-            _offsets(rows[min(b[0] + i, length - 1)], min(b[0] + i, length - 1), first, width, kernel, dilation)
-            for i in range(block)
-        )
-        for b, first in zip(blocks, first_keys, strict=True)
-    )
-    return first_keys, width, offsets
-
-
-def _offsets(row: tuple[int, ...], query: int, first: int, width: int, kernel: int, dilation: int) -> tuple[int, ...]:
-    seen = set(row)
-    return tuple(
-        (key - query) // dilation + kernel - 1 if key in seen else 2 * kernel - 1 for key in range(first, first + width)
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _offset_tensor(  # a tensor a layout and device, so that a training step builds none
-    length: int, kernel: int, dilation: int, causal: bool, block: int, device: torch.device
-) -> Tensor:
-    return torch.tensor(_plan(length, kernel, dilation, causal, block)[2], device=device)
-
-
-@functools.lru_cache(maxsize=256)
-def _key_index(first_keys: tuple[int, ...], width: int, device: torch.device) -> Tensor:
-    return torch.tensor([first + i for first in first_keys for i in range(width)], device=device)
+    count = -(-length // block)
+    queries = np.minimum(np.arange(count * block).reshape(count, block), length - 1)
+    low, high = np.array([row[0] for row in rows])[queries], np.array([row[-1] for row in rows])[queries]
+    width = int((high.max(axis=1) - low.min(axis=1)).max()) + 1
+    keys = np.minimum(low.min(axis=1), length - width)[:, None] + np.arange(width)
+    distance = keys[:, None, :] - queries[:, :, None]
+    meets = (keys[:, None, :] >= low[:, :, None]) & (keys[:, None, :] <= high[:, :, None]) & (distance % dilation == 0)
+    return keys, np.where(meets, distance // dilation + kernel - 1, 2 * kernel - 1)
 
 
 def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the choice of form
@@ -124,10 +109,9 @@ def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the c
         return _gather(q, k, v, neighbours(length, kernel, dilation, causal), dilation, bias)
     small = length <= _DENSE_LENGTH or backend == "dense"
     block = length if small else (16 if kernel * dilation <= 16 else 32)
-    first_keys, _, _ = _plan(length, kernel, dilation, causal, block)
-    offsets = _offset_tensor(length, kernel, dilation, causal, block, q.device)  # (blocks, block, width)
+    keys, offsets = (torch.from_numpy(a).to(q.device) for a in _plan(length, kernel, dilation, causal, block))
     mask = _mask(offsets, kernel, bias, q.dtype)  # (blocks, 1 or heads, block, width)
-    return _blocks(q, k, v, mask, first_keys, block)
+    return _blocks(q, k, v, mask, keys)
 
 
 def _mask(offsets: Tensor, kernel: int, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -137,14 +121,13 @@ def _mask(offsets: Tensor, kernel: int, bias: Tensor | None, dtype: torch.dtype)
     return table[:, offsets].to(dtype).transpose(0, 1)
 
 
-def _blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, first_keys: tuple[int, ...], block: int) -> Tensor:
+def _blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, keys: Tensor) -> Tensor:
     batch, length, heads, head_dim = q.shape
-    count, width = len(first_keys), mask.shape[-1]
+    (count, width), block = keys.shape, mask.shape[2]
     q = torch.nn.functional.pad(q, (0, 0, 0, 0, 0, count * block - length))
     q = q.reshape(batch, count, block, heads, head_dim).transpose(2, 3)  # (batch, blocks, heads, block, head_dim)
     if count > 1:
-        index = _key_index(first_keys, width, k.device)
-        k, v = k.index_select(1, index), v.index_select(1, index)
+        k, v = k.index_select(1, keys.flatten()), v.index_select(1, keys.flatten())
     k = k.reshape(batch, count, width, heads, head_dim).transpose(2, 3)
     v = v.reshape(batch, count, width, heads, head_dim).transpose(2, 3)
     weights = torch.softmax(q @ k.transpose(-2, -1) + mask, dim=-1)  # (batch, blocks, heads, block, width)
