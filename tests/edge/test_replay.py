@@ -234,7 +234,15 @@ def test_errors_are_one_line_and_exit_with_1(arguments, word, tiny_bundle_path):
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["replay"], ["replay", "x", "--speed", "0"], ["replay", "x", "--via", "pigeon"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay"],
+        ["replay", "x", "--speed", "0"],
+        ["replay", "x", "--via", "pigeon"],
+        ["replay", "synthetic", "--json", "no-such-folder/report.json"],  # was told after the replay, by a traceback
+    ],
+)
 def test_bad_usage_exits_with_2(arguments):
     assert command(*arguments).returncode == 2
 

@@ -198,6 +198,6 @@ def test_a_topic_without_exactly_one_stream_is_refused(topic):
 
 @pytest.mark.parametrize("topic", ["$share/ward/ecg/+/samples", "ecg/+/\0", "ecg/+/" + "x" * 2000])
 def test_a_topic_that_would_end_the_network_thread_is_refused(topic):
-    """paho's thread ended on the first message of a shared subscription, and the source was silent from then on."""
+    """Paho's thread ended on the first message of a shared subscription, and the source was silent from then on."""
     with pytest.raises(ConfigError, match="plain"):
         MqttTopicSource(MqttConfig(topic=topic))
