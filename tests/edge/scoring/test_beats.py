@@ -70,7 +70,7 @@ def test_the_learning_period_does_not_count():
 
 
 def test_pairs_across_the_end_of_the_learning_period():
-    """A test beat just before it belongs to the first beat that counts, and one just after it to the last that does not."""
+    """A test beat just before it belongs to the first beat that counts, one just after it to the last that does not."""
     assert compare(beats(N=[300.05, 301]), beats(N=[299.95, 301])).rates()["qrs_se"] == 1
     late = compare(beats(N=[299.95, 301]), beats(N=[300.05, 301]))
     assert late.counts.sum() == late.count("N", "N") == 1
