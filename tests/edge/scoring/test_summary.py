@@ -36,6 +36,7 @@ def test_false_alarms_of_all_labels_and_alarms_apart():
     assert both.hours == 4.0
     assert both.other_alarms_per_hour == {"NOISE": 1.0, "LEAD_OFF": 0.0}
     assert record_score(one).false_alarms_per_hour == 2.0
+    assert record_score(one).other_alarms == {"NOISE": 3, "LEAD_OFF": 0}
     assert record_score(one).labels["VT"].episode_se == 0
 
 
