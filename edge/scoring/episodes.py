@@ -9,7 +9,8 @@ After ANSI/AAMI EC57 as `epicmp` of the WFDB Software Package 10 does it for atr
 
 Any overlap counts, the learning period is cut off, and where the reference is open nothing is held against an alarm:
 an AF alarm within annotated flutter is none, as EC57 has it. Two figures are of the ward and not of EC57:
-`false_alarms_per_hour`, of alarms that overlap nothing, and the delay from an episode's start to the first alarm.
+`false_alarms_per_hour`, of alarms that overlap nothing, and the delay from an episode's start until its first alarm is
+raised. An episode that began under an alarm that was on already was announced by another, and has no delay.
 
 A window over the threshold says that something is somewhere in it, so overlap is asked of all that an alarm's windows
 saw; time is counted from the middle of its first window over the threshold to the middle of its last, and so has
@@ -50,6 +51,7 @@ class Counts:
     hours: float = 0.0
     episodes: int = 0  # of the reference
     found: int = 0
+    already_on: int = 0  # of those found: an alarm was on when they began
     alarms: int = 0
     right: int = 0
     reference_s: float = 0.0
@@ -83,7 +85,7 @@ class Counts:
 def compare(reference: Reference, alarms: Sequence[Alarm], start_s: float, end_s: float) -> Counts:
     """Compare the alarms of one label with its reference in [start_s, end_s).
 
-    An episode that began before `start_s` has no delay, as nobody asked for it.
+    An episode that began before `start_s` has no delay either.
     """
     episodes = clip(reference.episodes, start_s, end_s)
     left_open = subtract(clip(reference.open, start_s, end_s), episodes)
@@ -93,21 +95,20 @@ def compare(reference: Reference, alarms: Sequence[Alarm], start_s: float, end_s
     judged = [right for right, claim in touched if right or seconds(subtract(claim, left_open)) > 0]
     claimed = subtract(union(pair for _, claim in here for pair in claim), left_open)
     first_raised = [_first_raised([alarm for alarm, _ in here], start, end) for start, end in episodes]
+    late_s = [raised - start for raised, (start, _) in zip(first_raised, episodes.tolist(), strict=True)]
+    began = np.isin(episodes[:, 0], reference.episodes[:, 0])
     timed = reference.timed
     return Counts(
         hours=max(end_s - start_s, 0.0) / 3600,
         episodes=len(episodes),
-        found=sum(math.isfinite(raised) for raised in first_raised),
+        found=sum(map(math.isfinite, first_raised)),
+        already_on=sum(late < 0 for late in late_s),
         alarms=len(judged),
         right=sum(judged),
         reference_s=seconds(episodes) if timed else 0.0,
         alarm_s=seconds(claimed) if timed else 0.0,
         both_s=seconds(intersect(claimed, episodes)) if timed else 0.0,
-        delays_s=tuple(
-            max(raised - float(start), 0.0)
-            for raised, (start, _) in zip(first_raised, episodes, strict=True)
-            if math.isfinite(raised) and start in reference.episodes[:, 0]
-        ),
+        delays_s=tuple(late for late, new in zip(late_s, began, strict=True) if new and 0 <= late < math.inf),
     )
 
 

@@ -85,7 +85,7 @@ def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
         raise RecordError("annotations need the wfdb package: pip install 'ecg-nat[data]'") from exc
     except (OSError, ValueError, IndexError, TypeError) as exc:  # all seen on bad files
         raise RecordError(f"{path}.{annotator}: cannot be read as a WFDB annotation ({exc})") from exc
-    times, symbols = raw.sample / header.fs, np.array(raw.symbol, np.str_)
+    times, symbols = raw.sample / float(raw.fs or header.fs), np.array(raw.symbol, np.str_)
     beats = np.isin(symbols, list(_BEATS))
     notes = [
         (note.rstrip("\x00"), float(time))

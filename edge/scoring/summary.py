@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 
 
 class Delay(msgspec.Struct, frozen=True):
-    """Seconds from the start of the episodes that were found to their first alarm."""
+    """Seconds from the start of the episodes that were found until their first alarm was raised."""
 
     median: float
     p90: float

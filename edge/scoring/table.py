@@ -44,7 +44,9 @@ def _with_interval(figures: LabelScore | Total, name: str, value: float | None, 
         return ""
     if name not in figures.ci95:
         return _digits(value)
-    return f"{_digits(value)}{gap}{'-'.join(map(_digits, figures.ci95[name]))}"
+    low, high = figures.ci95[name]
+    places = 2 if high <= 1 else 1
+    return f"{_digits(value)}{gap}{low:.{places}f}-{high:.{places}f}"
 
 
 def _digits(value: float) -> str:
