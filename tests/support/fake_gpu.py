@@ -28,7 +28,6 @@ class State:
         self.run_error = ""
         self.runs = []  # rows of each run
         self.memory: dict[int, bytearray] = {}
-        self.pinned_bytes = 0
         self.contexts = 0  # retained, of the primary context
         self.current: dict[int, int] = {}  # thread -> contexts pushed
         self.queues: dict[int, list[Callable[[], None]]] = {}  # stream -> work
@@ -42,7 +41,7 @@ class State:
         fake_tensorrt.gpu = fake_pycuda.gpu = self
         fake_tensorrt.__version__ = self.tensorrt
         package = types.ModuleType("pycuda")
-        package.driver = fake_pycuda
+        vars(package)["driver"] = fake_pycuda
         for name, module in (("tensorrt", fake_tensorrt), ("pycuda", package), ("pycuda.driver", fake_pycuda)):
             monkeypatch.setitem(sys.modules, name, module)
         yield self

@@ -87,9 +87,9 @@ def mem_get_info():
     return gpu.free_bytes, 1 << 31
 
 
-def pagelocked_empty(shape, dtype, order="C", mem_flags=0):
+def pagelocked_empty(shape, dtype):
     gpu.need_context()
-    return np.full(shape, np.nan, dtype, order)
+    return np.full(shape, np.nan, dtype)
 
 
 def memcpy_htod_async(dest, src, stream=None):

@@ -27,6 +27,7 @@ warn_unused_ignores = False
 [mypy-tensorrt.*,pycuda.*]
 ignore_errors = True
 """
+pytestmark = pytest.mark.timeout(600)  # the first run downloads a few MB
 UNREACHABLE = (
     r"Failed to establish|ConnectionError|Name or service|Temporary failure|No matching distribution|cc: not found"
 )
@@ -37,7 +38,7 @@ def stubs():
     """Folder of the stubs, made once and kept beside the virtual environment; skips where they cannot be had."""
     folder = Path(sys.prefix) / "names"
     made = subprocess.run(
-        [ROOT / "scripts" / "trt-names", folder], capture_output=True, text=True, timeout=110, env=TOOLS
+        [ROOT / "scripts" / "trt-names", folder], capture_output=True, text=True, timeout=500, env=TOOLS
     )
     reason = re.search(UNREACHABLE, made.stderr)
     if made.returncode and reason:
@@ -51,7 +52,7 @@ def type_check(stubs, version, tmp_path, *files):
     path = f"{stubs / version}:{stubs / 'pycuda'}:{ROOT}"
     command = [sys.executable, "-m", "mypy", "--config-file", tmp_path / "mypy.ini", "--cache-dir", tmp_path, *files]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=110, env={**TOOLS, "MYPYPATH": path}
+        command, cwd=ROOT, capture_output=True, text=True, timeout=500, env={**TOOLS, "MYPYPATH": path}
     )
 
 
