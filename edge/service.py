@@ -97,7 +97,7 @@ class Service:
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish.queue_messages)
         self.runtime = Runtime(
             bundle.manifest,
-            lambda: open_classifier(bundle, config.classifier),
+            lambda: open_classifier(bundle, config.classifier, self._publisher.tell_classifier),
             alarm_specs(bundle.manifest.labels, config.alarm),
             AlertSink(self._publisher, bundle, predictions=config.publish.predictions),
             session=uuid.uuid4().hex[:8],

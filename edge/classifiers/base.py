@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 GOLDEN_TOLERANCE = 1e-3  # largest difference in probability that another back end's arithmetic explains
 
-Backend = Literal["onnxruntime"]
+Backend = Literal["onnxruntime", "tensorrt"]
+Tell = Callable[[str], None]  # hears, in a few words, what serves and why; called in the classifier's thread
 
 
 class Classifier(Protocol):
@@ -48,30 +49,55 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     backend: Backend = "onnxruntime"
     precision: str = "fp32"
-    threads: int = 1
+    threads: int = 1  # of ONNX Runtime
+    fallback: bool = True  # ONNX Runtime serves, with the fp32 graph, while TensorRT cannot
+    max_batch: int = 16  # that a TensorRT engine is built for
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a number of threads that cannot be meant."""
+        """Raise ValueError for a number of threads or windows that cannot be meant."""
         if not 1 <= self.threads <= 64:
             raise ValueError(f"threads {self.threads}; 1 to 64 are possible")
+        if not 1 <= self.max_batch <= 256:
+            raise ValueError(f"max_batch {self.max_batch}; 1 to 256 are possible")
 
 
 ClassifierFactory = Callable[[], Classifier]
 
 
-def open_classifier(bundle: Bundle, config: ClassifierConfig) -> Classifier:
-    """Open a back end and let it prove itself on the bundle's golden windows.
+def say_nothing(_what: str) -> None:
+    """Be told, and say nothing."""
+
+
+def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_nothing) -> Classifier:
+    """Open a back end and let it prove itself on the bundle's golden windows; `tell` hears which one serves.
 
     Raises
     ------
     BundleError
-        When the graph cannot be loaded, does not fit the manifest, or gives other outputs than it must.
+        When the graph cannot be loaded, does not fit the manifest, or gives other outputs than it must; or when
+        TensorRT cannot serve and nothing else may.
     """
     match config.backend:
         case "onnxruntime":
             from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 
-            classifier = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
+            classifier = proven(OnnxRuntimeClassifier(bundle, config.precision, config.threads), bundle)
+            tell(f"onnxruntime {config.precision}")
+            return classifier
+        case "tensorrt" if config.fallback:
+            from edge.classifiers.fallback import FallbackClassifier
+
+            return FallbackClassifier(bundle, config, tell)
+        case "tensorrt":
+            from edge.classifiers.tensorrt_runtime import open_tensorrt
+
+            classifier = proven(open_tensorrt(bundle, config.precision, config.max_batch), bundle)
+            tell(f"tensorrt {config.precision}")
+            return classifier
+
+
+def proven(classifier: Classifier, bundle: Bundle) -> Classifier:
+    """Return the classifier when it passes `prove`; else close it and raise BundleError."""
     try:
         prove(classifier, bundle)
     except BundleError:

@@ -159,6 +159,13 @@ class Publisher:
             self._put(Message(topics.predictions_topic(self._device, decision.stream), payload))
             self._wake.notify_all()
 
+    def tell_classifier(self, what: str) -> None:
+        """Say in the status which back end classifies."""
+        with self._wake:
+            self._status = msgspec.structs.replace(self._status, classifier=what)
+            self._greet = self._connected
+            self._wake.notify_all()
+
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what waits while the broker is there, say offline, and disconnect."""
         with self._wake:

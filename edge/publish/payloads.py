@@ -98,6 +98,7 @@ class DeviceStatus(Payload, frozen=True, kw_only=True):
     version: str
     bundle: BundleRef | None
     since: datetime | None
+    classifier: str | None = None  # which back end serves, and why, where not the one that was asked for
 
 
 class Prediction(Payload, frozen=True, kw_only=True):

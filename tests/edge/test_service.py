@@ -77,6 +77,10 @@ class Watcher(threading.Thread):
     def states(self):
         return [json.loads(m.payload)["state"] for m in self.messages if m.topic.endswith("/status")]
 
+    def classifiers(self):
+        statuses = [json.loads(m.payload) for m in self.messages if m.topic.endswith("/status")]
+        return [status["classifier"] or "" for status in statuses]
+
     def close(self):
         self._done.set()
         self.join()
@@ -284,6 +288,32 @@ def test_a_killed_service_is_reported_by_its_will(tmp_path, broker, device, watc
         wait_until(lambda: "online" in watcher.states(), what="the service to be online")
         process.kill()
         wait_until(lambda: watcher.states()[-1] == "offline", what="the last will")
+
+
+@pytest.fixture
+def no_tensorrt(tmp_path, monkeypatch):
+    """Make TensorRT absent for the processes that this test starts, wherever it runs."""
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "tensorrt.py").write_text("raise ImportError('No module named tensorrt')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'absent'}:{os.environ.get('PYTHONPATH', '')}")
+
+
+@pytest.mark.usefixtures("no_tensorrt")
+def test_without_tensorrt_the_status_says_what_serves_instead(tmp_path, broker, device, watcher, tiny_bundle_path):
+    sources = '[[source]]\nkind = "serial"\nport = "/dev/none"\n[classifier]\nbackend = "tensorrt"\n'
+    with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
+        wait_until(lambda: any("instead of tensorrt" in said for said in watcher.classifiers()), 30, "the status")
+        log = stop(process)
+    assert "ONNX Runtime serves instead of TensorRT: TensorRT cannot be imported" in log
+
+
+@pytest.mark.usefixtures("no_tensorrt")
+def test_without_tensorrt_and_without_leave_it_does_not_start(tmp_path, broker, device, tiny_bundle_path):
+    sources = '[[source]]\nkind = "serial"\nport = "/dev/none"\n[classifier]\nbackend = "tensorrt"\nfallback = false\n'
+    with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert log.splitlines()[-1].startswith("ecg-edge: TensorRT cannot be imported")
 
 
 def test_the_example_configuration_is_valid_and_shows_the_defaults():

@@ -1,0 +1,226 @@
+"""Builds TensorRT engines from a bundle's graphs and opens them: the only module that imports tensorrt.
+
+Precision is the graph's own: FP16 by its types, INT8 by its Q/DQ pairs; the network is built strongly typed, with
+neither calibrators nor precision flags, which TensorRT 11 no longer has. Uses only names that exist in 10.3 and in
+11.4 (tests/edge/classifiers/test_names.py). Knows nothing of where engines are kept, nor of CUDA memory.
+
+**Not yet run on a GPU**: names, arguments and types are checked against NVIDIA's bindings, the logic against stand-ins.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge.bundle import Bundle
+from edge.errors import BundleError
+from edge.leads import LEADS
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+_LOG = logging.getLogger(__name__)
+WORKSPACE_BYTES = 256 << 20  # scratch memory that a layer may ask for; these networks need a few MiB
+
+Progress = Callable[[str, int, int], bool]  # phase, steps done, steps in all -> whether to go on
+
+
+class Built(NamedTuple):
+    """What a build gives."""
+
+    engine: bytes
+    timings: bytes  # TensorRT's timing cache, for the next build
+
+
+@dataclass
+class Opened:
+    """An engine that is ready to run; let go of `context` before `engine`, and of that before `runtime`."""
+
+    logger: "trt.ILogger"
+    runtime: "trt.Runtime"
+    engine: "trt.ICudaEngine"
+    context: "trt.IExecutionContext"
+
+
+def version() -> str:
+    """Return TensorRT's version; raise BundleError where it cannot be imported."""
+    try:
+        import tensorrt as trt
+    except (ImportError, OSError) as exc:  # OSError: a library that it loads is not there
+        raise BundleError(f"TensorRT cannot be imported ({exc}); see deploy/jetson/README.md") from exc
+    return str(trt.__version__)
+
+
+def build(graph: Path, max_batch: int, timings: bytes, progress: Progress) -> Built:
+    """Build an engine for batches of 1 to `max_batch`; takes minutes on a small device.
+
+    Raises
+    ------
+    BundleError
+        When TensorRT is not there, does not understand the graph, cannot build it, or `progress` said to stop.
+    """
+    running = version()
+    import tensorrt as trt
+
+    errors: list[str] = []
+    logger = _new_logger(errors)
+    try:
+        builder = trt.Builder(logger)
+    except TypeError as exc:  # what its bindings raise when the library gives them nothing, as it does without CUDA
+        raise BundleError(f"TensorRT {running} cannot begin here: {_last(errors)}") from exc
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    _parse(graph, network, logger)
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: the golden windows are compared closely
+    config.progress_monitor = _new_monitor(progress)
+    config.add_optimization_profile(_new_profile(builder, network, max_batch))
+    cache = _set_timings(config, timings)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise BundleError(f"{graph}: TensorRT {running} built no engine: {_last(errors)}")
+    return Built(bytes(memoryview(plan)), bytes(memoryview(cache.serialize())))
+
+
+def open_engine(plan: bytes, bundle: Bundle, max_batch: int) -> Opened:
+    """Load an engine of our own making into the current CUDA context.
+
+    Raises
+    ------
+    BundleError
+        When TensorRT refuses it, or its inputs and outputs are not those of the manifest.
+    """
+    running = version()
+    import tensorrt as trt
+
+    errors: list[str] = []
+    logger = _new_logger(errors)
+    try:
+        runtime = trt.Runtime(logger)
+    except TypeError as exc:  # see `build`
+        raise BundleError(f"TensorRT {running} cannot begin here: {_last(errors)}") from exc
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise BundleError(f"TensorRT {running} refuses the engine: {_last(errors)}")
+    _check_tensors(engine, bundle, max_batch)
+    context = engine.create_execution_context()
+    if context is None:
+        raise BundleError(f"TensorRT {running} cannot make the engine ready to run: {_last(errors)}")
+    return Opened(logger, runtime, engine, context)
+
+
+def _parse(graph: Path, network: "trt.INetworkDefinition", logger: "trt.ILogger") -> None:
+    import tensorrt as trt
+
+    parser = trt.OnnxParser(network, logger)
+    if parser.parse(graph.read_bytes()):
+        return
+    faults = []
+    for number in range(parser.num_errors):
+        error = parser.get_error(number)
+        faults.append(f"node {error.node_name() or error.node()} ({error.node_operator()}): {error.desc()}")
+    raise BundleError(f"{graph}: TensorRT {trt.__version__} does not understand {'; '.join(faults) or 'the graph'}")
+
+
+def _new_profile(
+    builder: "trt.Builder", network: "trt.INetworkDefinition", max_batch: int
+) -> "trt.IOptimizationProfile":
+    """Return the profile of batches of 1 to `max_batch`, at its best at one window: a monitor's usual load."""
+    import tensorrt as trt
+
+    profile = builder.create_optimization_profile()
+    for number in range(network.num_inputs):
+        tensor = network.get_input(number)
+        rest = tuple(tensor.shape)[1:]
+        one, most = trt.Dims([1, *rest]), trt.Dims([max_batch, *rest])
+        profile.set_shape(tensor.name, one, one, most)
+    return profile
+
+
+def _set_timings(config: "trt.IBuilderConfig", timings: bytes) -> "trt.ITimingCache":
+    """Attach the timing cache, or an empty one where TensorRT does not take it."""
+    cache = config.create_timing_cache(timings)
+    if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+        return cache
+    _LOG.info("the timing cache is not one of this device and TensorRT; a new one begins")
+    cache = config.create_timing_cache(b"")
+    config.set_timing_cache(cache, ignore_mismatch=False)
+    return cache
+
+
+def _check_tensors(engine: "trt.ICudaEngine", bundle: Bundle, max_batch: int) -> None:
+    import tensorrt as trt
+
+    spec = bundle.manifest.input
+    expected = {
+        ("signal", trt.TensorIOMode.INPUT): (-1, len(LEADS), spec.window_samples),
+        ("keep", trt.TensorIOMode.INPUT): (-1, len(LEADS)),
+        ("probabilities", trt.TensorIOMode.OUTPUT): (-1, len(bundle.manifest.labels)),
+    }
+    names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
+    found = {(name, engine.get_tensor_mode(name)): tuple(engine.get_tensor_shape(name)) for name in names}
+    if found != expected:
+        raise BundleError(f"{bundle.path}: the engine has the tensors {found}, the manifest {expected}")
+    for name in names:
+        kind = engine.get_tensor_dtype(name)
+        if kind != trt.DataType.FLOAT:
+            raise BundleError(f"{bundle.path}: the engine's {name} is {kind}; inputs and outputs must be float32")
+    least, _, most = (next(iter(shape)) for shape in engine.get_tensor_profile_shape("signal", 0))
+    if not least <= 1 <= max_batch <= most:
+        raise BundleError(f"{bundle.path}: the engine takes batches of {least} to {most}, not of 1 to {max_batch}")
+
+
+def _new_logger(errors: list[str]) -> "trt.ILogger":
+    """Return a logger that hands TensorRT's messages on, and keeps the errors for ours."""
+    import tensorrt as trt
+
+    severity = trt.ILogger.Severity
+    levels = {
+        severity.INTERNAL_ERROR: logging.ERROR,
+        severity.ERROR: logging.ERROR,
+        severity.WARNING: logging.WARNING,
+        severity.INFO: logging.DEBUG,  # TensorRT says much that matters to nobody but who looks for a fault
+        severity.VERBOSE: logging.NOTSET,
+    }
+
+    class Logger(trt.ILogger):  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)  # pybind11 wants it so
+
+        def log(self, severity: "trt.ILogger.Severity", msg: str) -> None:
+            level = levels[severity]
+            if level >= logging.ERROR:
+                errors.append(msg)
+            if level:
+                _LOG.log(level, "TensorRT: %s", msg)
+
+    return Logger()
+
+
+def _new_monitor(progress: Progress) -> "trt.IProgressMonitor":
+    """Return a monitor that tells of each phase; TensorRT may call it from several threads."""
+    import tensorrt as trt
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)  # pybind11 wants it so
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:  # noqa: ARG002  TensorRT's
+            self._steps[phase_name] = num_steps
+            progress(phase_name, 0, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            steps = self._steps.get(phase_name, step + 1)
+            return progress(phase_name, step + 1, steps)
+
+        def phase_finish(self, phase_name: str) -> None:
+            steps = self._steps.pop(phase_name, 0)
+            progress(phase_name, steps, steps)
+
+    return Monitor()
+
+
+def _last(errors: list[str]) -> str:
+    return errors[-1] if errors else "it gave no reason"
