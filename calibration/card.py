@@ -60,7 +60,8 @@ def _metrics(manifest: Manifest) -> str:
 def _thresholds(choices: Sequence[Choice]) -> str:
     rule = (
         f"A label with an alarm has the lowest threshold that at most {SINUS_RATE:.1%} of the sinus windows without "
-        f"it reach and that gives a precision of at least {PRECISION:.0%} (where 20 or more windows have the label), "
+        f"it reach and that gives a precision of at least {PRECISION:.0%} (where 20 or more windows have the label; "
+        "where none gives it, at least the threshold of the best F1), "
         f"within {FLOOR} and {CEILING}; a label without one has the threshold of the best F1. Windows: the validation "
         "parts of all sets, PTB-XL's also as lead I alone and lead II alone."
     )

@@ -3,7 +3,8 @@
 A label that has an alarm gets the lowest threshold that satisfies both
 
     at most `SINUS_RATE` of the sinus windows that do not have the label reach it,
-    at least `PRECISION` of the windows that reach it have the label (where 20 or more windows have it),
+    at least `PRECISION` of the windows that reach it have the label (where 20 or more windows have it; where
+    no threshold does that, the one of the best F1 is the least),
 
 but never less than `FLOOR` nor more than `CEILING`. A label without an alarm gets the threshold of the best
 F1. Windows: the validation parts of all sets, and PTB-XL's once more as lead I alone and as lead II alone,
@@ -73,10 +74,10 @@ def choose(windows: Judged, label: Label) -> Choice:
     holds = windows.target[seen, column] > 0
     sinus = (windows.target[seen, INDEX["SR"]] > 0) & ~holds
     if label.priority == "none":
-        threshold = _best_f1(scores, holds)
+        threshold = np.floor(_best_f1(scores, holds) * 1000) / 1000
     else:
-        threshold = max(FLOOR, _sinus_rule(scores[sinus]), _precision_rule(scores, holds))
-    threshold = min(max(np.ceil(threshold * 1000) / 1000, 0.001), CEILING)
+        threshold = np.ceil(max(FLOOR, _sinus_rule(scores[sinus]), _precision_rule(scores, holds)) * 1000) / 1000
+    threshold = min(max(threshold, 0.001), CEILING)
     above = scores >= threshold
     return Choice(
         label.abbreviation,
@@ -100,7 +101,7 @@ def _precision_rule(scores: NDArray[np.float64], holds: NDArray[np.bool_]) -> fl
     order = np.argsort(-scores, kind="stable")
     precision = np.cumsum(holds[order]) / np.arange(1, scores.size + 1)
     good = np.flatnonzero(precision >= PRECISION)
-    return float(scores[order[good[-1]]]) if good.size else CEILING
+    return float(scores[order[good[-1]]]) if good.size else _best_f1(scores, holds)
 
 
 def _best_f1(scores: NDArray[np.float64], holds: NDArray[np.bool_]) -> float:

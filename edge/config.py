@@ -94,7 +94,7 @@ def find_bundle(name: str) -> Bundle:
         return load_bundle(shipped)
     if Path(name).is_dir():
         return load_bundle(Path(name))
-    names = ", ".join(sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()))
+    names = ", ".join(sorted(path.parent.name for path in BUNDLES.glob("*/manifest.json"))) or "none"
     raise BundleError(f"no bundle {name!r}: neither a folder nor one of those shipped ({names})")
 
 

@@ -10,7 +10,7 @@ the label table, the window and the conditioning: a change of any of them makes 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge.leads import LEADS
 from training.datasets import cinc2017, mitdb, ptb_xl
 from training.errors import DataError
-from training.labels import LABELS, NAMES
+from training.labels import NAMES
 from training.windows import CROP_S, INPUT, Window, WindowReader
 
 READERS: dict[str, WindowReader] = {
@@ -62,7 +62,7 @@ def cache_folder(name: str) -> Path:
     return cache_root() / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
-def load(name: str, data: Path, progress: Callable[[int], None] | None = None) -> WindowSet:
+def load(name: str, data: Path) -> WindowSet:
     """Return the windows of `data`/`name`, building the cache first where it is not there.
 
     Raises
@@ -72,13 +72,13 @@ def load(name: str, data: Path, progress: Callable[[int], None] | None = None) -
     """
     folder = cache_folder(name)
     if not folder.is_dir():
-        _build(folder, READERS[name](data / name), progress)
+        _build(folder, READERS[name](data / name))
     shape = (-1, len(LEADS), INPUT.window_samples)
     signal = np.memmap(folder / "signal.f16", np.float16, "r").reshape(shape)
     return WindowSet(name, signal, **{key: np.load(folder / f"{key}.npy", allow_pickle=False) for key in _ARRAYS})
 
 
-def _build(folder: Path, windows: Iterator[Window], progress: Callable[[int], None] | None) -> None:
+def _build(folder: Path, windows: Iterator[Window]) -> None:
     scratch = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     scratch.mkdir(parents=True)
     try:
@@ -87,8 +87,6 @@ def _build(folder: Path, windows: Iterator[Window], progress: Callable[[int], No
             for window in windows:
                 window.signal.astype(np.float16).tofile(file)
                 rows.append(_row(window))
-                if progress:
-                    progress(len(rows))
         if not rows:
             raise DataError(f"no record was found for {folder.name.rpartition('-')[0]}")  # noqa: TRY301 - cleans up below
         for key, column in zip(_ARRAYS, zip(*rows, strict=True), strict=True):
@@ -112,12 +110,3 @@ def _row(window: Window) -> tuple[object, ...]:
         window.patient,
         window.start_s,
     )
-
-
-def count_labels(windows: WindowSet, rows: NDArray[np.intp]) -> dict[str, tuple[int, int]]:
-    """Count, for each label, the windows where it holds and those where that is known."""
-    target, known = windows.target[rows], windows.known[rows]
-    return {
-        label.abbreviation: (int((target[:, i] & known[:, i]).sum()), int(known[:, i].sum()))
-        for i, label in enumerate(LABELS)
-    }

@@ -35,7 +35,8 @@ def finetune(
     console = Console()
     sources, validation = {}, []
     for name in sets:
-        windows = cache.load(name, data)
+        with console.status(f"{name}: reading; the first time cuts all windows, which takes minutes"):
+            windows = cache.load(name, data)
         rows = splits.rows_of(windows, data)
         sources[name] = make_source(windows, rows["train"])
         validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE[name]]))

@@ -198,7 +198,8 @@ class Trainer:
             scores = predict(self.average.model, windows, rows)
             aucs = label_aucs(scores, windows.target[rows], windows.known[rows])
             figures[f"{windows.name}.product"] = macro(aucs[: len(PRODUCT_LABELS)])
-            figures[f"{windows.name}.statements"] = macro(aucs[len(PRODUCT_LABELS) :])
+            if windows.known[:, len(PRODUCT_LABELS) :].any():
+                figures[f"{windows.name}.statements"] = macro(aucs[len(PRODUCT_LABELS) :])
         self._log(figures)
         checkpoint.save_model(self.out, self.average.model, NAMES)
         extra = {"progress": asdict(self.progress), "config": asdict(self.config)}

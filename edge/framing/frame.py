@@ -13,8 +13,8 @@ A frame is COBS-encoded (see `cobs`) between two zero bytes. Decoded, all intege
 `sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next one.
 The sender repeats HEADER at least every second, so that a receiver may join midway. `session` changes when
 the device starts to count anew, best to a random number; a device that cannot do that sends 0 always, and
-is believed to have started anew when a HEADER is more than ten seconds behind. The most negative value of
-the width means "no value". A frame is at most 4096 bytes long, encoded.
+is believed to have started anew when a HEADER is more than ten seconds behind, or says something else than the
+one before. The most negative value of the width means "no value". A frame is at most 4096 bytes long, encoded.
 
 Pure: bytes in, blocks out; knows no port and no clock.
 """
@@ -105,8 +105,8 @@ class FrameDecoder:
     Attributes
     ----------
     counters : `damaged_frames`, `garbage_bytes` (all bytes of what is no frame), `headless_frames` (samples
-        before any HEADER of their session), `implausible_frames` (a jump of more than ten minutes that no
-        second frame confirms), `duplicate_blocks`, `late_blocks`
+        before any HEADER of their session), `implausible_frames` (samples more than ten minutes ahead that no
+        second frame confirms; END comes once and is believed), `duplicate_blocks`, `late_blocks`
     """
 
     def __init__(self, stream: str) -> None:
@@ -167,9 +167,8 @@ class FrameDecoder:
 
     def _begin(self, session: int, sequence: int, spec: AdcSpec) -> None:
         if session == self._session:
-            if spec != self._spec:
-                raise FrameError("a HEADER contradicts an earlier one of its session")
-            if self._order.next_sample - self._unwrap(sequence) <= _RESTART_S * spec.sample_rate_hz:
+            behind = self._order.next_sample - self._unwrap(sequence)
+            if spec == self._spec and behind <= _RESTART_S * spec.sample_rate_hz:
                 return
             self._restarts += 1
         else:
@@ -182,7 +181,7 @@ class FrameDecoder:
         device_us, lead_off = _TIMING.unpack_from(body)
         adc, missing = unpack(body[_TIMING.size :], spec, lead_off)
         first_sample = self._unwrap(sequence)
-        if self._jumps(first_sample, first_sample + adc.shape[1], spec):
+        if kind == DATA and self._jumps(first_sample, first_sample + adc.shape[1], spec):
             self.counters["implausible_frames"] += 1
             return []
         block = AdcBlock(first_sample, adc, missing, device_us, last=kind == END)

@@ -213,3 +213,23 @@ def test_a_far_jump_is_believed_only_when_it_goes_on() -> None:
     blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(moved[1]))
     assert [block.first_sample for block in blocks] == [0, away + 20]
     assert counters["implausible_frames"] == 1
+
+
+def test_the_end_is_believed_however_far_ahead() -> None:
+    """A record cut short ends an hour behind its last sample; without its END a replay over serial waited for ever."""
+    block, end = counted_blocks([100])
+    far = replace(end, first_sample=250 * 3600)
+    writer = FrameWriter(SPEC)
+    blocks, counters = decode(writer.encode(block) + writer.encode(far))
+    assert (blocks[-1].first_sample, blocks[-1].last) == (250 * 3600, True)
+    assert not counters
+
+
+def test_a_device_that_changes_its_scale_begins_anew() -> None:
+    """A device without sessions came back with another gain; its samples were read by the gain of before."""
+    other = replace(SPEC, gain=(100.0, 100.0))
+    before, after = (FrameWriter(spec).encode(counted_blocks([100], spec)[0]) for spec in (SPEC, other))
+    blocks, counters = decode(before + after)
+    assert [(block.first_sample, block.epoch) for block in blocks] == [(0, ""), (0, ".1")]
+    assert np.array_equal(blocks[1].samples, mv_from_adc(counted_blocks([100], other)[0].adc, other))
+    assert not counters

@@ -1,0 +1,74 @@
+"""The bundles in the tree: whole, small enough, honest about what they saw, and good enough to ship."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge
+from calibration.golden import golden_inputs
+from edge.bundle import load_bundle
+from edge.classifiers.base import ClassifierConfig, open_classifier, prove
+from training.datasets.ptb_xl import read_entries
+from training.evaluation import ptb_xl
+from training.labels import PRODUCT_LABELS
+from training.splits import ptb_xl_part
+
+ROOT = Path(edge.__file__).parent / "bundles"
+LARGEST_MB = 12
+SUPERDIAGNOSTIC_FLOOR = 0.9
+
+
+@pytest.fixture(params=["rhythm", "diagnostic"])
+def bundle(request):
+    return load_bundle(ROOT / request.param)
+
+
+def test_it_proves_itself_and_is_small(bundle):
+    with open_classifier(bundle, ClassifierConfig()) as classifier:
+        assert prove(classifier, bundle) < 1e-4
+    assert sum(path.stat().st_size for path in bundle.path.iterdir()) < LARGEST_MB * 1e6
+
+
+def test_golden_windows_are_the_synthetic_ones(bundle):
+    signal, keep = golden_inputs()
+    golden = bundle.golden()
+    assert np.allclose(golden.signal, signal, atol=1e-5)
+    assert np.array_equal(golden.keep, keep)
+
+
+def test_it_saw_no_test_record(bundle, data_dir):
+    seen = json.loads((bundle.path / "seen_records.json").read_text())
+    ds2 = {"100", "103", "105", "111", "113", "117", "121", "123", "200", "202", "210", "212", "213", "214"}
+    ds2 |= {"219", "221", "222", "228", "231", "232", "233", "234"}
+    assert not ds2 & set(seen["mitdb"]["train"] + seen["mitdb"]["validation"])
+    parts = {e.ecg_id: ptb_xl_part(e.patient, e.fold) for e in read_entries(data_dir / "ptb-xl")}
+    assert {parts[record] for record in seen["ptb-xl"]["train"]} == {"train"}
+    assert {parts[record] for record in seen["ptb-xl"]["validation"]} == {"validation"}
+    assert not set(seen["cinc2017"]["train"]) & set(seen["cinc2017"]["validation"])
+
+
+def test_labels_and_alarms():
+    rhythm, diagnostic = (load_bundle(ROOT / name).manifest for name in ("rhythm", "diagnostic"))
+    assert [x.abbreviation for x in rhythm.labels] == [x.abbreviation for x in PRODUCT_LABELS]
+    assert [x.priority for x in rhythm.labels] == [x.priority for x in PRODUCT_LABELS]
+    assert len(diagnostic.labels) == 71 + 5
+    assert {x.priority for x in diagnostic.labels} == {"none"}
+
+
+def test_accuracy_on_records_that_it_never_saw(bundle, data_dir, tmp_path):
+    """A floor on some of fold 9: the first 250 records, laid out as the whole set is."""
+    source = data_dir / "ptb-xl"
+    if not (source / "ptbxl_database.csv").is_file():
+        pytest.skip(f"no PTB-XL in {data_dir}")
+    header, *rows = (source / "ptbxl_database.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    wanted = [e.ecg_id for e in read_entries(source) if e.fold == 9][:250]
+    starts = tuple(f"{ecg_id}," for ecg_id in wanted)
+    kept = "".join(row for row in rows if row.startswith(starts))
+    (tmp_path / "ptbxl_database.csv").write_text(header + kept, encoding="utf-8")
+    for name in ("scp_statements.csv", "records100"):
+        (tmp_path / name).symlink_to(source / name)
+    result = ptb_xl.evaluate(bundle, tmp_path, {9}, 1, lambda _done, _total: None)
+    assert result["records"] == 250
+    assert result["macro_auc"]["superdiagnostic"] > SUPERDIAGNOSTIC_FLOOR

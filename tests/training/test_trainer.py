@@ -1,0 +1,146 @@
+"""The trainer on a toy: it learns, it resumes where it stopped, it stops when the loss breaks."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ecgnat.model import EcgNat, ModelConfig
+from training import checkpoint
+from training.batches import CROP_SAMPLES, Sampler, make_source
+from training.cache import WindowSet
+from training.errors import CheckpointError, TrainingError
+from training.labels import INDEX, NAMES
+from training.trainer import LOG, TrainConfig, Trainer
+
+TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
+
+
+@pytest.fixture
+def toy_set():
+    """Windows whose only label, AF, shows as a tone."""
+    random = np.random.default_rng(0)
+    count = 48
+    signal = random.normal(0, 0.3, (count, 12, 1000))
+    target = np.zeros((count, len(NAMES)), np.uint8)
+    target[::2, INDEX["AF"]] = 1
+    signal[::2] += np.sin(np.arange(1000) * 0.5)
+    known = np.zeros_like(target)
+    known[:, INDEX["AF"]] = 1
+    names = np.array([str(i) for i in range(count)])
+    return WindowSet(
+        "ptb-xl",
+        signal.astype(np.float16),
+        np.ones((count, 12), np.uint8),
+        target,
+        known,
+        np.full(count, -1, np.int16),
+        target,
+        known,
+        names,
+        names,
+        np.zeros(count),
+    )
+
+
+def make_trainer(windows, out, **changes):
+    torch.manual_seed(0)
+    rows = np.arange(len(windows.record))
+    sources = {"ptb-xl": make_source(windows, rows)}
+    samplers = Sampler(sources, 16, 1), Sampler(sources, 8, 2)
+    config = TrainConfig(**{"steps": 12, "batch_size": 16, "window_batch_size": 8, "learning_rate": 5e-3} | changes)
+    return Trainer(EcgNat(TOY), samplers, torch.randn(4, 2000), config, out, [(windows, rows)])
+
+
+def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
+    trainer = make_trainer(toy_set, tmp_path, steps=60, ema_decay=0.9)
+    trainer.run(lambda *_: None)
+    with (tmp_path / LOG).open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert float(last["ptb-xl.product"]) > 0.9
+    model, names = checkpoint.load_model(tmp_path)
+    assert names == NAMES
+    assert not model.training
+
+
+def test_it_resumes_where_it_stopped(toy_set, tmp_path):
+    first = make_trainer(toy_set, tmp_path)
+    first.run(lambda *_: None)
+    second = make_trainer(toy_set, tmp_path, steps=20)
+    second.resume()
+    assert second.progress == first.progress
+    for key, value in first.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[key], value), key
+    moments = first.optimizer.state_dict()["state"][0], second.optimizer.state_dict()["state"][0]
+    assert torch.equal(moments[0]["exp_avg_sq"], moments[1]["exp_avg_sq"])
+    second.run(lambda *_: None)
+    assert second.progress.step == 20
+    assert len((tmp_path / LOG).read_text().splitlines()) == 3, "a header and a line a run"
+
+
+def test_it_stops_when_the_loss_is_not_finite(toy_set, tmp_path):
+    trainer = make_trainer(toy_set, tmp_path)
+    trainer.model.head[1].bias.data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="the loss is nan at step 1"):
+        trainer.run(lambda *_: None)
+
+
+def test_resuming_nothing_is_refused(toy_set, tmp_path):
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        make_trainer(toy_set, tmp_path / "empty").resume()
+
+
+def test_a_damaged_checkpoint_is_refused(toy_set, tmp_path):
+    make_trainer(toy_set, tmp_path, steps=1).run(lambda *_: None)
+    path = tmp_path / checkpoint.WEIGHTS
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        checkpoint.load_model(tmp_path)
+
+
+def test_the_checkpoint_is_no_pickle(toy_set, tmp_path):
+    make_trainer(toy_set, tmp_path, steps=1).run(lambda *_: None)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json", ".csv"}
+    assert json.loads((tmp_path / checkpoint.CONFIG).read_text())["labels"] == list(NAMES)
+
+
+def test_the_budget_is_given_once():
+    with pytest.raises(TrainingError, match="either minutes or steps"):
+        TrainConfig(minutes=1, steps=1)
+    with pytest.raises(TrainingError, match="either minutes or steps"):
+        TrainConfig()
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero():
+    config = TrainConfig(steps=100)
+    rates = [config.learning_rate_at(i / 100) for i in range(101)]
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(config.learning_rate)
+    assert rates.index(max(rates)) == 4
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+
+
+def test_crops_carry_their_own_labels(toy_set):
+    """A crop with a fixed place gets the labels of that place; a window gets its own."""
+    rows = np.arange(len(toy_set.record))
+    toy_set.crop_start[:] = 100
+    object.__setattr__(toy_set, "crop_target", np.ones_like(toy_set.target))
+    sampler = Sampler({"ptb-xl": make_source(toy_set, rows)}, 16, 0)
+    crop = sampler.draw(crop=True)
+    assert crop.signal.shape == (16, 12, CROP_SAMPLES)
+    assert (crop.target == 1).all()
+    places = [np.abs(toy_set.signal[:, 0, 100:110] - crop.signal[i, 0, :10].numpy()).max(1).min() for i in range(16)]
+    assert max(places) == 0
+    assert sampler.draw(crop=False).signal.shape == (16, 12, 1000)
+
+
+def test_rare_labels_are_drawn_more_often(toy_set):
+    toy_set.target[:] = 0
+    toy_set.target[0, INDEX["VT"]] = 1
+    toy_set.known[:] = 1
+    rows = np.arange(len(toy_set.record))
+    sampler = Sampler({"ptb-xl": make_source(toy_set, rows)}, 500, 0)
+    share = sampler.draw(crop=False).target[:, INDEX["VT"]].mean().item()
+    assert share > 1.5 / len(rows)
