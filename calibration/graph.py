@@ -71,6 +71,7 @@ def session(path: Path, threads: int = 1) -> ort.InferenceSession:
     """Open a graph on the CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # it warns of each float16 node that the CPU has no kernel for
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

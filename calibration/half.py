@@ -16,9 +16,9 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Constants that float16 cannot hold, such as the mask's -1e9, become its largest number.
     """
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
-    half = convert_float_to_float16(half, keep_io_types=True, op_block_list=list(FLOAT32_KINDS))
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, op_block_list=list(FLOAT32_KINDS))
     half.opset_import[0].version = _OPSET
     del half.graph.value_info[:]  # what the conversion left there has the old types
     _sort(half.graph)

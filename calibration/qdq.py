@@ -182,8 +182,10 @@ def _pair(
 def _weight(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], tensor: onnx.TensorProto, axis: int) -> str:
     levels, scales = quantize_weight(numpy_helper.to_array(tensor).astype(np.float32), axis)
     names = [f"{tensor.name}_{part}" for part in ("int8", "scale", "zero_point")]
-    for name, values in zip(names, (levels, scales, np.zeros(scales.shape, np.int8)), strict=True):
-        graph.initializer.append(numpy_helper.from_array(values, name))
+    zeros = np.zeros(scales.shape, np.int8)
+    graph.initializer.append(numpy_helper.from_array(levels, names[0]))
+    graph.initializer.append(numpy_helper.from_array(scales, names[1]))
+    graph.initializer.append(numpy_helper.from_array(zeros, names[2]))
     back = f"{tensor.name}_dequantized"
     nodes.append(helper.make_node("DequantizeLinear", names, [back], f"{tensor.name}_dequantize", axis=axis))
     return back

@@ -73,7 +73,12 @@ def divergence(counts: NDArray[np.int64], bins: int) -> float:
 
 
 def least_divergence(counts: NDArray[np.int64]) -> int:
-    """Return the number of bins whose limit has the least divergence; of equals, the larger."""
+    """Return the number of bins whose limit has the least divergence; of equals, the larger.
+
+    The first bin counts as its neighbour does: zeros are exact in any range, and a ReLU or an absent lead makes
+    so many of them that they would decide (so does NVIDIA's pytorch-quantization, calib/histogram.py).
+    """
+    counts = np.concatenate([counts[1:2], counts[1:]])
     used = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else BINS
     if used <= _LEVELS:
         return used

@@ -26,6 +26,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.stream.conditioning.condition`; a change there needs a new one
+_MOST_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
 
@@ -108,6 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: dict[str, str]  # file name to SHA-256, of every file but the manifest
     data_sets: tuple[DataSet, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    golden_tolerances: dict[str, float] = {}  # precision to largest difference from the golden outputs
 
 
 class Golden(msgspec.Struct, frozen=True):
@@ -221,6 +223,9 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
     for label in manifest.labels:
         if not (0 < label.threshold <= 1 and label.on_delay_s >= 0 and label.off_delay_s >= 0):
             yield f"label {label.abbreviation}: threshold in (0, 1] and delays >= 0 are possible"
+    for precision, tolerance in manifest.golden_tolerances.items():
+        if not 0 < tolerance <= _MOST_TOLERANCE:
+            yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {_MOST_TOLERANCE} is possible"
     unlisted = {GOLDEN, *manifest.graphs.values()} - manifest.files.keys()
     if unlisted:
         yield f"no SHA-256 for {', '.join(sorted(unlisted))}"
