@@ -62,12 +62,12 @@ def aucs(
     scores: NDArray[np.float32], target: NDArray[np.uint8], known: NDArray[np.uint8], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Area under the ROC curve of each label for each row of weights, (resamples + 1, labels); NaN if undefined."""
-    columns = []
+    found = np.empty((len(weights), scores.shape[1]))
     for label in range(scores.shape[1]):
         rows = np.flatnonzero(known[:, label])
         ranked = RankedLabel(scores[rows, label], target[rows, label], rows)
-        columns.append([ranked.auc(w) for w in weights])
-    return np.array(columns).T
+        found[:, label] = [ranked.auc(w) for w in weights]
+    return found
 
 
 def f1s(

@@ -77,7 +77,7 @@ def scale_of(limit: float) -> float:
     """Return the scale whose 127 levels reach `limit`, rounded up to a number that float16 holds."""
     wanted = max(limit / LEVELS, _SMALLEST_SCALE)
     scale = np.float16(wanted)
-    return float(scale if scale >= wanted else np.nextafter(scale, np.float16(np.inf)))
+    return float(scale if float(scale) >= wanted else np.nextafter(scale, np.float16(np.inf)))
 
 
 def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

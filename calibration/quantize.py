@@ -24,7 +24,7 @@ from calibration.half import FLOAT32_KINDS, to_half
 from calibration.qdq import Layer
 from calibration.ranges import METHODS, Histogram, Method
 from calibration.sensitivity import Mixture
-from edge.bundle import Bundle, Manifest, load_bundle
+from edge.bundle import MOST_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
 from edge.classifiers.base import GOLDEN_TOLERANCE
 
 RECORDS = "calibration_records.json"
@@ -85,13 +85,14 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
         f"windows lose {mixture.loss.auc:.4f} macro AUC, {mixture.loss.label_auc:.4f} on the worst label, "
         f"{mixture.loss.flips:.2%} change an alarm's decision"
     )
-    _copy(bundle, job.out)
     graphs = {
         "fp32": model,
         "fp16": to_half(model),
         "int8": qdq.insert(bare, mixture.quantized, limits),
         "int8_fp16": to_half(qdq.insert(model, mixture.quantized, limits)),
     }
+    tolerances = _tolerances(bundle, graphs, say)
+    _copy(bundle, job.out)
     for precision, graph in graphs.items():
         onnx.checker.check_model(graph, full_check=True)
         (job.out / GRAPHS[precision]).write_bytes(graph.SerializeToString())
@@ -111,9 +112,7 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
             "activations": {tensor: _summary(histogram, chosen) for tensor, histogram in found.items()},
         },
     )
-    manifest = msgspec.structs.replace(
-        bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=_tolerances(bundle, graphs, say)
-    )
+    manifest = msgspec.structs.replace(bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=tolerances)
     return write_manifest(job.out, manifest)
 
 
@@ -234,6 +233,10 @@ def _tolerances(bundle: Bundle, graphs: dict[str, onnx.ModelProto], say: Callabl
         outputs = heldout.predict(sensitivity.open_graph(graph), golden.signal, golden.keep)
         worst = float(np.abs(outputs - golden.probabilities).max())
         allowed[precision] = max(GOLDEN_TOLERANCE, math.ceil(1e3 * _GOLDEN_FACTOR * worst) / 1e3)
+        if not allowed[precision] <= MOST_GOLDEN_TOLERANCE:
+            raise CalibrationError(
+                f"{bundle.path}: {precision} is off by {worst:.2g} on golden windows; too much to ship"
+            )
         say(f"{precision:10s} golden windows differ by {worst:.2g} at most, {allowed[precision]:g} allowed")
     return allowed
 

@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.stream.conditioning.condition`; a change there needs a new one
-_MOST_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
+MOST_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
 
@@ -224,8 +224,8 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
         if not (0 < label.threshold <= 1 and label.on_delay_s >= 0 and label.off_delay_s >= 0):
             yield f"label {label.abbreviation}: threshold in (0, 1] and delays >= 0 are possible"
     for precision, tolerance in manifest.golden_tolerances.items():
-        if not 0 < tolerance <= _MOST_TOLERANCE:
-            yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {_MOST_TOLERANCE} is possible"
+        if not 0 < tolerance <= MOST_GOLDEN_TOLERANCE:
+            yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {MOST_GOLDEN_TOLERANCE} is possible"
     unlisted = {GOLDEN, *manifest.graphs.values()} - manifest.files.keys()
     if unlisted:
         yield f"no SHA-256 for {', '.join(sorted(unlisted))}"

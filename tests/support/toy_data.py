@@ -18,7 +18,7 @@ def write(data, cache_folder):
 
     rows = [*_ptb_xl(data / "ptb-xl")]
     _write_set("ptb-xl", cache_folder, rows, seed=1, leads=12)
-    names = [f"A{number:05d}" for number in range(240)]
+    names = [f"A{number:05d}" for number in range(120)]
     _write_set("cinc2017", cache_folder, [(name, name) for name in names], seed=2, leads=1)
     patients = [p for part in _PATIENTS.values() for p in part]
     _write_set("mitdb", cache_folder, [(p, p) for p in patients for _ in range(16)], seed=3, leads=2)
@@ -36,7 +36,7 @@ def _ptb_xl(folder):
         columns += ["static_noise", "burst_noise", "electrodes_problems"]
         table = csv.DictWriter(file, columns, restval="")
         table.writeheader()
-        for number in range(1, 271):
+        for number in range(1, 181):
             line = {"ecg_id": number, "patient_id": number, "strat_fold": 1 + number % 9, "scp_codes": "{}"}
             table.writerow(line | {"filename_lr": f"r{number}"})
             yield str(number), str(number)
