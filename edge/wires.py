@@ -7,7 +7,6 @@ to the recording, so nothing is ever dropped. Knows nothing of what is done with
 import contextlib
 import math
 import os
-import re
 import select
 import threading
 import time
@@ -197,8 +196,3 @@ def open_wire(via: Via, playback: Playback, broker: BrokerConfig) -> AbstractCon
             return _over_serial(playback)
         case "mqtt":
             return _over_mqtt(playback, broker)
-
-
-def stream_id(record: str) -> str:
-    """Return an id that fits a topic, for a record's name or path."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", record.removesuffix(".hea")).strip("-")[-64:] or "record"

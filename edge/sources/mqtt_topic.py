@@ -29,6 +29,7 @@ from edge.sources.config import MqttConfig
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
 _LOG_EVERY_S = 1.0
+_MAX_TOPIC_BYTES = 1024
 _MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -47,14 +48,16 @@ class MqttTopicSource(SourceBase):
     Raises
     ------
     ConfigError
-        When the topic has not exactly one `+`, or a file of the broker's settings cannot be used.
+        When the topic has not exactly one `+` or is a shared one, or a file of the broker's settings cannot be used.
     """
 
     def __init__(self, config: MqttConfig, on_taken: Callable[[], None] | None = None) -> None:
         super().__init__()
         levels = config.topic.split("/")
-        if levels.count("+") != 1 or "#" in config.topic:
+        if levels.count("+") != 1 or config.topic.count("+") != 1 or "#" in config.topic:
             raise ConfigError(f"topic {config.topic!r} needs exactly one + level, for the stream's id")
+        if config.topic.startswith("$") or "\0" in config.topic or len(config.topic.encode()) > _MAX_TOPIC_BYTES:
+            raise ConfigError(f"topic {config.topic[:80]!r} must be a plain one: no $share, and not too long")
         self._config = config
         self._on_taken = on_taken
         self._level = levels.index("+")
@@ -168,6 +171,7 @@ class MqttTopicSource(SourceBase):
                 f"{self._broker.address}: the broker refuses to subscribe to {self._config.topic}: "
                 f"{codes[0].getName().lower()}; check its access list"
             )
+            _LOG.warning("%s", self._refusal)  # nobody waits for it when the connection was renewed
         else:
             self._subscribed.set()
 

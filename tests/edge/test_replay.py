@@ -1,6 +1,5 @@
 """The same alerts over every wire and at any speed, and honest reports of whatever arrives."""
 
-import contextlib
 import json
 import os
 import re
@@ -132,12 +131,26 @@ def test_a_broker_that_is_absent_is_one_clear_error(tiny_bundle):
         replay_recording(Integers(wave(12)), tiny_bundle, config)
 
 
+@pytest.mark.timeout(300)  # half a minute on an idle machine
+def test_every_record_of_mit_bih_goes_through_and_balances(run, data_dir):
+    records = sorted((data_dir / "mitdb").glob("*.dat"))
+    assert len(records) >= 26
+    for path in records:
+        report = run(str(path.with_suffix("")))
+        assert balanced(report), path
+        assert report.pending == 0
+        assert report.samples_in == 650_000
+        assert report.windows == 1796 + 1  # the last one holds 9.6 s
+        assert report.realtime_factor > 0
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(wires, "_PATIENCE_S", 1.0)
 
 
-def test_a_broker_that_dies_midway_is_one_clear_error(impatient, mosquitto, tiny_bundle):
+@pytest.mark.usefixtures("impatient")
+def test_a_broker_that_dies_midway_is_one_clear_error(mosquitto, tiny_bundle):
     def progress(seconds):
         if seconds > 5:
             mosquitto.stop()
@@ -147,7 +160,8 @@ def test_a_broker_that_dies_midway_is_one_clear_error(impatient, mosquitto, tiny
         replay_recording(Integers(wave(600)), tiny_bundle, config, progress=progress)
 
 
-def test_a_last_payload_that_the_broker_lost_does_not_hang_the_replay(impatient, monkeypatch, run):
+@pytest.mark.usefixtures("impatient")
+def test_a_last_payload_that_the_broker_lost_does_not_hang_the_replay(monkeypatch, run):
     publish = mqtt.Client.publish
 
     def lose_the_last(client, topic, payload, **options):
@@ -159,8 +173,14 @@ def test_a_last_payload_that_the_broker_lost_does_not_hang_the_replay(impatient,
         run(Integers(wave(20)), via="mqtt")
 
 
-class Broken(contextlib.nullcontext):
+class Broken:
     """A classifier that fails."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
 
     def classify(self, signal, keep):
         raise BundleError("the device is gone")
@@ -168,9 +188,7 @@ class Broken(contextlib.nullcontext):
 
 @pytest.mark.parametrize("via", ["direct", "serial", "mqtt"])
 def test_a_classifier_that_fails_midway_leaves_no_sender_behind(monkeypatch, run, via):
-    broken = Broken()
-    broken.enter_result = broken
-    monkeypatch.setattr("edge.replay.open_classifier", lambda *_: broken)
+    monkeypatch.setattr("edge.replay.open_classifier", lambda *_: Broken())
     with pytest.raises(BundleError, match="the device is gone"):
         run(Integers(wave(3600)), via=via)
     assert not [thread for thread in threading.enumerate() if thread.name == "replay-sender"]
@@ -234,7 +252,15 @@ def test_errors_are_one_line_and_exit_with_1(arguments, word, tiny_bundle_path):
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["replay"], ["replay", "x", "--speed", "0"], ["replay", "x", "--via", "pigeon"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay"],
+        ["replay", "x", "--speed", "0"],
+        ["replay", "x", "--via", "pigeon"],
+        ["replay", "synthetic", "--json", "no-such-folder/report.json"],  # was told after the replay, by a traceback
+    ],
+)
 def test_bad_usage_exits_with_2(arguments):
     assert command(*arguments).returncode == 2
 

@@ -190,7 +190,14 @@ def test_stop_ends_a_silent_source(config):
         assert not reader.is_alive()
 
 
-@pytest.mark.parametrize("topic", ["ecg/samples", "ecg/+/+", "ecg/#", "ecg/+/#"])
+@pytest.mark.parametrize("topic", ["ecg/samples", "ecg/+/+", "ecg/#", "ecg/+/#", "ecg/+/a+b"])
 def test_a_topic_without_exactly_one_stream_is_refused(topic):
     with pytest.raises(ConfigError, match="exactly one"):
+        MqttTopicSource(MqttConfig(topic=topic))
+
+
+@pytest.mark.parametrize("topic", ["$share/ward/ecg/+/samples", "ecg/+/\0", "ecg/+/" + "x" * 2000])
+def test_a_topic_that_would_end_the_network_thread_is_refused(topic):
+    """Paho's thread ended on the first message of a shared subscription, and the source was silent from then on."""
+    with pytest.raises(ConfigError, match="plain"):
         MqttTopicSource(MqttConfig(topic=topic))
