@@ -18,8 +18,9 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration import calibration_set, heldout, qdq, sensitivity
-from calibration.bundles import strip, write_manifest
+from calibration.bundles import write_manifest
 from calibration.errors import CalibrationError
+from calibration.graph import strip
 from calibration.half import FLOAT32_KINDS, to_half
 from calibration.qdq import Layer
 from calibration.ranges import METHODS, Histogram, Method
