@@ -6,7 +6,11 @@ from edge.commands.group import LazyGroup, run
 from edge.errors import EdgeError
 from training.errors import TrainingError
 
-_COMMANDS = {"export": ("calibration.commands.export", "Make a bundle from a checkpoint.")}
+_COMMANDS = {
+    "export": ("calibration.commands.export", "Make a bundle from a checkpoint."),
+    "quantize": ("calibration.commands.quantize", "Add the fp16 and int8 graphs to a bundle."),
+    "compare": ("calibration.commands.compare", "Judge every precision of a bundle beside FP32; the gate."),
+}
 
 
 @click.group("ecg-calibrate", cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

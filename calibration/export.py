@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from calibration import graph
+from calibration.bundles import write_manifest
 from calibration.card import render_card
 from calibration.errors import CalibrationError
 from calibration.golden import write_golden
@@ -15,7 +16,7 @@ from calibration.sources import DATA_SETS
 from calibration.thresholds import Choice, as_one, choose
 from calibration.validation import Validation
 from ecgnat.model import EcgNat
-from edge.bundle import GOLDEN, MANIFEST, SCHEMA_VERSION, Label, Manifest, Metric, Pooling, load_bundle, sha256_of
+from edge.bundle import GOLDEN, SCHEMA_VERSION, Label, Manifest, Metric, Pooling, load_bundle
 from edge.leads import LEADS
 from training import checkpoint
 from training.labels import NAMES, PRODUCT_LABELS, STATEMENT_LABELS, SUPERCLASSES
@@ -73,11 +74,11 @@ def make_bundle(
         files={},
         data_sets=DATA_SETS,
     )
-    _write_manifest(out, manifest)
+    write_manifest(out, manifest)
     manifest = msgspec.structs.replace(manifest, metrics=_measure(out, data, which, say))
     command = _text(source / checkpoint.COMMAND)
     (out / CARD).write_text(render_card(manifest, choices, facts, command, _text(source / LOG)), encoding="utf-8")
-    return _write_manifest(out, manifest)
+    return write_manifest(out, manifest)
 
 
 def _write_graph(deployed: graph.Deployed, path: Path, validation: Validation, say: Callable[[str], None]) -> list[str]:
@@ -138,14 +139,6 @@ def _measure(out: Path, data: Path, which: Which, say: Callable[[str], None]) ->
             + (f" [{metric.ci95[0]:.4f}, {metric.ci95[1]:.4f}]" if metric.ci95 else "")
         )
     return tuple(metrics)
-
-
-def _write_manifest(out: Path, manifest: Manifest) -> Manifest:
-    """Write `manifest.json` with the hash of every other file of the folder."""
-    names = sorted(path.name for path in out.iterdir() if path.is_file() and path.name != MANIFEST)
-    whole = msgspec.structs.replace(manifest, files={name: sha256_of(out / name) for name in names})
-    (out / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
-    return whole
 
 
 def _text(path: Path) -> str:

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ecgnat.model import EcgNat
 
 OPSET = 18
+_KEPT = ("pkg.torch.onnx.name_scopes",)  # which module a node comes from; the rest names files and lines
 
 
 class Deployed(nn.Module):
@@ -64,13 +66,27 @@ def export(model: Deployed, leads: int, samples: int, path: Path) -> None:
         )
     if program is None:
         raise RuntimeError("the exporter returned nothing")
-    program.save(str(path), external_data=False)
+    onnx.save(strip(program.model_proto), path)
+
+
+def strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove, in place, what torch's exporter notes about the machine it ran on: stack traces with paths."""
+    del model.metadata_props[:]
+    graph = model.graph
+    for item in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        kept = [prop for prop in item.metadata_props if prop.key in _KEPT]
+        del item.metadata_props[:]
+        item.metadata_props.extend(kept)
+        if hasattr(item, "doc_string"):
+            item.doc_string = ""
+    return model
 
 
 def session(path: Path, threads: int = 1) -> ort.InferenceSession:
     """Open a graph on the CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # it warns of each float16 node that the CPU has no kernel for
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -1,9 +1,79 @@
-"""Torch on one thread: the toys of these tests are too small for more, and a busy machine makes many slow."""
+"""Torch on one thread, and a bundle of a small network with random weights, quantized once for all tests."""
 
+import msgspec
 import pytest
 import torch
+import toy_data
+from torch import nn
+
+from calibration import graph
+from calibration.bundles import write_manifest
+from calibration.golden import write_golden
+from calibration.quantize import Task, quantize
+from ecgnat.model import EcgNat, named_config
+from edge.bundle import SCHEMA_VERSION, Manifest, Pooling, load_bundle
+from training.labels import PRODUCT_LABELS
+from training.windows import INPUT
+
+SPREAD = 4.0  # random logits lie together; this draws them apart, so that the outputs say something
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def toy_sets(tmp_path_factory):
+    """Folder of toy data sets, and the folder of their window caches."""
+    root = tmp_path_factory.mktemp("toy")
+    toy_data.write(root / "data", root / "cache")
+    return root / "data", root / "cache"
+
+
+@pytest.fixture
+def toys(toy_sets, monkeypatch):
+    """Folder of the toy data sets, with their caches in place."""
+    monkeypatch.setenv("ECG_CACHE", str(toy_sets[1]))
+    return toy_sets[0]
+
+
+@pytest.fixture(scope="session")
+def float_bundle(tmp_path_factory):
+    """Folder of a bundle with an FP32 graph alone."""
+    torch.manual_seed(0)
+    model = EcgNat(named_config("tiny", len(PRODUCT_LABELS))).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.2, 1.0)
+        model.head[1].weight.mul_(SPREAD)
+    folder = tmp_path_factory.mktemp("bundles") / "float"
+    folder.mkdir()
+    deployed = graph.Deployed(model, list(range(len(PRODUCT_LABELS))))
+    graph.export(deployed, 12, INPUT.window_samples, folder / "model.onnx")
+    write_golden(folder / "golden.npz", deployed)
+    labels = tuple(msgspec.structs.replace(label, threshold=0.9) for label in PRODUCT_LABELS)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name="toy",
+        version="1",
+        input=INPUT,
+        pooling=Pooling(),
+        labels=labels,
+        graphs={"fp32": "model.onnx"},
+        files={},
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quantized(float_bundle, toy_sets, tmp_path_factory):
+    """Return that bundle with all four graphs."""
+    out = tmp_path_factory.mktemp("bundles") / "quantized"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECG_CACHE", str(toy_sets[1]))
+        quantize(Task(float_bundle, toy_sets[0], out, None, 60, seed=5), lambda _: None, lambda *_: None)
+    return load_bundle(out)

@@ -1,5 +1,7 @@
 """The exported graph says what the network says."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -64,3 +66,11 @@ def test_the_graph_is_plain_onnx(exported):
     operators = {node.op_type for node in model.graph.node}
     assert "BatchNormalization" not in operators
     assert not operators & {"Loop", "If", "Scan", "Einsum"}
+
+
+def test_the_graph_tells_nothing_of_the_machine_that_made_it(exported):
+    """The exporter notes a stack trace at each node: the folders of whoever trained."""
+    content = exported[1].read_bytes()
+    assert b".py" not in content
+    assert str(Path(graph.__file__).parents[1]).encode() not in content
+    assert b"network.stages.0.0.attention.qkv" in content, "which module a node comes from stays"

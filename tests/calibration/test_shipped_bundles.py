@@ -16,7 +16,7 @@ from training.labels import PRODUCT_LABELS
 from training.splits import ptb_xl_part
 
 ROOT = Path(edge.__file__).parent / "bundles"
-LARGEST_MB = 12
+LARGEST_MB = 23  # four graphs
 SUPERDIAGNOSTIC_FLOOR = 0.9
 
 

@@ -1,0 +1,15 @@
+"""What commands that write bundles share: the manifest with the hashes of all other files."""
+
+from pathlib import Path
+
+import msgspec
+
+from edge.bundle import MANIFEST, Manifest, sha256_of
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write `manifest.json` with the hash of every other file of the folder, and return it."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+    whole = msgspec.structs.replace(manifest, files={name: sha256_of(folder / name) for name in names})
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+    return whole

@@ -1,0 +1,253 @@
+"""Makes the four graphs of a bundle from its FP32 graph: fp32, fp16, int8 for CPUs, int8 around fp16 for TensorRT.
+
+What was done is written into the bundle: `calibration_records.json` says which windows gave the ranges,
+`quantization.json` the ranges, each layer's sensitivity, and what stays wider than int8 and why.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from calibration import calibration_set, heldout, qdq, sensitivity
+from calibration.bundles import write_manifest
+from calibration.errors import CalibrationError
+from calibration.graph import strip
+from calibration.half import FLOAT32_KINDS, to_half
+from calibration.qdq import Layer
+from calibration.ranges import METHODS, Histogram, Method
+from calibration.sensitivity import Mixture
+from edge.bundle import MOST_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
+from edge.classifiers.base import GOLDEN_TOLERANCE
+
+RECORDS = "calibration_records.json"
+QUANTIZATION = "quantization.json"
+GRAPHS = {
+    "fp32": "model.onnx",
+    "fp16": "model.fp16.onnx",
+    "int8": "model.int8.onnx",
+    "int8_fp16": "model.int8-fp16.onnx",
+}
+_PROBE = 96  # calibration windows that the scan of layers runs over, spread evenly
+_BARS = 64  # of the histograms that are written down
+_GOLDEN_FACTOR = 3.0  # another machine's int8 kernels may differ from the golden outputs by so much more than ours
+Progress = Callable[[str, int, int], None]  # what is being done, how far, of how many
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to quantize, and by what."""
+
+    source: Path  # folder of a bundle with an FP32 graph
+    data: Path  # folder of the data sets
+    out: Path  # folder of the new bundle; may be the same
+    method: Method | None  # how ranges are chosen; None tries all and takes the one that changes the logits least
+    count: int  # windows of the calibration set
+    seed: int  # that they are drawn by
+
+
+def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manifest:
+    """Write a bundle with all four graphs; `say` hears each figure as it is measured.
+
+    Raises
+    ------
+    CalibrationError
+        When the graph has no layer to quantize.
+    TrainingError, EdgeError
+        When bundle or data cannot be used.
+    """
+    bundle = load_bundle(job.source)
+    model = strip(onnx.load(bundle.graph("fp32")))
+    layers = [layer for layer in qdq.find_layers(model) if _why_wider(layer) is None]
+    if not layers:
+        raise CalibrationError(f"{job.source}: its graph has no layer that int8 would serve")
+    drawn = calibration_set.draw(job.data, job.count, job.seed)
+    say(f"{len(drawn.records)} calibration windows of {len({r['record'] for r in drawn.records})} training records")
+    bare = qdq.split_biases(model)
+    progress("ranges", 0, 1)
+    found = sensitivity.histograms(bare, qdq.ranged_tensors(bare, layers), drawn.signal, drawn.keep)
+    rows = np.linspace(0, len(drawn.records) - 1, _PROBE).astype(int)
+    probe = drawn.signal[rows], drawn.keep[rows]
+    chosen, errors = _choose(bare, layers, found, job.method, probe)
+    say("RMS change of the logits, all layers int8: " + ", ".join(f"{m} {e:.3f}" for m, e in errors.items()))
+    limits = {tensor: histogram.range(chosen) for tensor, histogram in found.items()}
+    changes = _scan(bare, layers, limits, probe, progress)
+    mixture = _mix(bundle, bare, layers, limits, changes, job.data)
+    say(
+        f"{chosen}: {len(mixture.quantized)} layers int8, {len(mixture.kept)} kept in float for accuracy; validation "
+        f"windows lose {mixture.loss.auc:.4f} macro AUC, {mixture.loss.label_auc:.4f} on the worst label, "
+        f"{mixture.loss.flips:.2%} change an alarm's decision"
+    )
+    graphs = {
+        "fp32": model,
+        "fp16": to_half(model),
+        "int8": qdq.insert(bare, mixture.quantized, limits),
+        "int8_fp16": to_half(qdq.insert(model, mixture.quantized, limits)),
+    }
+    tolerances = _tolerances(bundle, graphs, say)
+    _copy(bundle, job.out)
+    for precision, graph in graphs.items():
+        onnx.checker.check_model(graph, full_check=True)
+        (job.out / GRAPHS[precision]).write_bytes(graph.SerializeToString())
+        say(f"{precision:10s} {(job.out / GRAPHS[precision]).stat().st_size / 1e6:.1f} MB")
+    _write_json(job.out / RECORDS, {"seed": job.seed, "windows": drawn.records})
+    _write_json(
+        job.out / QUANTIZATION,
+        {
+            "method": chosen,
+            "logit_change": errors,
+            "layers": [
+                asdict(layer) | {"int8": layer in mixture.quantized, "logit_change": changes[layer.node]}
+                for layer in layers
+            ],
+            "wider": _wider(model, mixture, changes),
+            "validation": asdict(mixture.loss),
+            "activations": {tensor: _summary(histogram, chosen) for tensor, histogram in found.items()},
+        },
+    )
+    manifest = msgspec.structs.replace(bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=tolerances)
+    return write_manifest(job.out, manifest)
+
+
+def read_quantization(folder: Path) -> dict[str, Any]:
+    """Read `quantization.json` of a verified bundle; empty where it has none."""
+    path = folder / QUANTIZATION
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
+
+
+def _why_wider(layer: Layer) -> str | None:
+    """Say why a layer is not even tried in int8; None where it is."""
+    if layer.grouped:
+        return "depthwise: few weights, bound by memory, and a scale a channel of one filter gains nothing"
+    if layer.kind == "Gemm":
+        return "runs once a window: no time to gain, and the keep mask and the decision go through it"
+    return None
+
+
+def _choose(
+    bare: onnx.ModelProto,
+    layers: list[Layer],
+    found: dict[str, Histogram],
+    method: Method | None,
+    probe: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> tuple[Method, dict[Method, float]]:
+    reference = heldout.predict(sensitivity.open_graph(bare), *probe)
+    errors: dict[Method, float] = {}
+    for tried in METHODS if method is None else (method,):
+        limits = {tensor: histogram.range(tried) for tensor, histogram in found.items()}
+        errors[tried] = sensitivity.change(qdq.insert(bare, layers, limits), reference, *probe)
+    return min(errors, key=lambda tried: errors[tried]), errors
+
+
+def _scan(
+    bare: onnx.ModelProto,
+    layers: list[Layer],
+    limits: dict[str, float],
+    probe: tuple[NDArray[np.float32], NDArray[np.float32]],
+    progress: Progress,
+) -> dict[str, float]:
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress("sensitivity", done, len(layers))
+
+    return sensitivity.scan(bare, layers, limits, probe, step)
+
+
+def _mix(
+    bundle: Bundle,
+    bare: onnx.ModelProto,
+    layers: list[Layer],
+    limits: dict[str, float],
+    changes: dict[str, float],
+    data: Path,
+) -> Mixture:
+    windows = heldout.load(data, bundle.manifest, heldout.CHOOSING)
+    reference = heldout.predict(sensitivity.open_graph(bare), windows.signal, windows.keep)
+    thresholds, alarms = decisions(bundle.manifest)
+    judge = sensitivity.judge_of(windows, reference, thresholds, alarms)
+    return sensitivity.mix(bare, layers, limits, changes, judge)
+
+
+def decisions(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return every label's threshold, and which labels alarm (all of them in a bundle without alarms)."""
+    alarms = np.array([label.priority != "none" for label in manifest.labels])
+    thresholds = np.array([label.threshold for label in manifest.labels])
+    return thresholds, alarms if alarms.any() else np.ones_like(alarms)
+
+
+def _wider(model: onnx.ModelProto, mixture: Mixture, changes: dict[str, float]) -> list[dict[str, Any]]:
+    """List what stays wider than int8 in the quantized graphs, with the reason."""
+    rows = [
+        {"node": layer.node, "name": layer.name, "kind": layer.kind, "why": why}
+        for layer in qdq.find_layers(model)
+        if (why := _why_wider(layer))
+    ]
+    rows += [
+        {
+            "node": layer.node,
+            "name": layer.name,
+            "kind": layer.kind,
+            "why": f"sensitive: alone in int8 it changes the logits by {changes[layer.node]:.3f} RMS",
+        }
+        for layer in mixture.kept
+    ]
+    rows += [
+        {
+            "node": name,
+            "name": name,
+            "kind": "MatMul",
+            "why": "attention: both operands are activations, small products",
+        }
+        for name in qdq.products_of_activations(model)
+    ]
+    for kind, number in qdq.wider_nodes(model, FLOAT32_KINDS).items():
+        why = "float32 in every graph: sums and exponentials that a narrower type loses"
+        rows.append({"node": f"{number} nodes", "name": kind, "kind": kind, "why": why})
+    return rows
+
+
+def _summary(histogram: Histogram, chosen: Method) -> dict[str, Any]:
+    return {
+        "bars": histogram.counts.reshape(_BARS, -1).sum(axis=1).tolist(),
+        "limit": histogram.limit,
+        "ranges": {method: histogram.range(method) for method in METHODS},
+        "scale": qdq.scale_of(histogram.range(chosen)),
+    }
+
+
+def _tolerances(bundle: Bundle, graphs: dict[str, onnx.ModelProto], say: Callable[[str], None]) -> dict[str, float]:
+    """Measure how far each graph is from the golden outputs, and allow a multiple of that."""
+    golden, allowed = bundle.golden(), {}
+    for precision, graph in graphs.items():
+        outputs = heldout.predict(sensitivity.open_graph(graph), golden.signal, golden.keep)
+        worst = float(np.abs(outputs - golden.probabilities).max())
+        allowed[precision] = max(GOLDEN_TOLERANCE, math.ceil(1e3 * _GOLDEN_FACTOR * worst) / 1e3)
+        if not allowed[precision] <= MOST_GOLDEN_TOLERANCE:
+            raise CalibrationError(
+                f"{bundle.path}: {precision} is off by {worst:.2g} on golden windows; too much to ship"
+            )
+        say(f"{precision:10s} golden windows differ by {worst:.2g} at most, {allowed[precision]:g} allowed")
+    return allowed
+
+
+def _copy(bundle: Bundle, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if bundle.path.resolve() != out.resolve():
+        for name in bundle.manifest.files:
+            shutil.copyfile(bundle.path / name, out / name)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
