@@ -13,7 +13,8 @@ from training.batches import CROP_SAMPLES, Sampler, make_source
 from training.cache import WindowSet
 from training.errors import CheckpointError, TrainingError
 from training.labels import INDEX, NAMES
-from training.trainer import LOG, TrainConfig, Trainer
+from training.resuming import LOG
+from training.trainer import TrainConfig, Trainer
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
 
