@@ -116,7 +116,7 @@ class MaskedAutoencoder(nn.Module):
         """Return what the encoder goes on with behind its stem; arguments as of `forward`."""
         seen = self.patches(signal).masked_fill(masked.unsqueeze(-1), 0.0).flatten(2)
         hidden = (masked * keep.unsqueeze(-1)).transpose(1, 2)  # (batch, patches, leads)
-        token = self.token(hidden).transpose(1, 2).repeat_interleave(self.stride // 2, dim=2)
+        token: Tensor = self.token(hidden).transpose(1, 2).repeat_interleave(self.stride // 2, dim=2)
         return self.encoder.embed(seen, keep) + token
 
     def loss(self, drawn: Tensor, signal: Tensor, keep: Tensor, masked: Tensor) -> Tensor:

@@ -5,10 +5,15 @@ the loss of the whole batch, and gradients are summed. So the ranks walk the pat
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def start() -> None:
@@ -17,8 +22,20 @@ def start() -> None:
         distributed.init_process_group("gloo")
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process count as the only one inside the block, as when it validates by itself."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
 def world_size() -> int:
     """Return the number of processes."""
+    if _ALONE.get():
+        return 1
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
