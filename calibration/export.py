@@ -20,7 +20,7 @@ from edge.bundle import GOLDEN, SCHEMA_VERSION, Label, Manifest, Metric, Pooling
 from edge.leads import LEADS
 from training import checkpoint
 from training.labels import NAMES, PRODUCT_LABELS, STATEMENT_LABELS, SUPERCLASSES
-from training.trainer import LOG
+from training.resuming import LOG
 from training.windows import INPUT
 
 Which = Literal["rhythm", "diagnostic"]

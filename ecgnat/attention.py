@@ -3,8 +3,9 @@
 The semantics are those of natten 0.21 (Hassani et al. 2023, arXiv:2204.07143; dilation: arXiv:2209.15001):
 at the borders the window shifts inward, so that every query has exactly `kernel` neighbours; an even kernel
 reaches one further to the left; with a dilation d only positions of the same residue modulo d are
-neighbours. Three forms give the same result: `block` (fast, exports to ONNX), `dense` (good at short
-lengths) and `gather` (one query at a time, the plain twin for tests).
+neighbours. Four forms give the same result: `block` (fast, exports to ONNX), `dense` (good at short
+lengths), `gather` (one query at a time, the plain twin for tests) and `natten` (its kernels, for training on
+CUDA; imported when it is first used, and on a CPU it has no gradient).
 """
 
 import functools
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Backend = Literal["block", "dense", "gather"]
+Backend = Literal["block", "dense", "gather", "natten"]
 _MASKED = -1e9  # added to a logit: its probability becomes exactly 0 in float32 and bfloat16
 _DENSE_LENGTH = 64  # up to here one block of all positions is faster than cutting out halos
 
@@ -102,11 +103,15 @@ def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the c
     ------
     ValueError
         When the window does not fit the length.
+    ImportError
+        When the back end is natten and it is not installed.
     """
     length = int(q.shape[1])
     q = q * q.shape[-1] ** -0.5
     if backend == "gather":
         return _gather(q, k, v, neighbours(length, kernel, dilation, causal), dilation, bias)
+    if backend == "natten":
+        return _natten(q, k, v, kernel, dilation, bias, causal=causal)
     small = length <= _DENSE_LENGTH or backend == "dense"
     block = length if small else (16 if kernel * dilation <= 16 else 32)
     keys, offsets = (torch.from_numpy(a).to(q.device) for a in _plan(length, kernel, dilation, causal, block))
@@ -147,3 +152,43 @@ def _gather(
             logits = logits + bias[:, (index - query) // dilation + centre]
         outputs.append(torch.einsum("bhn,bnhd->bhd", logits.softmax(-1), v[:, index]))
     return torch.stack(outputs, 1)
+
+
+def _natten(
+    q: Tensor, k: Tensor, v: Tensor, kernel: int, dilation: int, bias: Tensor | None, *, causal: bool
+) -> Tensor:
+    """Call natten's kernel; it knows no bias, so the bias becomes further channels of queries and keys."""
+    from natten.functional import na1d
+
+    if kernel == 1:
+        return v  # natten wants two neighbours; the softmax over one is 1
+    head_dim = v.shape[-1]
+    if bias is not None:
+        for_query, for_key = _bias_as_channels(bias, q.shape[1], kernel, dilation)
+        q = torch.cat([q, for_query.to(q.dtype).expand(q.shape[0], -1, -1, -1)], dim=-1)
+        k = torch.cat([k, for_key.to(k.dtype).expand(*k.shape[:3], -1)], dim=-1)
+    width = max(8, 1 << (q.shape[-1] - 1).bit_length())  # natten wants a power of two
+    q, k, v = (torch.nn.functional.pad(x, (0, width - x.shape[-1])) for x in (q, k, v))
+    out: Tensor = na1d(q, k, v, kernel_size=kernel, dilation=dilation, is_causal=causal, scale=1.0)
+    return out[..., :head_dim]
+
+
+def _bias_as_channels(bias: Tensor, length: int, kernel: int, dilation: int) -> tuple[Tensor, Tensor]:
+    """Write a relative bias as a product of what queries and keys know of their own places.
+
+    Offsets stay within one period of 2 * kernel - 1, so the bias is exactly its Fourier series, and
+    cos(w (key - query)) and sin(w (key - query)) are products by the addition theorems. The series' mean is
+    left out: the softmax does not see it.
+
+    Returns
+    -------
+    for queries (length, heads, 2 * kernel - 2), for keys (length, 1, 2 * kernel - 2)
+    """
+    period = 2 * kernel - 1
+    series = torch.fft.rfft(torch.roll(bias.float(), -(kernel - 1), dims=1))[:, 1:]  # (heads, kernel - 1)
+    places = torch.arange(length, device=bias.device) // dilation
+    turns = torch.arange(1, kernel, device=bias.device)
+    angle = 2 * torch.pi / period * (places[:, None] * turns % period)
+    cosine, sine = angle.cos()[:, None], angle.sin()[:, None]  # (length, 1, kernel - 1)
+    for_query = torch.cat([series.real * cosine + series.imag * sine, series.real * sine - series.imag * cosine], -1)
+    return for_query * 2 / period, torch.cat([cosine, sine], -1)

@@ -42,6 +42,11 @@ class ModelConfig:
         if any(dim % self.head_dim for dim in self.dims[1:]):
             raise ValueError(f"dims of attention stages must be multiples of head_dim {self.head_dim}")
 
+    @property
+    def stride(self) -> int:
+        """Samples between the centres of neighbouring tokens."""
+        return 1 << len(self.dims)
+
 
 _NAMED = {
     "tiny": ModelConfig(outputs=1, dims=(32, 64, 96, 128), depths=(1, 1, 1, 1)),
@@ -167,7 +172,15 @@ class EcgNat(nn.Module):
         -------
         (batch, tokens, dim) float
         """
-        x = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
+        return self.encode(self.embed(signal, keep))
+
+    def embed(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Take the first step, to (batch, dims[0], samples / 2); arguments as of `features`."""
+        embedded: Tensor = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
+        return embedded
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Take all further steps, from what `embed` gives to tokens."""
         x = self.convolutions(torch.relu(x))
         for down, stage in zip(self.downs, self.stages, strict=True):
             x = stage(down(x).transpose(1, 2)).transpose(1, 2)
@@ -176,6 +189,18 @@ class EcgNat(nn.Module):
 
     def forward(self, signal: Tensor, keep: Tensor) -> Tensor:
         """Return logits, (batch, outputs) float; arguments as of `features`."""
-        tokens = self.features(signal, keep)
-        logits: Tensor = self.head(torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1))
+        logits: Tensor = self.head(self.pooled(signal, keep))
         return logits
+
+    def pooled(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Return what the head sees, (batch, 2 * dims[-1]) float: mean and maximum of the tokens."""
+        tokens = self.features(signal, keep)
+        return torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1)
+
+
+class ProjectionHead(nn.Sequential):
+    """Maps what the head sees to the space of the contrastive loss (Chen et al. 2020, arXiv:2002.05709)."""
+
+    def __init__(self, config: ModelConfig, outputs: int = 128) -> None:
+        wide = 2 * config.dims[-1]
+        super().__init__(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, outputs))

@@ -7,6 +7,7 @@ from edge.errors import EdgeError
 from training.errors import TrainingError
 
 _COMMANDS = {
+    "pretrain": ("training.commands.pretrain", "Pretrain the encoder without labels."),
     "finetune": ("training.commands.finetune", "Train on labelled records."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),
 }
@@ -18,6 +19,7 @@ def cli() -> None:
 
     \b
     Examples:
+      ecg-train pretrain --data ~/.cache/ecg-nat/data --out runs/pretrained --minutes 60
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
       ecg-train evaluate ptb-xl --data ~/.cache/ecg-nat/data/ptb-xl --model edge/bundles/diagnostic --folds 9
     """

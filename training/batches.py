@@ -44,14 +44,10 @@ class Sampler:
     """Endless stream of batches; the windows of PTB-XL come first in each."""
 
     def __init__(self, sources: Mapping[str, Source], batch_size: int, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(seed)
         self._sources = sources
         total = sum(SHARES[name] for name in sources)
         self._counts = {name: round(batch_size * SHARES[name] / total) for name in SHARES if name in sources}
-
-    def reseed(self, seed: int) -> None:
-        """Draw from another sequence from here on."""
-        self._random = np.random.default_rng(seed)
 
     @property
     def mixable(self) -> int:
@@ -68,11 +64,11 @@ class Sampler:
 
     def _part(self, source: Source, count: int, crop: bool) -> tuple[NDArray[np.number], ...]:
         windows = source.windows
-        rows = source.rows[np.searchsorted(source.cumulative, self._random.random(count), side="right")]
+        rows = source.rows[np.searchsorted(source.cumulative, self.random.random(count), side="right")]
         if not crop:
             return windows.signal[rows], windows.keep[rows], windows.target[rows], windows.known[rows]
         starts = windows.crop_start[rows].astype(int)
-        anywhere = self._random.integers(INPUT.window_samples - CROP_SAMPLES + 1, size=count)
+        anywhere = self.random.integers(INPUT.window_samples - CROP_SAMPLES + 1, size=count)
         starts = np.where(starts < 0, anywhere, starts)
         signal = np.stack(
             [windows.signal[row, :, at : at + CROP_SAMPLES] for row, at in zip(rows, starts, strict=True)]

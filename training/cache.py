@@ -10,7 +10,7 @@ the label table, the window and the conditioning: a change of any of them makes 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.leads import LEADS
-from training.datasets import cinc2017, mitdb, ptb_xl
+from training.datasets import cinc2017, mitdb, ptb_xl, wfdb_folder
 from training.errors import DataError
 from training.labels import NAMES
 from training.windows import CROP_S, INPUT, Window, WindowReader
@@ -70,9 +70,18 @@ def load(name: str, data: Path) -> WindowSet:
     DataError
         When the data set cannot be read or holds no record.
     """
-    folder = cache_folder(name)
+    return _open(name, cache_folder(name), lambda: READERS[name](data / name))
+
+
+def load_folder(folder: Path) -> WindowSet:
+    """Return the windows of a plain folder of WFDB records, without labels; as `load`."""
+    name = f"folder-{wfdb_folder.fingerprint(folder)}"
+    return _open(name, cache_folder(name), lambda: wfdb_folder.windows(folder))
+
+
+def _open(name: str, folder: Path, read: Callable[[], Iterator[Window]]) -> WindowSet:
     if not folder.is_dir():
-        _build(folder, READERS[name](data / name))
+        _build(folder, read())
     shape = (-1, len(LEADS), INPUT.window_samples)
     signal = np.memmap(folder / "signal.f16", np.float16, "r").reshape(shape)
     return WindowSet(name, signal, **{key: np.load(folder / f"{key}.npy", allow_pickle=False) for key in _ARRAYS})

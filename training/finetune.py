@@ -1,9 +1,7 @@
-"""Sets up a training run from data folders: caches, splits, sampler, model, progress bar.
-
-For now training starts from random weights.
-"""
+"""Sets up a training run from data folders: caches, splits, sampler, model, progress bar."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,19 +10,29 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from ecgnat import ranks
 from ecgnat.model import EcgNat, named_config
 from training import cache, checkpoint, splits
 from training.augment import read_noise
-from training.batches import Sampler, make_source
+from training.batches import SHARES, Sampler, make_source
 from training.labels import NAMES
+from training.subsets import labelled_rows
 from training.trainer import Progress, TrainConfig, Trainer
 
 _VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3, "ptb-xl": 1}  # neighbouring windows say nearly the same
 
 
-def finetune(
-    data: Path, out: Path, config: TrainConfig, model: Literal["tiny", "small"], sets: tuple[str, ...], *, resume: bool
-) -> None:
+@dataclass(frozen=True)
+class Start:
+    """What training starts from."""
+
+    model: Literal["tiny", "small"] = "small"
+    sets: tuple[str, ...] = tuple(SHARES)
+    pretrained: Path | None = None  # folder of `ecg-train pretrain`; None for random weights
+    labels: float = 1.0  # part of the training patients
+
+
+def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume: bool) -> None:
     """Train on the sets that are named and write the checkpoint to `out`.
 
     Raises
@@ -32,17 +40,20 @@ def finetune(
     TrainingError
         When data or checkpoint cannot be used, or the loss diverges.
     """
-    console = Console()
+    console = Console(quiet=ranks.rank() != 0)
     sources, validation = {}, []
-    for name in sets:
+    for name in start.sets:
         with console.status(f"{name}: reading; the first time cuts all windows, which takes minutes"):
             windows = cache.load(name, data)
         rows = splits.rows_of(windows, data)
-        sources[name] = make_source(windows, rows["train"])
+        train = labelled_rows(windows, rows["train"], start.labels, config.seed)
+        sources[name] = make_source(windows, train)
         validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE[name]]))
-        console.print(f"{name}: {rows['train'].size} windows train, {rows['validation'].size} validate")
+        console.print(f"{name}: {train.size} windows train, {rows['validation'].size} validate")
     torch.manual_seed(config.seed)
-    network = EcgNat(named_config(model, len(NAMES)))
+    network = EcgNat(named_config(start.model, len(NAMES)))
+    if start.pretrained and not resume:
+        checkpoint.load_encoder(start.pretrained, network)
     trainer = Trainer(
         network,
         (
@@ -56,7 +67,7 @@ def finetune(
     )
     if resume:
         trainer.resume()
-    else:
+    elif ranks.rank() == 0:
         checkpoint.save_command(out, sys.argv)
     console.print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters")
     _run(trainer, config, console)

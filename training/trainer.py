@@ -4,7 +4,6 @@ First crops of 2.56 s, which are cheap, then whole windows, which is what the de
 kept are the running average of the last step; nothing is chosen by looking at a judged part.
 """
 
-import csv
 import math
 import time
 from collections.abc import Callable
@@ -16,17 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgnat.losses import masked_bce
-from ecgnat.model import EcgNat
+from ecgnat import ranks
+from ecgnat.losses import masked_bce, multi_label_contrast
+from ecgnat.model import EcgNat, ProjectionHead
 from training import checkpoint
-from training.augment import augment
+from training.augment import Batch, augment
 from training.batches import Sampler
 from training.cache import WindowSet
 from training.errors import TrainingError
 from training.labels import NAMES, PRODUCT_LABELS
 from training.metrics import label_aucs, macro
-
-LOG = "log.csv"
+from training.optimizing import Average, make_optimizer, schedule, set_learning_rate
+from training.resuming import Generator, Resumable, append_log, cut_log
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class TrainConfig:
     clip: float = 1.0
     seed: int = 1
     validate_every_s: float = 420.0
+    probe_share: float = 0.0  # first part of the budget, in which the head alone learns on a frozen encoder
+    layer_decay: float = 1.0  # how much slower each layer learns than the next
+    contrastive_weight: float = 0.0
+    temperature: float = 0.1  # of the contrastive loss
 
     def __post_init__(self) -> None:
         """Raise TrainingError unless exactly one budget is given."""
@@ -52,11 +56,12 @@ class TrainConfig:
             raise TrainingError("give either minutes or steps")
 
     def learning_rate_at(self, progress: float) -> float:
-        """Learning rate at a part of the budget in [0, 1]: linear warm-up, then half a cosine."""
-        if progress < self.warm_up:
-            return self.learning_rate * progress / self.warm_up
-        rest = (progress - self.warm_up) / (1.0 - self.warm_up)
-        return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(rest, 1.0)))
+        """Learning rate at a part of the budget in [0, 1]: linear warm-up, then half a cosine, in each phase."""
+        if progress < self.probe_share:
+            progress /= self.probe_share
+        elif self.probe_share < 1.0:
+            progress = (progress - self.probe_share) / (1.0 - self.probe_share)
+        return schedule(self.learning_rate, progress, self.warm_up)
 
 
 @dataclass
@@ -67,39 +72,13 @@ class Progress:
     windows: int = 0  # drawn so far, crops and whole ones
     elapsed_s: float = 0.0
     validated_s: float = 0.0
+    loss: float = math.nan  # smoothed
 
     def share(self, config: TrainConfig) -> float:
         """Part of the budget that is spent."""
         if config.steps is not None:
             return self.step / config.steps
         return self.elapsed_s / (60.0 * (config.minutes or 0.0))
-
-
-class Average:
-    """Running average of a model's weights and buffers."""
-
-    def __init__(self, model: EcgNat, decay: float) -> None:
-        self.model = EcgNat(model.config).eval()
-        self.model.load_state_dict(model.state_dict())
-        self._decay = decay
-
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model; faster in the first steps, when the average is still young."""
-        decay = min(self._decay, (1.0 + step) / (10.0 + step))
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1.0 - decay)
-            else:
-                mine.copy_(theirs)
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; vectors (norms, biases) and the attention's position bias do not decay."""
-    named = list(model.named_parameters())
-    plain = [p for name, p in named if p.ndim < 2 or name.endswith("attention.bias")]
-    decayed = [p for name, p in named if not (p.ndim < 2 or name.endswith("attention.bias"))]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
 
 @torch.no_grad()
@@ -135,19 +114,31 @@ class Trainer:
         self.model, self.config, self.out = model, config, out
         self._crops, self._wholes = samplers
         self._noise, self._validation = noise, validation
-        self.optimizer = make_optimizer(model, config)
-        self.average = Average(model, config.ema_decay)
+        self.average = Average(model, EcgNat(model.config), config.ema_decay)
+        self.projection = ProjectionHead(model.config) if config.contrastive_weight else None
+        ranks.share_batch_norm(model)
+        modules: dict[str, nn.Module] = {"model": model, "average": self.average.model}
+        named = list(model.named_parameters())
+        if self.projection:
+            modules["projection"] = self.projection
+            named += self.projection.named_parameters("projection")
+        self._parameters = [parameter for _, parameter in named]
+        self.optimizer = make_optimizer(named, config.weight_decay, model.config, config.layer_decay)
         self.progress = Progress()
+        self._probing: bool | None = None
         self._generator = torch.Generator().manual_seed(config.seed)
+        generators: dict[str, Generator] = {
+            "augment": self._generator,
+            "crops": samplers[0].random,
+            "wholes": samplers[1].random,
+        }
+        self._state = Resumable(modules, self.optimizer, generators)
 
     def resume(self) -> None:
         """Take up the run in the output folder; raises CheckpointError when there is none."""
-        averaged, _ = checkpoint.load_model(self.out)
-        self.average.model.load_state_dict(averaged.state_dict())
-        self.progress = Progress(**checkpoint.load_state(self.out, self.model, self.optimizer)["progress"])
-        for offset, source in enumerate((self._crops, self._wholes)):
-            source.reseed(self.config.seed + self.progress.step + offset)  # else it would see its first batches again
-        self._generator.manual_seed(self.config.seed + self.progress.step)
+        self.progress = Progress(**self._state.load(self.out)["progress"])
+        if ranks.rank() == 0:
+            cut_log(self.out, self.progress.step)
 
     def run(self, report: Callable[[Progress, float, str], None]) -> None:
         """Train until the budget is spent; `report` hears progress, loss and, after validation, a line.
@@ -157,20 +148,19 @@ class Trainer:
         TrainingError
             When the loss is not finite; the last checkpoint is kept.
         """
-        self.model.train()
-        running = float("nan")
         while self.progress.share(self.config) < 1.0:
             began = time.monotonic()
             loss = self.step()
             self.progress.elapsed_s += time.monotonic() - began
             if not math.isfinite(loss):
                 raise TrainingError(f"the loss is {loss} at step {self.progress.step}; lower the learning rate")
-            running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
+            running = self.progress.loss
+            self.progress.loss = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
             line = ""
             if self.progress.elapsed_s - self.progress.validated_s >= self.config.validate_every_s:
-                line = self.validate(running)
-            report(self.progress, running, line)
-        report(self.progress, running, self.validate(running))
+                line = self.validate()
+            report(self.progress, self.progress.loss, line)
+        report(self.progress, self.progress.loss, self.validate())
 
     def step(self) -> float:
         """Take one step and return its loss."""
@@ -178,43 +168,62 @@ class Trainer:
         crop = share < 1.0 - self.config.window_share
         sampler = self._crops if crop else self._wholes
         batch = augment(sampler.draw(crop), sampler.mixable, self._noise, self._generator)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(share)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.model(batch.signal, batch.keep)
-        loss = masked_bce(logits.float(), batch.target, batch.known)
+        self._freeze(share < self.config.probe_share)
+        set_learning_rate(self.optimizer, self.config.learning_rate_at(share))
+        loss = self._loss(own_part(batch))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        ranks.sum_gradients(self._parameters)
+        nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
         self.optimizer.step()
         self.average.update(self.model, self.progress.step)
         self.progress.step += 1
         self.progress.windows += batch.signal.shape[0]
-        return float(loss.detach())
+        return float(ranks.total(loss))
 
-    def validate(self, loss: float) -> str:
+    def _loss(self, batch: Batch) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            pooled = self.model.pooled(batch.signal, batch.keep)
+            logits = self.model.head(pooled)
+            projected = self.projection(pooled) if self.projection else None
+        loss = masked_bce(logits.float(), batch.target, batch.known)
+        if projected is None:
+            return loss
+        contrast = multi_label_contrast(projected.float(), batch.target, batch.known, self.config.temperature)
+        return loss + self.config.contrastive_weight * contrast
+
+    def _freeze(self, probing: bool) -> None:
+        """Let the head alone learn, on the running statistics of the encoder, or let everything learn."""
+        if probing is self._probing:
+            return
+        self._probing = probing
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not probing or name.startswith("head."))
+        self.model.train(not probing)
+        self.model.head.train()
+
+    def validate(self) -> str:
         """Score the averaged weights on the validation parts, log, save, and return one line."""
         self.progress.validated_s = self.progress.elapsed_s
-        figures: dict[str, float] = {"loss": loss}
+        figures: dict[str, float] = {"loss": self.progress.loss}
+        if ranks.rank() != 0:
+            return ""
         for windows, rows in self._validation:
             scores = predict(self.average.model, windows, rows)
             aucs = label_aucs(scores, windows.target[rows], windows.known[rows])
             figures[f"{windows.name}.product"] = macro(aucs[: len(PRODUCT_LABELS)])
             if windows.known[:, len(PRODUCT_LABELS) :].any():
                 figures[f"{windows.name}.statements"] = macro(aucs[len(PRODUCT_LABELS) :])
-        self._log(figures)
+        append_log(self.out, asdict(self.progress) | figures)
         checkpoint.save_model(self.out, self.average.model, NAMES)
-        extra = {"progress": asdict(self.progress), "config": asdict(self.config)}
-        checkpoint.save_state(self.out, self.model, self.optimizer, extra)
+        self._state.save(self.out, {"progress": asdict(self.progress), "config": asdict(self.config)})
         return "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
 
-    def _log(self, figures: dict[str, float]) -> None:
-        row = asdict(self.progress) | figures
-        path = self.out / LOG
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(row)
-            writer.writerow([f"{value:.5g}" if isinstance(value, float) else value for value in row.values()])
+
+def own_part(batch: Batch) -> Batch:
+    """Cut this rank's part out of a batch, or raise TrainingError where it cannot be divided evenly."""
+    parts = (batch.signal, batch.keep, batch.target, batch.known)
+    try:
+        return Batch(*(ranks.own_part(part) for part in parts))
+    except ValueError as exc:
+        raise TrainingError(str(exc)) from exc

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ecgnat.attention import neighborhood_attention, neighbours
+from ecgnat.attention import _bias_as_channels, neighborhood_attention, neighbours
 
 TOLERANCE = 1e-5  # float32 sums in another order
 CASES = [
@@ -50,16 +50,46 @@ def test_gradients_of_block_equal_those_of_gather():
         assert torch.allclose(got, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")  # natten's CPU form warns of torch's eager flex_attention
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("length", "kernel", "dilation"), CASES)
 def test_same_as_natten(length, kernel, dilation, causal):
     functional = pytest.importorskip(
         "natten.functional", reason="natten is not installed: pip install natten --no-build-isolation"
     )
+    if causal and length == kernel:
+        pytest.skip("natten takes this for plain causal attention, which it does not have on a CPU")
     q, k, v = qkv(length)
     expected = functional.na1d(q, k, v, kernel_size=kernel, dilation=dilation, is_causal=causal)
     got = neighborhood_attention(q, k, v, kernel, dilation, causal=causal)
     assert torch.allclose(got, expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore")  # as above
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("length", "kernel", "dilation"), [*CASES, (20, 1, 1)])
+def test_natten_as_a_back_end_takes_the_bias(length, kernel, dilation, causal):
+    pytest.importorskip("natten", reason="natten is not installed: pip install natten --no-build-isolation")
+    if causal and length == kernel:
+        pytest.skip("natten takes this for plain causal attention, which it does not have on a CPU")
+    q, k, v = qkv(length, head_dim=12)
+    bias = torch.randn(2, 2 * kernel - 1, generator=torch.Generator().manual_seed(1))
+    expected = neighborhood_attention(q, k, v, kernel, dilation, bias, causal=causal)
+    got = neighborhood_attention(q, k, v, kernel, dilation, bias, causal=causal, backend="natten")
+    assert torch.allclose(got, expected, atol=5 * TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (2, 1), (7, 1), (8, 2), (13, 3)])
+def test_the_channels_of_a_bias_are_the_bias_but_for_its_mean(kernel, dilation):
+    """What `natten` is given instead of a bias: products of places give its values at every pair that can meet."""
+    length = 60
+    bias = torch.randn(2, 2 * kernel - 1, generator=torch.Generator().manual_seed(kernel))
+    for_query, for_key = _bias_as_channels(bias, length, kernel, dilation)
+    products = torch.einsum("ihc,jc->hij", for_query, for_key[:, 0])
+    for query, row in enumerate(neighbours(length, kernel, dilation)):
+        for key in row:
+            expected = bias[:, (key - query) // dilation + kernel - 1] - bias.mean(dim=1)
+            assert torch.allclose(products[:, query, key], expected, atol=1e-5)
 
 
 def test_window_shifts_inward_and_an_even_one_reaches_left():

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ecgnat.model import EcgNat, ModelConfig
 from training import checkpoint
@@ -13,7 +14,9 @@ from training.batches import CROP_SAMPLES, Sampler, make_source
 from training.cache import WindowSet
 from training.errors import CheckpointError, TrainingError
 from training.labels import INDEX, NAMES
-from training.trainer import LOG, TrainConfig, Trainer
+from training.optimizing import make_optimizer, set_learning_rate
+from training.resuming import LOG, STATE, append_log, read_log
+from training.trainer import TrainConfig, Trainer
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
 
@@ -78,6 +81,74 @@ def test_it_resumes_where_it_stopped(toy_set, tmp_path):
     second.run(lambda *_: None)
     assert second.progress.step == 20
     assert len((tmp_path / LOG).read_text().splitlines()) == 3, "a header and a line a run"
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"probe_share": 0.3, "layer_decay": 0.7, "contrastive_weight": 0.25}], ids=["plain", "all options"]
+)
+def test_a_resumed_run_ends_as_an_unbroken_one(toy_set, tmp_path, changes):
+    whole = make_trainer(toy_set, tmp_path / "whole", steps=20, **changes)
+    whole.run(lambda *_: None)
+    broken = make_trainer(toy_set, tmp_path / "broken", steps=20, **changes)
+    for _ in range(9):
+        broken.step()
+    broken.validate()
+    broken.step()  # lost, with the random numbers it drew
+    torch.manual_seed(99)
+    resumed = make_trainer(toy_set, tmp_path / "broken", steps=20, **changes)
+    resumed.resume()
+    resumed.run(lambda *_: None)
+    mine, theirs = load_file(tmp_path / "whole" / STATE), load_file(tmp_path / "broken" / STATE)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_the_log_loses_the_rows_behind_the_checkpoint(toy_set, tmp_path):
+    trainer = make_trainer(toy_set, tmp_path)
+    for _ in range(3):
+        trainer.step()
+    trainer.validate()
+    append_log(tmp_path, {"step": 5} | {str(i): 0 for i in range(6)})
+    with (tmp_path / LOG).open("a") as file:
+        file.write("6,0,")  # killed while it wrote
+    make_trainer(toy_set, tmp_path).resume()
+    assert [row["step"] for row in read_log(tmp_path)] == [3]
+
+
+def test_a_probe_moves_the_head_alone(toy_set, tmp_path):
+    trainer = make_trainer(toy_set, tmp_path, probe_share=0.5)
+    before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    for _ in range(6):
+        trainer.step()
+    moved = {key for key, value in trainer.model.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {"head.1.weight", "head.1.bias"}
+    trainer.step()
+    trainer.step()
+    moved = {key for key, value in trainer.model.state_dict().items() if not torch.equal(value, before[key])}
+    assert {"stem.0.weight", "stem.1.running_mean", "stages.2.0.mlp.0.weight"} <= moved
+
+
+def test_each_phase_warms_up():
+    config = TrainConfig(steps=100, probe_share=0.25)
+    rates = [config.learning_rate_at(i / 100) for i in range(101)]
+    assert rates[0] == rates[25] == 0
+    assert max(rates[:25]) == max(rates[25:]) == pytest.approx(config.learning_rate)
+    assert rates[24] < 0.01 * config.learning_rate
+
+
+def test_lower_layers_learn_slower():
+    named = list(EcgNat(TOY).named_parameters())
+    optimizer = make_optimizer(named, 0.05, TOY, 0.5)
+    scale = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
+    by_name = {name: scale[id(p)] for name, p in named}
+    assert len(scale) == len(named)
+    assert by_name["head.1.weight"] == by_name["norm.weight"] == 1
+    assert by_name["stages.2.0.mlp.0.weight"] == by_name["downs.2.0.weight"] == 0.5
+    assert by_name["stages.0.0.attention.bias"] == 0.5**3
+    assert by_name["convolutions.0.first.0.weight"] == 0.5**4
+    assert by_name["stem.0.weight"] == by_name["leads.bias"] == 0.5**5
+    set_learning_rate(optimizer, 1e-3)
+    assert min(group["lr"] for group in optimizer.param_groups) == 1e-3 * 0.5**5
 
 
 def test_it_stops_when_the_loss_is_not_finite(toy_set, tmp_path):

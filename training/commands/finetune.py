@@ -6,6 +6,11 @@ import click
 
 _DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 _SETS = ("ptb-xl", "cinc2017", "mitdb")
+_LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
+_PRETRAINED = "pretrained:"
+_PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
+_DECAY = "How much slower each layer learns than the next."
+_CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 
 
 @click.command()
@@ -15,6 +20,15 @@ _SETS = ("ptb-xl", "cinc2017", "mitdb")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
 @click.option("--model", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
 @click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: all.")
+@click.option(
+    "--init", default="random", show_default=True, metavar="random|pretrained:DIR", help="Weights to start with."
+)
+@click.option(
+    "--labels", type=click.Choice(list(_LABELS)), default="100%", show_default=True, help="Training patients."
+)
+@click.option("--probe", type=click.FloatRange(0, 1), default=0.0, show_default=True, help=_PROBE)
+@click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help=_DECAY)
+@click.option("--contrast", type=click.FloatRange(min=0), default=0.0, show_default=True, help=_CONTRAST)
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
 @click.option(
     "--window-share",
@@ -35,6 +49,11 @@ def finetune(  # noqa: PLR0913 - one argument an option
     steps: int | None,
     model: str,
     sets: tuple[str, ...],
+    init: str,
+    labels: str,
+    probe: float,
+    layer_decay: float,
+    contrast: float,
     batch_size: int,
     window_share: float,
     learning_rate: float,
@@ -42,20 +61,27 @@ def finetune(  # noqa: PLR0913 - one argument an option
     threads: int,
     resume: bool,
 ) -> None:
-    r"""Train on labelled records, from random weights.
+    r"""Train on labelled records, from random weights or a pretrained encoder. Also runs under torchrun, on CPUs.
 
     \b
-    Example:
+    Examples:
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
+      ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/few --steps 2000 --set ptb-xl --labels 1% \
+          --init pretrained:runs/pretrained --probe 0.3 --layer-decay 0.8 --contrast 0.25
     """
     import torch
 
+    from ecgnat import ranks
+    from training.finetune import Start
     from training.finetune import finetune as run
     from training.trainer import TrainConfig
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
+    if init != "random" and not (init.startswith(_PRETRAINED) and Path(init.removeprefix(_PRETRAINED)).is_dir()):
+        raise click.UsageError("--init is random, or pretrained: and the folder of a pretraining run")
     torch.set_num_threads(threads)
+    ranks.start()
     config = TrainConfig(
         minutes=minutes,
         steps=steps,
@@ -64,5 +90,14 @@ def finetune(  # noqa: PLR0913 - one argument an option
         window_share=window_share,
         learning_rate=learning_rate,
         seed=seed,
+        probe_share=probe,
+        layer_decay=layer_decay,
+        contrastive_weight=contrast,
     )
-    run(data, out, config, "tiny" if model == "tiny" else "small", sets or _SETS, resume=resume)
+    start = Start(
+        model="tiny" if model == "tiny" else "small",
+        sets=sets or _SETS,
+        pretrained=None if init == "random" else Path(init.removeprefix(_PRETRAINED)),
+        labels=_LABELS[labels],
+    )
+    run(data, out, config, start, resume=resume)

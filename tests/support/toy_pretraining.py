@@ -1,0 +1,62 @@
+"""A pretraining run that takes a second: pulse trains, a tiny network, a few steps.
+
+As a script: toy_pretraining.py OUT STEPS [resume]; it also runs under torchrun, and prints the loss of each step.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ecgnat import ranks
+from ecgnat.masked import MaskConfig, MaskedAutoencoder
+from ecgnat.model import ModelConfig
+from training.pretraining import PretrainConfig, Pretrainer
+from training.unlabelled import Pool
+
+TOY = ModelConfig(
+    outputs=1, dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5), drop_path=0.0, dropout=0.0
+)
+
+
+def pulses(count=48):
+    """Make windows of narrow beats at a rate of their own: (count, 12, 1000) float16, mV."""
+    random = np.random.default_rng(0)
+    place = np.arange(1000) + random.integers(100, size=(count, 1, 1))
+    beat = (place % random.integers(60, 100, size=(count, 1, 1)) - 30) / 4.0
+    wave = np.exp(-np.minimum(beat**2, 20.0)) * np.linspace(0.5, 1.5, 12)[:, None]
+    return (wave + random.normal(0, 0.01, wave.shape)).astype(np.float16)
+
+
+def pool(count=48):
+    """Make a pool of those windows; every eighth is watched only."""
+    rows = np.arange(count)
+    return Pool("toy", 1.0, pulses(count), np.ones((count, 12), np.uint8), rows[rows % 8 > 0], rows[rows % 8 == 0])
+
+
+def trainer(out, **changes):
+    """Make a trainer on that pool."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = MaskedAutoencoder(TOY, MaskConfig(decoder_dim=16))
+    config = {"steps": 12, "batch_size": 16, "crop_samples": 256, "learning_rate": 1e-2, "save_every_s": 0.0}
+    return Pretrainer(model, [pool()], PretrainConfig(**{**config, "bfloat16": False, **changes}), out)
+
+
+def main():
+    """Run as a script."""
+    ranks.start()
+    run = trainer(Path(sys.argv[1]), steps=int(sys.argv[2]))
+    if "resume" in sys.argv:
+        run.resume()
+    while run.progress.step < run.config.steps:
+        loss = run.step()
+        if ranks.rank() == 0:
+            sys.stdout.write(f"{run.progress.step} {loss!r}\n")
+            sys.stdout.flush()
+        run.save()
+
+
+if __name__ == "__main__":
+    main()

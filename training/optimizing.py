@@ -1,0 +1,92 @@
+"""What every trainer here optimizes with: AdamW, its groups and schedule, and the running average of the weights.
+
+Knows nothing of losses or data.
+"""
+
+import math
+from typing import Generic, TypeVar
+
+import torch
+from torch import nn
+
+from ecgnat.model import ModelConfig
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def schedule(peak: float, progress: float, warm_up: float) -> float:
+    """Learning rate at a part of the budget in [0, 1]: linear warm-up to `peak`, then half a cosine down to 0."""
+    if progress < warm_up:
+        return peak * progress / warm_up
+    rest = (progress - warm_up) / (1.0 - warm_up)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * min(rest, 1.0)))
+
+
+def layer_of(name: str, config: ModelConfig) -> int:
+    """Depth in the network of a parameter of `EcgNat`, by its name: 0 for the stem, then a layer a block."""
+    part, *rest = name.split(".")
+    if part in {"stem", "leads"}:
+        return 0
+    if part == "convolutions":
+        return 1 + int(rest[0])
+    if part in {"downs", "stages"}:
+        stage = int(rest[0])
+        return 1 + sum(config.depths[: stage + 1]) + (int(rest[1]) if part == "stages" else 0)
+    return 1 + sum(config.depths)
+
+
+def make_optimizer(
+    named: list[tuple[str, nn.Parameter]],
+    weight_decay: float,
+    layers: ModelConfig | None = None,
+    layer_decay: float = 1.0,
+) -> torch.optim.AdamW:
+    """AdamW; vectors (norms, biases) and the attention's position bias do not decay.
+
+    With a layer decay below 1, each layer of the network `layers` learns by that factor slower than the next
+    (Clark et al. 2020, arXiv:2003.10555).
+    """
+    top = 1 + sum(layers.depths) if layers else 0
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        plain = parameter.ndim < 2 or name.endswith("attention.bias")
+        below = top - layer_of(name, layers) if layers and layer_decay != 1.0 else 0
+        groups.setdefault((below, plain), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": groups[key], "weight_decay": 0.0 if key[1] else weight_decay, "scale": layer_decay ** key[0]}
+            for key in sorted(groups)
+        ],
+        betas=(0.9, 0.98),
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every group, scaled as its layer wants it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+class Average(Generic[Model]):
+    """Running average of a model's weights and buffers.
+
+    Parameters
+    ----------
+    model : the model to follow
+    twin : another of the same shape, which becomes the average
+    decay : part that stays in a step, once training is no longer young
+    """
+
+    def __init__(self, model: Model, twin: Model, decay: float) -> None:
+        self.model = twin.eval()
+        self.model.load_state_dict(model.state_dict())
+        self._decay = decay
+
+    def update(self, model: Model, step: int) -> None:
+        """Move towards the model; faster in the first steps, when the average is still young."""
+        decay = min(self._decay, (1.0 + step) / (10.0 + step))
+        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1.0 - decay)
+            else:
+                mine.copy_(theirs)

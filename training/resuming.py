@@ -1,0 +1,125 @@
+"""Resuming: everything a run needs to go on as if it had never stopped, in one file that is replaced whole.
+
+    state.safetensors  the weights of every module (raw, averaged), the optimizer's moments, the state of
+                       every random generator, torch's own included; step and configuration as metadata
+
+One file, so that a run killed at any moment leaves a state that fits together. With a budget in steps the
+resumed run ends with the weights of the uninterrupted one, bit for bit on the same machine and threads; with
+a budget in minutes the clock decides when it ends.
+"""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from training.checkpoint import contiguous, replace_file
+from training.errors import CheckpointError
+
+STATE = "state.safetensors"
+LOG = "log.csv"
+Generator = torch.Generator | np.random.Generator
+_TORCH = "random.torch"  # the state of torch's own generator
+
+
+class Resumable:
+    """The parts of a run whose state is kept.
+
+    Parameters
+    ----------
+    modules : by name
+    optimizer : its moments are kept, its groups are not
+    generators : random generators of torch and NumPy, by name
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+        generators: Mapping[str, Generator],
+    ) -> None:
+        self._modules, self._optimizer, self._generators = modules, optimizer, generators
+
+    def save(self, folder: Path, extra: dict[str, Any]) -> None:
+        """Write the state; `extra` is anything that JSON holds."""
+        tensors: dict[str, Tensor] = {_TORCH: torch.get_rng_state()}
+        numpy_states = {}
+        for name, module in self._modules.items():
+            tensors |= {f"module.{name}.{key}": value for key, value in module.state_dict().items()}
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+        for name, generator in self._generators.items():
+            if isinstance(generator, torch.Generator):
+                tensors[f"random.of.{name}"] = generator.get_state()
+            else:
+                numpy_states[name] = generator.bit_generator.state
+        metadata = {"state": json.dumps({"extra": extra, "numpy": numpy_states})}
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / STATE, lambda path: save_file(contiguous(tensors), path, metadata))
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Restore every part in place and return `extra`, or raise CheckpointError."""
+        try:
+            with safe_open(folder / STATE, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+                state = json.loads(file.metadata()["state"])
+            for name, module in self._modules.items():
+                module.load_state_dict(_below(tensors, f"module.{name}."))
+            self._load_moments(_below(tensors, "optimizer."))
+            for name, generator in self._generators.items():
+                if isinstance(generator, torch.Generator):
+                    generator.set_state(tensors[f"random.of.{name}"])
+                else:
+                    generator.bit_generator.state = state["numpy"][name]
+            torch.set_rng_state(tensors[_TORCH])
+            extra: dict[str, Any] = state["extra"]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
+            raise CheckpointError(f"{folder}: no usable checkpoint to resume there ({exc})") from exc
+        return extra
+
+    def _load_moments(self, tensors: dict[str, Tensor]) -> None:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def append_log(folder: Path, row: dict[str, Any]) -> None:
+    """Append a row to the log, and the header to a new one; log first and save the state after."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOG
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(row)
+        writer.writerow([f"{value:.5g}" if isinstance(value, float) else value for value in row.values()])
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Read the rows of the log."""
+    with (folder / LOG).open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def cut_log(folder: Path, step: int) -> None:
+    """Take the rows out of the log that stand behind `step`: what is resumed will write them again."""
+    path = folder / LOG
+    if not path.exists():
+        return
+    header, *lines = path.read_text().splitlines(keepends=True)
+    place = header.strip().split(",").index("step")
+    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[place]) <= step]
+    replace_file(path, lambda scratch: scratch.write_text(header + "".join(kept), newline=""))
