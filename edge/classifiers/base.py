@@ -81,7 +81,9 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
         case "onnxruntime":
             from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 
-            classifier = proven(OnnxRuntimeClassifier(bundle, config.precision, config.threads), bundle)
+            classifier = proven(
+                OnnxRuntimeClassifier(bundle, config.precision, config.threads), bundle, config.precision
+            )
             tell(f"onnxruntime {config.precision}")
             return classifier
         case "tensorrt" if config.fallback:
@@ -91,15 +93,15 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
         case "tensorrt":
             from edge.classifiers.tensorrt_runtime import open_tensorrt
 
-            classifier = proven(open_tensorrt(bundle, config.precision, config.max_batch), bundle)
+            classifier = proven(open_tensorrt(bundle, config.precision, config.max_batch), bundle, config.precision)
             tell(f"tensorrt {config.precision}")
             return classifier
 
 
-def proven(classifier: Classifier, bundle: Bundle) -> Classifier:
+def proven(classifier: Classifier, bundle: Bundle, precision: str) -> Classifier:
     """Return the classifier when it passes `prove`; else close it and raise BundleError."""
     try:
-        prove(classifier, bundle, config.precision)
+        prove(classifier, bundle, precision)
     except BundleError:
         classifier.close()
         raise
