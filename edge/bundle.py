@@ -27,6 +27,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.stream.conditioning.condition`; a change there needs a new one
+MOST_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
@@ -110,6 +111,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: dict[str, str]  # file name to SHA-256, of every file but the manifest
     data_sets: tuple[DataSet, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    golden_tolerances: dict[str, float] = {}  # precision to largest difference from the golden outputs
 
 
 class Golden(msgspec.Struct, frozen=True):
@@ -225,6 +227,9 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
             yield f"label {label.abbreviation!r}: 1 to 64 letters, digits, _ and - can stand in a topic"
         if not (0 < label.threshold <= 1 and label.on_delay_s >= 0 and label.off_delay_s >= 0):
             yield f"label {label.abbreviation}: threshold in (0, 1] and delays >= 0 are possible"
+    for precision, tolerance in manifest.golden_tolerances.items():
+        if not 0 < tolerance <= MOST_GOLDEN_TOLERANCE:
+            yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {MOST_GOLDEN_TOLERANCE} is possible"
     unlisted = {GOLDEN, *manifest.graphs.values()} - manifest.files.keys()
     if unlisted:
         yield f"no SHA-256 for {', '.join(sorted(unlisted))}"

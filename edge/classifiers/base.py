@@ -81,7 +81,8 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
         case "onnxruntime":
             from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 
-            classifier = proven(OnnxRuntimeClassifier(bundle, config.precision, config.threads), bundle)
+            plain = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
+            classifier = proven(plain, bundle, config.precision)
             tell(f"onnxruntime {config.precision}")
             return classifier
         case "tensorrt" if config.fallback:
@@ -91,31 +92,36 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
         case "tensorrt":
             from edge.classifiers.tensorrt_runtime import open_tensorrt
 
-            classifier = proven(open_tensorrt(bundle, config.precision, config.max_batch), bundle)
+            fast = open_tensorrt(bundle, config.precision, config.max_batch)
+            classifier = proven(fast, bundle, config.precision)
             tell(f"tensorrt {config.precision}")
             return classifier
 
 
-def proven(classifier: Classifier, bundle: Bundle) -> Classifier:
+def proven(classifier: Classifier, bundle: Bundle, precision: str) -> Classifier:
     """Return the classifier when it passes `prove`; else close it and raise BundleError."""
     try:
-        prove(classifier, bundle)
+        prove(classifier, bundle, precision)
     except BundleError:
         classifier.close()
         raise
     return classifier
 
 
-def prove(classifier: Classifier, bundle: Bundle) -> float:
-    """Run the golden windows and return the largest difference; raise BundleError when it is too large."""
+def prove(classifier: Classifier, bundle: Bundle, precision: str = "fp32") -> float:
+    """Run the golden windows and return the largest difference; raise BundleError when it is too large.
+
+    How large may be is the bundle's word for this precision, else `GOLDEN_TOLERANCE`.
+    """
     golden = bundle.golden()
     outputs = classifier.classify(golden.signal, golden.keep)
     if outputs.shape != golden.probabilities.shape:
         raise BundleError(f"{bundle.path}: golden outputs of shape {golden.probabilities.shape}, not {outputs.shape}")
     worst = float(np.abs(outputs - golden.probabilities).max())
-    if not worst <= GOLDEN_TOLERANCE:
+    tolerance = bundle.manifest.golden_tolerances.get(precision, GOLDEN_TOLERANCE)
+    if not worst <= tolerance:
         raise BundleError(
             f"{bundle.path}: the golden windows give probabilities that differ by {worst:.2g}, more than "
-            f"{GOLDEN_TOLERANCE:g}; this back end does not reproduce the model, so it is not used"
+            f"{tolerance:g}; this back end does not reproduce the model, so it is not used"
         )
     return worst

@@ -52,7 +52,7 @@ class FallbackClassifier:
         self._tell = tell
         self._fast: Classifier | None = None
         self._builder: _Builder | None = None
-        self._sure = proven(OnnxRuntimeClassifier(bundle, _PRECISION, config.threads), bundle)
+        self._sure = proven(OnnxRuntimeClassifier(bundle, _PRECISION, config.threads), bundle, _PRECISION)
         try:
             key = engine_key(bundle, config.precision, config.max_batch)
             cache = EngineCache(default_folder())
@@ -91,7 +91,7 @@ class FallbackClassifier:
         """Open TensorRT in this thread; when it does not prove itself, stay with what serves."""
         try:
             fast = TensorRtClassifier(self._bundle, engine, self._config.max_batch)
-            self._fast = proven(fast, self._bundle)
+            self._fast = proven(fast, self._bundle, self._config.precision)
         except BundleError as exc:
             self._stay(exc)
         else:
