@@ -81,9 +81,8 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
         case "onnxruntime":
             from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 
-            classifier = proven(
-                OnnxRuntimeClassifier(bundle, config.precision, config.threads), bundle, config.precision
-            )
+            plain = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
+            classifier = proven(plain, bundle, config.precision)
             tell(f"onnxruntime {config.precision}")
             return classifier
         case "tensorrt" if config.fallback:
@@ -93,7 +92,8 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
         case "tensorrt":
             from edge.classifiers.tensorrt_runtime import open_tensorrt
 
-            classifier = proven(open_tensorrt(bundle, config.precision, config.max_batch), bundle, config.precision)
+            fast = open_tensorrt(bundle, config.precision, config.max_batch)
+            classifier = proven(fast, bundle, config.precision)
             tell(f"tensorrt {config.precision}")
             return classifier
 

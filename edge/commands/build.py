@@ -79,7 +79,7 @@ def build(model: str, precision: str, max_batch: int, json_path: Path | None) ->
     build_s = time.monotonic() - began
     before = memory_used()
     with TensorRtClassifier(bundle, engine, max_batch) as classifier:
-        worst = prove(classifier, bundle)
+        worst = prove(classifier, bundle, precision)
         latency = {f"b{batch}": time_batches(classifier, bundle, batch) for batch in sorted({1, max_batch})}
         after = memory_used()
     report = BuildReport(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -131,6 +132,13 @@ def test_an_engine_that_gives_other_outputs_is_not_used(tiny_bundle, gpu):
     gpu.bias = 0.01
     with pytest.raises(BundleError, match="golden windows"):
         open_classifier(tiny_bundle, WANTED)
+
+
+def test_how_far_off_it_may_be_is_the_bundle_s_word_for_the_precision(tiny_bundle, gpu):
+    gpu.bias = 0.01
+    manifest = msgspec.structs.replace(tiny_bundle.manifest, golden_tolerances={"fp32": 0.02, "int8": 0.001})
+    with open_classifier(msgspec.structs.replace(tiny_bundle, manifest=manifest), WANTED) as fast:
+        assert fast.classify(np.zeros((1, 12, 1000), np.float32), np.ones((1, 12), np.float32)).shape == (1, 4)
 
 
 @pytest.mark.parametrize("change", [{"free_bytes": 1000}, {"run_error": "x"}])
