@@ -49,6 +49,10 @@ class Sampler:
         total = sum(SHARES[name] for name in sources)
         self._counts = {name: round(batch_size * SHARES[name] / total) for name in SHARES if name in sources}
 
+    def reseed(self, seed: int) -> None:
+        """Draw from another sequence from here on."""
+        self._random = np.random.default_rng(seed)
+
     @property
     def mixable(self) -> int:
         """Rows at the start of a batch that have all labels, and so may be mixed."""

@@ -145,6 +145,8 @@ class Trainer:
         averaged, _ = checkpoint.load_model(self.out)
         self.average.model.load_state_dict(averaged.state_dict())
         self.progress = Progress(**checkpoint.load_state(self.out, self.model, self.optimizer)["progress"])
+        for offset, source in enumerate((self._crops, self._wholes)):
+            source.reseed(self.config.seed + self.progress.step + offset)  # else it would see its first batches again
         self._generator.manual_seed(self.config.seed + self.progress.step)
 
     def run(self, report: Callable[[Progress, float, str], None]) -> None:

@@ -16,6 +16,13 @@ _SETS = ("ptb-xl", "cinc2017", "mitdb")
 @click.option("--model", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
 @click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: all.")
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
+@click.option(
+    "--window-share",
+    type=click.FloatRange(0, 1),
+    default=0.35,
+    show_default=True,
+    help="Last part of the budget, on whole windows instead of crops.",
+)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
@@ -29,6 +36,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     model: str,
     sets: tuple[str, ...],
     batch_size: int,
+    window_share: float,
     learning_rate: float,
     seed: int,
     threads: int,
@@ -53,6 +61,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
         steps=steps,
         batch_size=batch_size,
         window_batch_size=batch_size // 2,
+        window_share=window_share,
         learning_rate=learning_rate,
         seed=seed,
     )
