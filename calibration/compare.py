@@ -121,6 +121,8 @@ class _Judge:
         found = {}
         for name, rows in self._sets.items():
             figure = paired.macro(self._set_aucs[name], self._of(scores, rows)[0])
+            if not np.isfinite(figure.second):
+                continue  # the set says nothing about this bundle's labels
             found[name] = {
                 "windows": int(rows.size),
                 "records": len(set(self._windows.record[rows].tolist())),

@@ -181,10 +181,9 @@ def _mix(
 
 
 def decisions(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return every label's threshold, and which labels alarm (all of them in a bundle without alarms)."""
-    alarms = np.array([label.priority != "none" for label in manifest.labels])
+    """Return every label's threshold, and which labels alarm."""
     thresholds = np.array([label.threshold for label in manifest.labels])
-    return thresholds, alarms if alarms.any() else np.ones_like(alarms)
+    return thresholds, np.array([label.priority != "none" for label in manifest.labels])
 
 
 def _wider(model: onnx.ModelProto, mixture: Mixture, changes: dict[str, float]) -> list[dict[str, Any]]:

@@ -72,7 +72,8 @@ def put_on_card(card: str, result: dict[str, Any]) -> str:
 
 def _explanation(result: dict[str, Any]) -> str:
     protocol: str = result["protocol"]
-    return f"{protocol[0].upper()}{protocol[1:]}. Flips: windows of which any alarm's decision changes."
+    flips = "Flips: windows of which any alarm's decision changes; in a bundle without alarms, share of all decisions."
+    return f"{protocol[0].upper()}{protocol[1:]}. {flips}"
 
 
 def _interval(value: float, ci95: tuple[float, float]) -> str:

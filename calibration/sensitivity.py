@@ -141,5 +141,6 @@ def flips(
     thresholds: NDArray[np.float64],
     alarms: NDArray[np.bool_],
 ) -> float:
-    """Share of the windows of which any alarm's decision differs."""
-    return float(((first >= thresholds) != (second >= thresholds))[:, alarms].any(axis=1).mean())
+    """Share of the windows of which any alarm's decision differs; without alarms, share of all decisions."""
+    changed = (first >= thresholds) != (second >= thresholds)
+    return float(changed[:, alarms].any(axis=1).mean() if alarms.any() else changed.mean())

@@ -66,7 +66,7 @@ def compare(  # noqa: PLR0913 - an argument for each option
         result = compare_bundle(bundle, data, checkpoint, rounds, resamples, progress)
     _write(result, model, json_path, results, pictures)
     if card:
-        _write_card(result, model)
+        write_card(result, model)
     if result["refusals"]:
         more = f" (and {len(result['refusals']) - 1} more)" if len(result["refusals"]) > 1 else ""
         raise CalibrationError(f"{model}: refused: {result['refusals'][0]}{more}")
@@ -96,7 +96,8 @@ def _write(
             draw_activations(quantization, pictures / f"{result['bundle']['name']}-activations.png")
 
 
-def _write_card(result: dict[str, Any], model: Path) -> None:
+def write_card(result: dict[str, Any], model: Path) -> None:
+    """Put the table of all precisions on a bundle's card, and the card's new hash into the manifest."""
     from calibration.bundles import write_manifest
     from calibration.results import put_on_card
     from edge.bundle import load_bundle

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from calibration import compare, heldout, latency, paired, results
 from calibration.__main__ import cli
 from calibration.bundles import write_manifest
+from calibration.commands.compare import write_card
 from calibration.errors import CalibrationError
 from calibration.quantize import GRAPHS
 from edge.bundle import load_bundle
@@ -216,3 +217,10 @@ def test_the_card_gets_one_table(compared):
     once = results.put_on_card(card, result)
     assert once.index("## Measured") < once.index("## Precisions") < once.index("## Known weaknesses")
     assert results.put_on_card(once, result) == once
+
+
+def test_the_bundle_is_whole_with_the_table_on_its_card(quantized, compared, tmp_path):
+    copy = shutil.copytree(quantized.path, tmp_path / "copy")
+    write_card(json.loads((compared[1] / "c.json").read_text()), copy)
+    assert "| int8_fp16 |" in (copy / "MODEL_CARD.md").read_text()
+    assert "MODEL_CARD.md" in load_bundle(copy).manifest.files

@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import pytest
 import toy_data
+from click.testing import CliRunner
 
 from calibration import calibration_set, sensitivity
+from calibration.__main__ import cli
 from calibration.errors import CalibrationError
 from calibration.qdq import Layer
-from calibration.quantize import GRAPHS, QUANTIZATION, RECORDS, Task, quantize
+from calibration.quantize import GRAPHS, QUANTIZATION, RECORDS
 from calibration.sensitivity import Loss, mix
 from edge.bundle import load_bundle
 from edge.classifiers.base import ClassifierConfig, open_classifier, prove
@@ -107,11 +109,12 @@ def test_graphs_get_smaller(quantized):
 
 def test_a_bundle_is_quantized_in_place(float_bundle, toys, tmp_path):
     copy = shutil.copytree(float_bundle, tmp_path / "copy")
-    said = []
-    quantize(Task(copy, toys, copy, "percentile", 12, seed=0), said.append, lambda *_: None)
+    words = ["quantize", "--model", str(copy), "--data", str(toys), "--out", str(copy)]
+    outcome = CliRunner().invoke(cli, [*words, "--method", "percentile", "--records", "12"])
+    assert outcome.exit_code == 0, outcome.output
+    assert "12 calibration windows" in outcome.output
     assert set(load_bundle(copy).manifest.graphs) == set(GRAPHS)
     assert json.loads((copy / QUANTIZATION).read_text())["method"] == "percentile"
-    assert any("12 calibration windows" in line for line in said)
 
 
 def layers(count):
@@ -146,3 +149,12 @@ def _sign(folder):
     from edge.bundle import sha256_of
 
     _edit(folder, lambda m: m.update(files={name: sha256_of(folder / name) for name in m["files"]}))
+
+
+def test_flips_count_windows_with_alarms_and_decisions_without():
+    first, second = np.zeros((4, 2)), np.zeros((4, 2))
+    second[0] = second[1, 1] = 0.9
+    thresholds = np.full(2, 0.5)
+    assert sensitivity.flips(first, second, thresholds, np.array([True, False])) == 0.25
+    assert sensitivity.flips(first, second, thresholds, np.array([True, True])) == 0.5
+    assert sensitivity.flips(first, second, thresholds, np.array([False, False])) == 3 / 8
