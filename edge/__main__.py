@@ -10,6 +10,7 @@ _COMMANDS = {
     "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
     "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),
     "run": ("edge.commands.run", "Run as the service that a configuration file describes."),
+    "score": ("edge.commands.score", "Score the alarms on annotated WFDB records."),
     "watch": ("edge.commands.watch", "Follow the alerts of devices on a broker."),
 }
 

@@ -5,6 +5,7 @@ A wrong key is an error that names the nearest known one. `deploy/ecg-edge.examp
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edge.classifiers.base import ClassifierConfig
 from edge.errors import BundleError, ConfigError
 from edge.publish.client import BrokerConfig
 from edge.publish.topics import check_id
-from edge.sources.config import SourceConfig
+from edge.sources.config import MqttConfig, SourceConfig
 
 BUNDLES = Path(__file__).parent / "bundles"
 _MAX_BYTES = 1 << 20
@@ -42,6 +43,11 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     predictions: bool = False
     queue_messages: int = 10_000
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a queue that cannot be meant."""
+        if not 1 <= self.queue_messages <= 1_000_000:
+            raise ValueError(f"queue_messages {self.queue_messages} is not in 1 to 1000000")
+
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that `ecg-edge run` needs to know."""
@@ -58,6 +64,10 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """Raise ValueError when there is nothing to listen to."""
         if not self.source:
             raise ValueError("at least one [[source]] is needed")
+        streams = Counter(source.stream_id for source in self.source if not isinstance(source, MqttConfig))
+        for stream, count in streams.items():
+            if count > 1:
+                raise ValueError(f"{count} sources are called {stream!r}; give each a stream of its own")
 
 
 def read_config(path: Path) -> ServiceConfig:

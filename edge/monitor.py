@@ -99,7 +99,7 @@ class StreamMonitor:
             stream=self.stream,
             first_sample=self._origin + window.first_sample,
             end_sample=self._origin + window.end_sample,
-            end_s=window.end_sample / self.sample_rate_hz,
+            end_s=(self._origin + window.end_sample) / self.sample_rate_hz,
             cause=window.cause,
             leads=window.leads,
             probabilities=pooled,

@@ -17,9 +17,12 @@ from edge.classifiers.base import ClassifierConfig, open_classifier
 from edge.framing.adc import AdcSource
 from edge.monitor import StreamMonitor
 from edge.publish.client import BrokerConfig
+from edge.publish.topics import stream_id
 from edge.report import Alert, Report
 from edge.runtime import Runtime, Sink
-from edge.wires import Pace, Playback, Via, open_wire, stream_id
+from edge.wires import Pace, Playback, Via, open_wire
+
+_QUEUE_WINDOWS = 32  # two batches: enough to keep the classifier busy, and latencies say something at full speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,7 @@ def replay_recording(
         lambda: open_classifier(bundle, config.classifier),
         alarm_specs(bundle.manifest.labels),
         collector,
+        queue_windows=_QUEUE_WINDOWS,
     )
     seconds, counters = 0.0, {}
     with runtime:

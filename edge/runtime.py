@@ -6,6 +6,7 @@ The classifier is opened, used and closed in its own thread. Knows no wire and n
 to a sink, which must not block.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -21,7 +22,7 @@ from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
 from edge.classifiers.base import Classifier, ClassifierFactory
-from edge.errors import EdgeError, StreamError
+from edge.errors import BundleError, EdgeError, StreamError
 from edge.leads import LEADS
 from edge.monitor import Balance, StreamMonitor
 from edge.samples import Block, Cause
@@ -34,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 MAX_GAP_S = 600.0  # a longer jump of the sequence is booked at once, and the windows begin anew behind it
 MAX_BACK_S = 10.0  # a block from further back is of a device that counts anew
 _LATENCIES_KEPT = 100_000
-_EPOCHS_KEPT = 4096  # streams whose last epoch is remembered
+_EPOCHS_KEPT = 4096  # streams whose number of epochs is remembered
 _POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
 
 
@@ -90,11 +91,12 @@ class Runtime:
     sink : takes decisions and events
     max_batch : most windows in one run of the graph
     queue_windows : most windows that may wait
+    session : begins the name of every epoch; another one for each run of a service, so that alarm ids are new
     shed : what happens when that many wait: True, a window is given up and counted as `shed` (a live source does not
         wait); False, the source waits (a replay never drops)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what is wired in once, and limits that tests lower
         self,
         manifest: Manifest,
         open_classifier: ClassifierFactory,
@@ -103,6 +105,7 @@ class Runtime:
         *,
         max_batch: int = 16,
         queue_windows: int = 256,
+        session: str = "",
         shed: bool = False,
     ) -> None:
         self._manifest = manifest
@@ -110,6 +113,7 @@ class Runtime:
         self._specs = tuple(specs)
         self._sink = sink
         self._max_batch = max_batch
+        self._session = session
         self._shed_above = queue_windows if shed else None
         # A shed window still passes through the queue, without its samples, so that the account stays in order.
         self._jobs: queue.Queue[_Job | None] = queue.Queue(queue_windows * 16 if shed else queue_windows)
@@ -119,7 +123,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._monitors: dict[str, StreamMonitor] = {}
         self._closing: list[StreamMonitor] = []
-        self._epochs: OrderedDict[str, tuple[str, int]] = OrderedDict()  # stream -> its last epoch, how often begun
+        self._epochs: OrderedDict[str, int] = OrderedDict()  # stream -> how many epochs it began
         self._ended = Totals()
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._ready = threading.Event()
@@ -171,6 +175,7 @@ class Runtime:
 
     def push(self, block: Block) -> None:
         """Take one block of any stream; see `run`. Blocks of one stream must come from one thread."""
+        self._raise_failure()
         arrived_s = time.monotonic()
         monitor = self._monitor_for(block)
         for window in monitor.push(block):
@@ -221,14 +226,14 @@ class Runtime:
         return -MAX_BACK_S * monitor.sample_rate_hz <= gap <= longest
 
     def _name_epoch(self, stream: str, epoch: str) -> str:
-        """Return a name for an epoch that begins; one whose name was just in use gets a number, so that ids differ."""
+        """Return a name for an epoch that begins; all but the first have a number, as a device may repeat names."""
         with self._lock:
-            last, begun = self._epochs.pop(stream, ("", 0))
-            begun = begun + 1 if last == epoch else 1
-            self._epochs[stream] = epoch, begun
+            begun = self._epochs.pop(stream, 0) + 1
+            self._epochs[stream] = begun
             if len(self._epochs) > _EPOCHS_KEPT:
                 self._epochs.popitem(last=False)
-        return epoch if begun == 1 else f"{epoch}#{begun}"
+        name = "-".join(filter(None, (self._session, epoch)))
+        return name if begun == 1 else f"{name}#{begun}"
 
     def _submit(self, monitor: StreamMonitor, window: Window, arrived_s: float) -> None:
         if self._shed_above is not None and self._jobs.qsize() >= self._shed_above:
@@ -236,14 +241,9 @@ class Runtime:
         self._put(_Job(monitor, window, arrived_s))
 
     def _put(self, job: _Job | None) -> None:
-        while True:
-            try:
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
                 self._jobs.put(job, timeout=_POLL_S)
-            except queue.Full:
-                self._raise_failure()
-            else:
-                return
-            if not self._thread.is_alive():
                 return
 
     def _raise_failure(self) -> None:
@@ -305,7 +305,10 @@ class Runtime:
             places = list(window.positions)
             signal[row, places] = window.signal
             keep[row, places] = 1.0
-        return classifier.classify(signal, keep)
+        outputs = classifier.classify(signal, keep)
+        if not np.isfinite(outputs).all():  # no number is over a threshold, so these would be silence
+            raise BundleError("the model gives outputs that are no numbers; try another precision or back end")
+        return outputs
 
     def _close(self, job: _Job) -> None:
         monitor = job.monitor

@@ -4,8 +4,10 @@ Knows how parts are put together and kept alive; what each does is its own.
 """
 
 import logging
+import math
 import threading
 import time
+import uuid
 from contextlib import ExitStack
 
 import msgspec
@@ -17,14 +19,16 @@ from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import open_classifier
 from edge.config import ServiceConfig
-from edge.errors import BrokerError, EdgeError, SourceError, StreamError
+from edge.errors import BrokerError, SourceError, StreamError
 from edge.monitor import StreamMonitor
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
 from edge.publish.payloads import BundleRef
 from edge.runtime import Runtime
+from edge.samples import Block
 from edge.sources.base import Source
-from edge.sources.config import MqttConfig, SourceConfig, open_source
+from edge.sources.config import MqttConfig, SourceConfig, SyntheticConfig, WfdbConfig, open_source
+from edge.wires import Pace
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits before a source that failed is opened again; the last one repeats
@@ -60,9 +64,9 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, capacity: i
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
-    """Return the source with the service's broker where it names none of its own."""
+    """Return the source with the service's broker where it names none of its own; a broker has one client of a name."""
     if isinstance(source, MqttConfig) and source.broker is None:
-        return msgspec.structs.replace(source, broker=broker)
+        return msgspec.structs.replace(source, broker=msgspec.structs.replace(broker, client_id=""))
     return source
 
 
@@ -81,6 +85,13 @@ class Service:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: set[Source] = set()
+        # stream -> the number of the source that feeds it; the names in the configuration are taken from the start
+        self._owners = {
+            source.stream_id: number
+            for number, source in enumerate(config.source)
+            if not isinstance(source, MqttConfig)
+        }
+        self._failure: BaseException | None = None
         self._refused_blocks = 0
         self._told_s = float("-inf")
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish.queue_messages)
@@ -89,6 +100,7 @@ class Service:
             lambda: open_classifier(bundle, config.classifier),
             alarm_specs(bundle.manifest.labels, config.alarm),
             AlertSink(self._publisher, bundle, predictions=config.publish.predictions),
+            session=uuid.uuid4().hex[:8],
             shed=True,
         )
 
@@ -103,6 +115,8 @@ class Service:
         ------
         EdgeError
             When a source's configuration cannot be meant, or when the classifier cannot be opened or fails.
+        Exception
+            What else ended a source's thread; a service that no longer listens must not seem to.
         """
         configs = [_with_broker(source, self._config.broker) for source in self._config.source]
         sources = [open_source(config) for config in configs]
@@ -112,7 +126,7 @@ class Service:
             stack.callback(self._log_account)
             stack.enter_context(self.runtime)
             threads = [
-                threading.Thread(target=self._feed, args=(config, source), name=f"source-{number}", daemon=True)
+                threading.Thread(target=self._feed, args=(number, config, source), name=f"source-{number}", daemon=True)
                 for number, (config, source) in enumerate(zip(configs, sources, strict=True))
             ]
             for thread in threads:
@@ -127,37 +141,61 @@ class Service:
                     source.stop()
             for thread in threads:
                 thread.join()
+            if self._failure is not None:
+                raise self._failure
 
-    def _feed(self, config: SourceConfig, source: Source) -> None:
+    def _feed(self, number: int, config: SourceConfig, source: Source) -> None:
+        """Feed from one source until it ends; nothing that fails here goes unseen."""
+        try:
+            self._read_again_and_again(number, config, source)
+        except BaseException as exc:  # noqa: BLE001  kept, and raised by `run`
+            self._failure = exc
+            self._stopping.set()
+
+    def _read_again_and_again(self, number: int, config: SourceConfig, first: Source) -> None:
         """Read one source until it ends; open it again, a little later each time, when it fails."""
-        failures = 0
+        failures, source = 0, first
         while not self._stopping.is_set():
+            began_s = time.monotonic()
             try:
-                self._read(source)
+                if failures:
+                    source = open_source(config)
+                self._read(number, config, source)
             except (SourceError, BrokerError) as exc:
+                if time.monotonic() - began_s > _RETRY_S[-1]:
+                    failures = 0
                 wait_s = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
                 failures += 1
                 _LOG.warning("%s; trying again in %g s", exc, wait_s)
                 self._stopping.wait(wait_s)
-                source = open_source(config)
-            except EdgeError:  # the classifier's, and `run` raises it
-                self._stopping.set()
             else:
                 return
 
-    def _read(self, source: Source) -> None:
+    def _read(self, number: int, config: SourceConfig, source: Source) -> None:
+        pace = Pace(config.speed if isinstance(config, WfdbConfig | SyntheticConfig) else math.inf, self._stopping)
         with self._lock:
             self._open.add(source)
         try:
             with source:
-                for block in source.blocks():
+                for block in () if self._stopping.is_set() else source.blocks():
+                    pace.wait(block.end_sample / block.sample_rate_hz)
                     try:
+                        self._claim(number, block)
                         self.runtime.push(block)
                     except StreamError as exc:
                         self._refuse(exc)
         finally:
             with self._lock:
                 self._open.discard(source)
+
+    def _claim(self, number: int, block: Block) -> None:
+        """Raise StreamError when another source feeds the block's stream: mixed, both would be garbage."""
+        with self._lock:
+            owner = self._owners.setdefault(block.stream, number)
+            if owner == number and block.last and isinstance(self._config.source[number], MqttConfig):
+                del self._owners[block.stream]
+        if owner != number:
+            raise StreamError(f"stream {block.stream} comes from another source; give each stream an id of its own")
 
     def _refuse(self, why: StreamError) -> None:
         with self._lock:

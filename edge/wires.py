@@ -4,9 +4,10 @@ In process, through a pty with pyserial at the far end, or through a broker. Bac
 to the recording, so nothing is ever dropped. Knows nothing of what is done with the samples.
 """
 
+import contextlib
 import math
 import os
-import re
+import select
 import threading
 import time
 import tty
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
+
+import msgspec
 
 from edge.errors import BrokerError, EdgeError
 from edge.framing.adc import AdcBlock, AdcSource
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 Via = Literal["direct", "serial", "mqtt"]
 VIAS: tuple[Via, ...] = get_args(Via)
 _AHEAD = 64  # payloads on their way through a broker
-_PATIENCE_S = 30.0
+_PATIENCE_S = 30.0  # how long none of them may arrive
+_POLL_S = 0.1  # how soon a sender that waits sees that it is over
 
 
 class Pace:
@@ -125,21 +129,24 @@ def _over_serial(playback: Playback) -> Iterator[Source]:
     device, port = os.openpty()
     tty.setraw(device)
     tty.setraw(port)
+    os.set_blocking(device, False)  # a write that waits for a reader must see that it is over
 
     def send() -> None:
         writer = FrameWriter(playback.recording.spec)
         for block in playback.blocks():
             frames = memoryview(writer.encode(block))
-            while frames:
-                frames = frames[os.write(device, frames) :]
+            while frames and not playback.stopped.is_set():
+                select.select((), (device,), (), _POLL_S)
+                with contextlib.suppress(BlockingIOError):
+                    frames = frames[os.write(device, frames) :]
 
     source = SerialPortSource(SerialConfig(port=os.ttyname(port), stream=playback.stream))
-    source.open()
     try:
+        source.open()
         with _Sender(send, source, playback.stopped):
             yield source
-            os.close(port)  # so that a write that waits for a reader ends
     finally:
+        os.close(port)
         os.close(device)
 
 
@@ -152,15 +159,23 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
     client = new_client(broker)
     credit = threading.Semaphore(_AHEAD)  # a broker holds back no publisher, so the reader must
 
+    def acquire() -> None:
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while not playback.stopped.is_set() and not credit.acquire(timeout=_POLL_S):
+            if time.monotonic() > deadline_s:
+                raise BrokerError(f"{broker.address}: no samples came back from the broker for {_PATIENCE_S:g} s")
+
     def send() -> None:
         writer = PayloadWriter(playback.recording.spec)
         for block in playback.blocks():
             for payload in writer.encode(block):
-                if not credit.acquire(timeout=_PATIENCE_S):
-                    raise BrokerError(f"{broker.address}: no samples came back from the broker for {_PATIENCE_S:g} s")
+                acquire()
                 client.publish(f"{root}/{playback.stream}/samples", payload, qos=1)
+        for _ in range(_AHEAD):  # a broker that restarts may lose the last payload, for which the reader waits
+            acquire()
 
-    source = MqttTopicSource(MqttConfig(topic=f"{root}/+/samples", broker=broker), on_taken=credit.release)
+    receiver = msgspec.structs.replace(broker, client_id="")  # a broker has one client of a name
+    source = MqttTopicSource(MqttConfig(topic=f"{root}/+/samples", broker=receiver), on_taken=credit.release)
     open_connection(client, broker)
     try:
         source.open()
@@ -181,8 +196,3 @@ def open_wire(via: Via, playback: Playback, broker: BrokerConfig) -> AbstractCon
             return _over_serial(playback)
         case "mqtt":
             return _over_mqtt(playback, broker)
-
-
-def stream_id(record: str) -> str:
-    """Return an id that fits a topic, for a record's name or path."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", record.removesuffix(".hea")).strip("-")[-64:] or "record"

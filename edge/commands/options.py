@@ -1,5 +1,6 @@
 """Command-line options that several commands share. Knows the syntax of an option, not what a command does with it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -58,11 +59,23 @@ def broker_option(*, required: bool = False, default: str | None = None) -> Call
     )
 
 
+def _can_be_written(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that cannot be made, before the work whose figures it is for."""
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise click.BadParameter(f"{str(path)!r}: no folder {str(path.parent)!r} that can be written to")
+    return path
+
+
 def json_option() -> Callable[[F], F]:
     """Return the option `--json FILE`, passed as `json_path: Path | None`; `-` is standard output."""
-    kind = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+    kind = click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
     return click.option(
-        "--json", "json_path", type=kind, metavar="FILE", help="Write the figures as JSON ('-': stdout)."
+        "--json",
+        "json_path",
+        type=kind,
+        callback=_can_be_written,
+        metavar="FILE",
+        help="Write the figures as JSON ('-': stdout).",
     )
 
 

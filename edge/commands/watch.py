@@ -1,20 +1,21 @@
 """`ecg-edge watch`: what a subscriber sees."""
 
 import json
-from typing import NoReturn
+import threading
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
 from edge.commands.options import Address, broker_option
+from edge.commands.stopping import stop_on_signal
 from edge.publish.client import BrokerConfig
 from edge.publish.follower import Follower, Line
 from edge.publish.subscriber import Subscriber
 from edge.publish.topics import filters
 
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
-_POLL_S = 0.5  # how often Ctrl-C is noticed where the platform does not interrupt a wait
+_POLL_S = 0.2  # how soon Ctrl-C is seen
 
 
 @click.command()
@@ -43,20 +44,19 @@ def watch(
     )
     follower = Follower()
     subscriber = Subscriber(config, filters(device))
-    try:
-        with subscriber:
-            _follow(subscriber, follower, as_json=as_json)
-    except KeyboardInterrupt:
-        if follower.bad:
-            causes = ", ".join(f"{count} by {cause}" for cause, count in follower.bad.items())
-            click.echo(f"messages that were not valid: {causes}", err=True)
-        if subscriber.dropped:
-            click.echo(f"messages that came too fast to be shown: {subscriber.dropped}", err=True)
+    stopped = threading.Event()
+    with stop_on_signal(stopped.set), subscriber:
+        _follow(subscriber, follower, stopped, as_json=as_json)
+    if follower.bad:
+        causes = ", ".join(f"{count} by {cause}" for cause, count in follower.bad.items())
+        click.echo(f"messages that were not valid: {causes}", err=True)
+    if subscriber.dropped:
+        click.echo(f"messages that came too fast to be shown: {subscriber.dropped}", err=True)
 
 
-def _follow(subscriber: Subscriber, follower: Follower, *, as_json: bool) -> NoReturn:
+def _follow(subscriber: Subscriber, follower: Follower, stopped: threading.Event, *, as_json: bool) -> None:
     console = Console(soft_wrap=True)
-    while True:
+    while not stopped.is_set():
         message = subscriber.get(_POLL_S)
         line = None if message is None else follower.take(message.topic, message.payload, retained=message.retained)
         if line is not None:

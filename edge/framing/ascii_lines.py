@@ -26,17 +26,19 @@ class AsciiDecoder:
     stream : id of the stream
     spec : one lead; an AD8232 on a 10-bit converter of 5 V has about 225 units per mV around 512
     adc_max : largest value that the converter gives
+    epoch : names this count of lines, which begins at 0
 
     Attributes
     ----------
     counters : `garbage_lines` (the `INVALID` samples), `garbage_bytes` of lines that were thrown away
     """
 
-    def __init__(self, stream: str, spec: AdcSpec, adc_max: int = 1023) -> None:
+    def __init__(self, stream: str, spec: AdcSpec, adc_max: int = 1023, epoch: str = "") -> None:
         self.counters: Counter[str] = Counter()
         self._stream = stream
         self._spec = spec
         self._adc_max = adc_max
+        self._epoch = epoch
         self._pending = bytearray()
         self._skipping = True  # the first line may have been joined midway
         self._next_sample = 0
@@ -73,4 +75,4 @@ class AsciiDecoder:
         device_us = round(self._next_sample * 1e6 / self._spec.sample_rate_hz)
         block = AdcBlock(self._next_sample, adc, missing, device_us)
         self._next_sample = block.end_sample
-        return block.to_block(self._stream, self._spec)
+        return block.to_block(self._stream, self._spec, self._epoch)

@@ -31,7 +31,7 @@ class Follower:
     def __init__(self, memory: int = 4096) -> None:
         self.bad: Counter[str] = Counter()
         self._memory = memory
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()  # (alarm or device, what)
+        self._told: OrderedDict[tuple[str, str, str, str], None] = OrderedDict()  # device, stream, alarm, what
         self._on: OrderedDict[str, AlarmState] = OrderedDict()  # by topic
 
     def take(self, topic: str, payload: bytes, *, retained: bool = False) -> Line | None:
@@ -55,7 +55,7 @@ class Follower:
 
     def _alert(self, where: Topic, alert: AlertEvent, record: dict[str, Any]) -> Line | None:
         data, what = alert.data, alert.type.rpartition(".")[2]
-        if not self._new(data.alarm_id, what):
+        if not self._new(where, data.alarm_id, what):
             return None
         parts = [what.upper(), data.name, f"at {data.end_s:.1f} s"]
         if data.probability is not None:
@@ -67,14 +67,14 @@ class Follower:
     def _alarm(self, where: Topic, topic: str, payload: bytes, record: dict[str, Any]) -> Line | None:
         if not payload:
             gone = self._on.pop(topic, None)
-            if gone is None or not self._new(gone.alarm_id, "cleared"):
+            if gone is None or not self._new(where, gone.alarm_id, "cleared"):
                 return None
             return self._line("alarm", where, gone.priority, ["ENDED", gone.name], None, record)
         state = decode(payload, AlarmState)
         self._on[topic] = state
         if len(self._on) > self._memory:
             self._on.popitem(last=False)
-        if not self._new(state.alarm_id, "acknowledged" if state.acknowledged else "raised"):
+        if not self._new(where, state.alarm_id, "acknowledged" if state.acknowledged else "raised"):
             return None
         seen = ", acknowledged" if state.acknowledged else ""
         parts = ["ON", state.name, f"since {state.onset_s:.1f} s{seen}"]
@@ -82,17 +82,18 @@ class Follower:
 
     def _status(self, where: Topic, status: DeviceStatus, record: dict[str, Any]) -> Line | None:
         since = "" if status.since is None else status.since.isoformat(timespec="seconds")
-        self._told.pop((where.device, "offline" if status.state == "online" else "online"), None)
-        if not self._new(where.device, status.state):
+        self._told.pop((where.device, "", "", "offline" if status.state == "online" else "online"), None)
+        if not self._new(where, "", status.state):
             return None
         parts = [status.state.upper(), f"since {since}" if since else "without a word"]
         parts.append(f"version {status.version}" + (f", bundle {status.bundle.name}" if status.bundle else ""))
         return self._line("status", where, "none", parts, status, record)
 
-    def _new(self, subject: str, what: str) -> bool:
-        if (subject, what) in self._told:
+    def _new(self, where: Topic, alarm_id: str, what: str) -> bool:
+        key = (where.device, where.stream, alarm_id, what)  # an id is unique for its source alone
+        if key in self._told:
             return False
-        self._told[subject, what] = None
+        self._told[key] = None
         if len(self._told) > self._memory:
             self._told.popitem(last=False)
         return True

@@ -42,6 +42,16 @@ def check_id(text: str, what: str = "id") -> str:
     return text
 
 
+def stream_id(record: str) -> str:
+    """Return an id for a stream made from a record: its name, such as `mitdb-208`.
+
+    Of a path that is longer than a name only the last part is used, since folders may be named after persons.
+    """
+    stem = record.removesuffix(".hea")
+    name = stem if re.fullmatch(r"[\w-]+/[\w-]+", stem) else stem.rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[-64:] or "record"
+
+
 def status_topic(device: str) -> str:
     """Return the topic of a device's retained status."""
     return f"{ROOT}/{check_id(device, 'device')}/status"

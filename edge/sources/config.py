@@ -7,8 +7,22 @@ from typing import Literal
 
 import msgspec
 
+from edge.errors import ConfigError
 from edge.publish.client import BrokerConfig
+from edge.publish.topics import check_id, stream_id
 from edge.sources.base import Source
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # true for NaN too
+        raise ValueError(f"{name} {value:g} is not in {low:g} to {high:g}")
+
+
+def _check_stream(stream: str) -> None:
+    try:
+        check_id(stream, "stream")
+    except ConfigError as exc:
+        raise ValueError(str(exc)) from exc
 
 
 class WfdbConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="wfdb"):
@@ -16,6 +30,19 @@ class WfdbConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     record: str
     block_s: float = 0.5
+    speed: float = 1.0  # multiple of real time
+    stream: str = ""  # empty: made from the record's name, see `stream_id`
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant."""
+        _check("block_s", self.block_s, 0.01, 60.0)
+        _check("speed", self.speed, 0.01, 10_000.0)
+        _check_stream(self.stream_id)
+
+    @property
+    def stream_id(self) -> str:
+        """The stream's id."""
+        return self.stream or stream_id(self.record)
 
 
 class SyntheticConfig(
@@ -27,6 +54,18 @@ class SyntheticConfig(
     seed: int = 0
     sample_rate_hz: float = 250.0
     leads: tuple[str, ...] = ("II", "V1")
+    speed: float = 1.0  # multiple of real time
+    stream: str = "synthetic"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant; the source itself checks the rest."""
+        _check("speed", self.speed, 0.01, 10_000.0)
+        _check_stream(self.stream)
+
+    @property
+    def stream_id(self) -> str:
+        """The stream's id."""
+        return self.stream
 
 
 class SerialConfig(
@@ -45,6 +84,18 @@ class SerialConfig(
     baseline: int = 512  # ADC value of 0 mV
     adc_max: int = 1023
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant; the decoder checks the rest."""
+        _check("baud", self.baud, 50, 12_000_000)
+        _check("silent_after_s", self.silent_after_s, 0.01, 3600.0)
+        _check("adc_max", self.adc_max, 1, (1 << 24) - 1)
+        _check_stream(self.stream)
+
+    @property
+    def stream_id(self) -> str:
+        """The stream's id."""
+        return self.stream
+
 
 class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="mqtt"):
     """Devices that publish their samples to a broker; the `+` of the topic is the stream's id."""
@@ -54,6 +105,12 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     connect_timeout_s: float = 10.0
     queue_payloads: int = 256
     max_streams: int = 64
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant; the source itself checks the topic."""
+        _check("connect_timeout_s", self.connect_timeout_s, 0.1, 3600.0)
+        _check("queue_payloads", self.queue_payloads, 1, 100_000)
+        _check("max_streams", self.max_streams, 1, 10_000)
 
 
 SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig
@@ -73,12 +130,16 @@ def open_source(config: SourceConfig) -> Source:
         case WfdbConfig():
             from edge.sources.wfdb_record import WfdbRecordSource
 
-            return WfdbRecordSource(config.record, config.block_s)
+            return WfdbRecordSource(config.record, config.block_s, config.stream_id)
         case SyntheticConfig():
             from edge.sources.synthetic import SyntheticSource
 
             return SyntheticSource(
-                config.scenario, seed=config.seed, sample_rate_hz=config.sample_rate_hz, leads=config.leads
+                config.scenario,
+                seed=config.seed,
+                sample_rate_hz=config.sample_rate_hz,
+                leads=config.leads,
+                stream=config.stream,
             )
         case SerialConfig():
             from edge.sources.serial_port import SerialPortSource

@@ -29,7 +29,9 @@ from edge.sources.config import MqttConfig
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
 _LOG_EVERY_S = 1.0
+_MAX_TOPIC_BYTES = 1024
 _MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
+_GONE_AFTER_S = 300.0  # a stream that was quiet for longer makes room for a new one
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -47,20 +49,22 @@ class MqttTopicSource(SourceBase):
     Raises
     ------
     ConfigError
-        When the topic has not exactly one `+`, or a file of the broker's settings cannot be used.
+        When the topic has not exactly one `+` or is a shared one, or a file of the broker's settings cannot be used.
     """
 
     def __init__(self, config: MqttConfig, on_taken: Callable[[], None] | None = None) -> None:
         super().__init__()
         levels = config.topic.split("/")
-        if levels.count("+") != 1 or "#" in config.topic:
+        if levels.count("+") != 1 or config.topic.count("+") != 1 or "#" in config.topic:
             raise ConfigError(f"topic {config.topic!r} needs exactly one + level, for the stream's id")
+        if config.topic.startswith("$") or "\0" in config.topic or len(config.topic.encode()) > _MAX_TOPIC_BYTES:
+            raise ConfigError(f"topic {config.topic[:80]!r} must be a plain one: no $share, and not too long")
         self._config = config
         self._on_taken = on_taken
         self._level = levels.index("+")
         self._queue: queue.Queue[tuple[str, bytes, bool]] = queue.Queue(config.queue_payloads)
         self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
-        self._streams: dict[str, PayloadStream] = {}
+        self._streams: dict[str, tuple[PayloadStream, float]] = {}  # and when it was heard; the longest quiet first
         self._subscribed = threading.Event()
         self._broker = config.broker or BrokerConfig()
         self._refusal = f"{self._broker.address}: no answer; is the broker running?"
@@ -118,19 +122,30 @@ class MqttTopicSource(SourceBase):
 
     def _read(self, stream: str, payload: bytes, overrun: bool) -> list[Block]:
         known = stream in self._streams
+        gone = [] if known else self._make_room()
         if not known and (len(self._streams) >= self._config.max_streams or not _STREAM_ID.fullmatch(stream)):
-            self._reject("refused_streams", stream, "a bad id, or one stream too many")
-            return []
-        order = self._streams[stream] if known else PayloadStream(stream, self._counters)
+            self._reject("refused_streams", stream, "a bad id, or one stream more than max_streams")
+            return gone
+        order = self._streams[stream][0] if known else PayloadStream(stream, self._counters)
         try:
             blocks = order.add(decode_payload(payload), Cause.OVERRUN if overrun else Cause.SEQUENCE_GAP)
         except FrameError as exc:
             self._reject("rejected_payloads", stream, str(exc))
+            return gone
+        self._streams.pop(stream, None)
+        if not (blocks and blocks[-1].last):
+            self._streams[stream] = order, time.monotonic()
+        return gone + blocks
+
+    def _make_room(self) -> list[Block]:
+        """Where no stream has room, end the one that was quiet for longest, if it was for long enough."""
+        if len(self._streams) < self._config.max_streams:
             return []
-        self._streams[stream] = order
-        if blocks and blocks[-1].last:
-            del self._streams[stream]
-        return blocks
+        stream, (order, heard_s) = next(iter(self._streams.items()))
+        if time.monotonic() - heard_s < _GONE_AFTER_S:
+            return []
+        del self._streams[stream]
+        return order.end()
 
     def _reject(self, counter: str, stream: str, reason: str) -> None:
         self._counters[counter] += 1
@@ -168,6 +183,7 @@ class MqttTopicSource(SourceBase):
                 f"{self._broker.address}: the broker refuses to subscribe to {self._config.topic}: "
                 f"{codes[0].getName().lower()}; check its access list"
             )
+            _LOG.warning("%s", self._refusal)  # nobody waits for it when the connection was renewed
         else:
             self._subscribed.set()
 

@@ -4,6 +4,7 @@ Knows the port; what the bytes mean is `edge.framing`'s. A port that vanishes ra
 to end the streams and to open it again is up to the caller.
 """
 
+import itertools
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from edge.sources.config import SerialConfig
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
+_OPENED = itertools.count(1)  # lines carry no number, so each source begins a count of its own
 
 
 class SerialPortSource(SourceBase):
@@ -107,7 +109,7 @@ def _decoder(config: SerialConfig) -> FrameDecoder | AsciiDecoder:
         spec = AdcSpec((config.lead,), config.sample_rate_hz, (config.gain,), (config.baseline,))
     except FrameError as exc:
         raise ConfigError(f"serial source: {exc}") from exc
-    return AsciiDecoder(config.stream, spec, config.adc_max)
+    return AsciiDecoder(config.stream, spec, config.adc_max, epoch=str(next(_OPENED)))
 
 
 def _reason(exc: Exception) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from edge.errors import FrameError, RecordError, SourceError
 from edge.framing.adc import AdcBlock, AdcSpec, invalid_code
 from edge.leads import lead_positions
+from edge.publish.topics import stream_id
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 
@@ -51,12 +52,6 @@ class RecordRef:
 
     path: str
     pn_dir: str | None = None
-
-    @property
-    def stream(self) -> str:
-        """An id for the stream, made from the last two parts of the path."""
-        parts = [part for part in (self.pn_dir or "").split("/")[:1] + self.path.split("/")[-2:] if part]
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts[-2:])).strip("-")[:64] or "record"
 
 
 def data_root() -> Path:
@@ -106,7 +101,7 @@ class WfdbRecord:
 
     def __init__(self, name: str, block_s: float = 0.5) -> None:
         self._wfdb = _import_wfdb()
-        self._name = name
+        self.name = name
         self.ref = resolve_record(name)
         header = self._header()
         self._channels, self._per_frame = _usable_channels(name, header)
@@ -160,9 +155,9 @@ class WfdbRecord:
     def _header(self) -> Any:  # noqa: ANN401 - wfdb has no types
         header = self._call("rdheader")
         if isinstance(header, self._wfdb.MultiRecord):
-            raise RecordError(f"record {self._name} has several segments; give one of them by its name")
+            raise RecordError(f"record {self.name} has several segments; give one of them by its name")
         if not header.n_sig or header.file_name is None:
-            raise RecordError(f"record {self._name} has no signals")
+            raise RecordError(f"record {self.name} has no signals")
         return header
 
     def _call(self, function: str, **options: object) -> Any:  # noqa: ANN401 - wfdb has no types
@@ -173,10 +168,10 @@ class WfdbRecord:
             reason = " ".join(str(exc).split())[:160]
             if self.ref.pn_dir:
                 raise RecordError(
-                    f"record {self._name} is not in {data_root()} and PhysioNet did not give it ({reason}); "
+                    f"record {self.name} is not in {data_root()} and PhysioNet did not give it ({reason}); "
                     f"download the set, or point ECG_DATA at the folder that holds it"
                 ) from exc
-            raise RecordError(f"record {self._name} cannot be read: {reason}") from exc
+            raise RecordError(f"record {self.name} cannot be read: {reason}") from exc
 
     def _available_frames(self, header: Any) -> int:  # noqa: ANN401 - wfdb has no types
         """Return how many frames every signal file holds, the header's number where a file's size does not tell."""
@@ -187,7 +182,7 @@ class WfdbRecord:
         for name in sorted({header.file_name[channel] for channel in self._channels}):
             path = Path(self.ref.path).with_name(name)
             if not path.is_file():
-                raise RecordError(f"record {self._name}: its signal file {path} is missing")
+                raise RecordError(f"record {self.name}: its signal file {path} is missing")
             channels = [k for k, other in enumerate(header.file_name) if other == name]
             size = _BYTES.get(str(header.fmt[channels[0]]))
             offset = header.byte_offset[channels[0]] or 0
@@ -212,7 +207,7 @@ class WfdbRecordSource(SourceBase):
     def __init__(self, record: str | WfdbRecord, block_s: float = 0.5, stream: str | None = None) -> None:
         super().__init__()
         self.record = WfdbRecord(record, block_s) if isinstance(record, str) else record
-        self.stream = stream or self.record.ref.stream
+        self.stream = stream or stream_id(self.record.name)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the record; the last block is empty.

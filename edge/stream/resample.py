@@ -21,7 +21,7 @@ _MAX_FACTOR = 1000  # rates are taken as fractions of each other with terms up t
 _HALF_ZEROS = 10  # zero crossings on each side of the filter, as scipy.signal.resample_poly chooses
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)  # bounded: any device may name any rate
 def resampling_ratio(rate_in_hz: float, rate_out_hz: float) -> tuple[int, int]:
     """Return (up, down) with rate_out = rate_in * up / down, or raise StreamError where that is not possible."""
     if not _MIN_RATE_HZ <= rate_in_hz <= _MAX_RATE_HZ:
@@ -35,7 +35,7 @@ def resampling_ratio(rate_in_hz: float, rate_out_hz: float) -> tuple[int, int]:
     return ratio.numerator, ratio.denominator
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _filter(up: int, down: int) -> tuple[NDArray[np.float32], int]:
     """Return the anti-aliasing filter, with zeros in front so that its middle is a multiple of `down`, and that middle.
 

@@ -81,6 +81,7 @@ def test_a_huge_manifest_is_not_parsed(copy):
         (lambda m: m["labels"].clear(), "labels"),
         (lambda m: m["labels"].append(m["labels"][0]), "each once"),
         (lambda m: m["labels"][1].update(threshold=1.5), "AF"),
+        (lambda m: m["labels"][1].update(abbreviation="A/F"), "topic"),
         (lambda m: m["graphs"].update(fp16="other.onnx"), "other.onnx"),
         (lambda m: m["graphs"].clear(), "precision"),
         (lambda m: m["files"].update({"../../etc/passwd": "0"}), "plain name"),

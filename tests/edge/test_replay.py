@@ -1,19 +1,25 @@
 """The same alerts over every wire and at any speed, and honest reports of whatever arrives."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import paho.mqtt.client as mqtt
 import pytest
 from waiting import wait_until
 
-from edge.errors import BrokerError, EdgeError, RecordError
+from edge import wires
+from edge.errors import BrokerError, BundleError, EdgeError, RecordError
 from edge.framing.adc import AdcBlock, AdcSpec
+from edge.framing.payload import decode_payload
 from edge.publish.client import BrokerConfig
 from edge.recordings import open_recording
 from edge.replay import ReplayConfig, replay_recording
@@ -125,6 +131,79 @@ def test_a_broker_that_is_absent_is_one_clear_error(tiny_bundle):
         replay_recording(Integers(wave(12)), tiny_bundle, config)
 
 
+@pytest.mark.timeout(300)  # half a minute on an idle machine
+def test_every_record_of_mit_bih_goes_through_and_balances(run, data_dir):
+    records = sorted((data_dir / "mitdb").glob("*.dat"))
+    assert len(records) >= 26
+    for path in records:
+        report = run(str(path.with_suffix("")))
+        assert balanced(report), path
+        assert report.pending == 0
+        assert report.samples_in == 650_000
+        assert report.windows == 1796 + 1  # the last one holds 9.6 s
+        assert report.realtime_factor > 0
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(wires, "_PATIENCE_S", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_broker_that_dies_midway_is_one_clear_error(mosquitto, tiny_bundle):
+    def progress(seconds):
+        if seconds > 5:
+            mosquitto.stop()
+
+    config = ReplayConfig(record="r", via="mqtt", broker=BrokerConfig(host=mosquitto.host, port=mosquitto.port))
+    with pytest.raises(BrokerError, match="no samples came back"):
+        replay_recording(Integers(wave(600)), tiny_bundle, config, progress=progress)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_last_payload_that_the_broker_lost_does_not_hang_the_replay(monkeypatch, run):
+    publish = mqtt.Client.publish
+
+    def lose_the_last(client, topic, payload, **options):
+        if not decode_payload(payload).last:
+            publish(client, topic, payload, **options)
+
+    monkeypatch.setattr(mqtt.Client, "publish", lose_the_last)
+    with pytest.raises(BrokerError, match="no samples came back"):
+        run(Integers(wave(20)), via="mqtt")
+
+
+class Broken:
+    """A classifier that fails."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def classify(self, signal, keep):
+        raise BundleError("the device is gone")
+
+
+@pytest.mark.parametrize("via", ["direct", "serial", "mqtt"])
+def test_a_classifier_that_fails_midway_leaves_no_sender_behind(monkeypatch, run, via):
+    monkeypatch.setattr("edge.replay.open_classifier", lambda *_: Broken())
+    with pytest.raises(BundleError, match="the device is gone"):
+        run(Integers(wave(3600)), via=via)
+    assert not [thread for thread in threading.enumerate() if thread.name == "replay-sender"]
+
+
+@pytest.mark.parametrize("via", ["direct", "serial", "mqtt"])
+def test_a_record_cut_short_tells_what_is_gone_over_every_wire(run, data_dir, tmp_path, via):
+    for extension in ("hea", "dat"):
+        shutil.copy(data_dir / f"mitdb/208.{extension}", tmp_path)
+    os.truncate(tmp_path / "208.dat", 360 * 60 * 3)  # one of thirty minutes; format 212 has 3 bytes an instant
+    report = run(str(tmp_path / "208"), via=via)
+    assert (report.samples_in, report.samples_classified) == (650_000, 360 * 60)
+    assert report.missing == {"sequence_gap": 650_000 - 360 * 60}
+
+
 def command(*arguments, **options):
     return subprocess.run([EDGE, *arguments], capture_output=True, text=True, timeout=100, **options)
 
@@ -173,7 +252,15 @@ def test_errors_are_one_line_and_exit_with_1(arguments, word, tiny_bundle_path):
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["replay"], ["replay", "x", "--speed", "0"], ["replay", "x", "--via", "pigeon"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay"],
+        ["replay", "x", "--speed", "0"],
+        ["replay", "x", "--via", "pigeon"],
+        ["replay", "synthetic", "--json", "no-such-folder/report.json"],  # was told after the replay, by a traceback
+    ],
+)
 def test_bad_usage_exits_with_2(arguments):
     assert command(*arguments).returncode == 2
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import wait_until
 
 from edge.alarms.specs import alarm_specs
 from edge.classifiers.base import ClassifierConfig, open_classifier
@@ -184,6 +185,43 @@ def test_alarms_of_a_stream_that_begins_again_have_other_ids(start):
     assert len(set(ids)) == len(ids)
 
 
+def test_a_device_that_goes_to_and_fro_between_sessions_gives_no_id_twice(start):
+    """Session 1, then 2, then 1 again with the same sample count: the second alarm had the id of the first."""
+    ids = []
+    loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
+
+    def sink(monitor, decision, events, latency_s):
+        ids.extend(event.id for event in events)
+
+    with start(sink) as runtime:
+        runtime.run([block(loud, epoch=epoch) for epoch in ("1", "2", "1", "2")])
+    assert len(ids) >= 8
+    assert len(set(ids)) == len(ids)
+
+
+def test_alarms_of_two_runs_of_a_service_have_other_ids(start):
+    """A device that counts from 0 after each restart of the service raised its first alarm by the same id again."""
+    ids = []
+    loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
+
+    def sink(monitor, decision, events, latency_s):
+        ids.extend(event.id for event in events)
+
+    for session in ("a", "b"):
+        with start(sink, session=session) as runtime:
+            runtime.push(block(loud))
+    assert len(ids) >= 4
+    assert len(set(ids)) == len(ids)
+
+
+def test_stream_time_begins_at_sample_0_wherever_the_stream_was_joined(start):
+    sink = Record()
+    with start(sink) as runtime:
+        runtime.push(block(tone(12), 1000 * RATE))
+    assert [decision.end_s for _, decision in sink.decisions] == [1010, 1011, 1012]
+    assert [decision.end_sample for _, decision in sink.decisions] == [1010 * RATE, 1011 * RATE, 1012 * RATE]
+
+
 def test_no_rhythm_alarm_comes_from_a_window_that_was_not_good(start):
     """A tone that would raise AF and VT at once, in a stream whose electrode is off, raises a technical alarm."""
     samples = tone(30, amplitude=2)
@@ -254,6 +292,36 @@ class Broken(Blocked):
 
     def classify(self, signal, keep):
         raise BundleError("the device is gone")
+
+
+def test_a_classifier_that_failed_takes_no_more_blocks_though_there_is_room(start):
+    """With room for 256 windows a source at real time went on for minutes, watched by nobody."""
+    refused = []
+
+    def feed(runtime):
+        runtime.push(block(tone(11)))
+        wait_until(lambda: not runtime.alive)
+        try:
+            runtime.push(block(tone(1), 11 * RATE))
+        except BundleError as exc:
+            refused.append(str(exc))
+
+    with pytest.raises(BundleError), start(Record(), opener=lambda: Broken(None)) as runtime:
+        feed(runtime)
+    assert refused == ["the device is gone"]
+
+
+class Numberless(Blocked):
+    """A classifier whose arithmetic overflows."""
+
+    def classify(self, signal, keep):
+        return np.full((len(signal), 4), np.nan, np.float32)
+
+
+def test_outputs_that_are_no_numbers_are_told(start):
+    """They are over no threshold, so a broken graph was a quiet patient."""
+    with pytest.raises(BundleError, match="no numbers"), start(Record(), opener=lambda: Numberless(None)) as runtime:
+        runtime.push(block(tone(11)))
 
 
 def test_a_classifier_that_fails_ends_the_source_and_does_not_hang(start):

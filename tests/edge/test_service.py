@@ -1,6 +1,7 @@
 """The service as systemd runs it: a subprocess with a configuration file, a real broker, a real pty."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -13,16 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from waiting import wait_until
+from waiting import free_port, wait_until
 
 from edge.config import ServiceConfig, find_bundle, read_config
-from edge.errors import BundleError, ConfigError
+from edge.errors import BundleError, ConfigError, StreamError
 from edge.framing.frame import FrameWriter
 from edge.framing.payload import PayloadWriter
 from edge.publish.client import BrokerConfig, new_client, open_connection
 from edge.publish.subscriber import Subscriber
 from edge.publish.topics import filters
+from edge.samples import Block
+from edge.service import Service
+from edge.sources.base import SourceBase
+from edge.sources.config import MqttConfig, SerialConfig, SyntheticConfig
 from edge.sources.synthetic import SyntheticSource
+from edge.wires import Pace
 
 EDGE = Path(sys.executable).with_name("ecg-edge")
 ROOT = Path(__file__).parents[2]
@@ -37,6 +43,7 @@ id = "{device}"
 [broker]
 host = "{broker[0]}"
 port = {broker[1]}
+client_id = "{device}"
 {sources}
 """
 
@@ -123,6 +130,7 @@ def test_sources_of_every_kind_at_once(tmp_path, broker, device, watcher, tiny_b
 [[source]]
 kind = "synthetic"
 scenario = "{LOUD}"
+speed = 50
 [[source]]
 kind = "serial"
 port = "{os.ttyname(far)}"
@@ -205,6 +213,54 @@ def test_hostile_payloads_do_not_stop_the_others(tmp_path, broker, device, watch
     assert "Traceback" not in log
 
 
+def new_service(bundle, *sources):
+    return Service(ServiceConfig(source=sources, broker=BrokerConfig(port=free_port())), bundle)
+
+
+def test_a_stranger_cannot_feed_the_stream_of_a_configured_source(tiny_bundle):
+    """A device that called itself as the bedside monitor is called had its samples mixed into the patient's."""
+    sample = np.zeros((1, 1), np.float32)
+    block = Block("bed", 250, ("II",), 0, sample, np.zeros(sample.shape, np.uint8), 0.0, last=True)
+    service = new_service(tiny_bundle, MqttConfig(), SerialConfig(port="/dev/none", stream="bed"))
+    for _ in range(2):
+        with pytest.raises(StreamError, match="another source"):
+            service._claim(0, block)
+        service._claim(1, block)
+
+
+class Odd(SourceBase):
+    """A source with a fault that nobody thought of."""
+
+    def blocks(self):
+        raise ZeroDivisionError("a fault that nobody thought of")
+
+
+def test_a_source_that_ends_by_a_fault_ends_the_service(monkeypatch, tiny_bundle):
+    """Its thread ended, and the service went on with nothing to listen to."""
+    monkeypatch.setattr("edge.service.open_source", lambda _: Odd())
+    service = new_service(tiny_bundle, SyntheticConfig())
+    with pytest.raises(ZeroDivisionError):
+        service.run()
+
+
+def test_a_record_is_played_at_its_speed(monkeypatch, tiny_bundle):
+    """Read as fast as the disk gives it, a record overran the classifier, and most of its windows were shed."""
+    waits = []
+
+    class Noted(Pace):
+        def __init__(self, speed, stopped):
+            super().__init__(math.inf, stopped)
+            self.speed = speed
+
+        def wait(self, stream_s):
+            waits.append((self.speed, stream_s))
+
+    monkeypatch.setattr("edge.service.Pace", Noted)
+    new_service(tiny_bundle, SyntheticConfig(scenario="sinus:60", speed=20)).run()
+    assert {speed for speed, _ in waits} == {20}
+    assert waits[-1][1] == 60
+
+
 def test_a_broker_that_is_absent_is_waited_for(tmp_path, mosquitto, tiny_bundle_path):
     mosquitto.stop()
     text = config_text(
@@ -250,6 +306,15 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults():
         ("source = [", "Invalid"),
         ("[classifier]\nthreads = 0\n[[source]]\nkind = 'synthetic'", "threads"),
         ("\xff", "toml"),
+        ("[[source]]\nkind = 'synthetic'\n[[source]]\nkind = 'synthetic'", "stream of its own"),
+        ("[[source]]\nkind = 'serial'\nport = 'x'\nstream = 'Jane Doe'", "Jane Doe"),
+        ("[[source]]\nkind = 'serial'\nport = 'x'\nbaud = 0", "baud"),
+        ("[[source]]\nkind = 'serial'\nport = 'x'\nadc_max = 99999999999", "adc_max"),
+        ("[[source]]\nkind = 'mqtt'\nqueue_payloads = 0", "queue_payloads"),
+        ("[[source]]\nkind = 'mqtt'\nmax_streams = 0", "max_streams"),
+        ("[[source]]\nkind = 'wfdb'\nrecord = 'a/b'\nblock_s = -1", "block_s"),
+        ("[[source]]\nkind = 'synthetic'\nspeed = nan", "speed"),
+        ("[publish]\nqueue_messages = 0\n[[source]]\nkind = 'synthetic'", "queue_messages"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_line(tmp_path, text, word):

@@ -30,6 +30,13 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help=_DECAY)
 @click.option("--contrast", type=click.FloatRange(min=0), default=0.0, show_default=True, help=_CONTRAST)
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
+@click.option(
+    "--window-share",
+    type=click.FloatRange(0, 1),
+    default=0.35,
+    show_default=True,
+    help="Last part of the budget, on whole windows instead of crops.",
+)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
@@ -48,6 +55,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     layer_decay: float,
     contrast: float,
     batch_size: int,
+    window_share: float,
     learning_rate: float,
     seed: int,
     threads: int,
@@ -79,6 +87,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
         steps=steps,
         batch_size=batch_size,
         window_batch_size=batch_size // 2,
+        window_share=window_share,
         learning_rate=learning_rate,
         seed=seed,
         probe_share=probe,

@@ -89,3 +89,11 @@ def test_what_it_remembers_is_bounded(events, alert) -> None:
 @pytest.mark.parametrize("topic", [ALARM, STATUS])
 def test_an_alert_under_another_topic_is_not_valid(topic, events, alert) -> None:
     assert Follower().take(topic, alert(events()[0])).kind == "bad"
+
+
+def test_the_same_id_from_two_devices_is_two_alarms(events, alert) -> None:
+    """An id is unique for its source alone, as CloudEvents has it: the second device's alarm was not shown."""
+    (raised, _) = events()
+    follower = Follower()
+    assert follower.take(ALERTS, alert(raised)) is not None
+    assert follower.take(topics.alerts_topic("d2", "s1"), alert(raised)) is not None

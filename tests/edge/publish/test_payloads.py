@@ -124,3 +124,18 @@ def test_what_could_be_a_wildcard_or_a_name_is_no_id(text) -> None:
 )
 def test_a_foreign_topic_is_none_of_ours(topic) -> None:
     assert parse_topic(topic) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "stream"),
+    [
+        ("mitdb/208", "mitdb-208"),
+        ("mitdb/208.hea", "mitdb-208"),
+        ("/home/jane_doe/ward 3/208", "208"),
+        ("../jane_doe/208", "208"),
+        ("///", "record"),
+    ],
+)
+def test_a_streams_id_tells_no_folder(record, stream) -> None:
+    """The whole path of a record stood in its topics: with the name of whoever has the folder."""
+    assert topics.stream_id(record) == stream

@@ -32,7 +32,8 @@ def watch() -> Iterator:
         process.communicate()
 
 
-def test_it_tells_each_fact_once_and_ends_cleanly(config, bundle, events, watch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_tells_each_fact_once_and_ends_cleanly(config, bundle, events, watch, number) -> None:
     device = f"d-{uuid.uuid4().hex[:8]}"
     sender = Publisher(config, device, version="0.1", bundle=bundle)
     sender.connect()
@@ -55,7 +56,7 @@ def test_it_tells_each_fact_once_and_ends_cleanly(config, bundle, events, watch)
         "ecg-nat.alarm.cleared",
         "offline",
     ]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest, errors = process.communicate(timeout=10)
     assert (process.returncode, rest) == (0, "")
     assert errors.strip() == "messages that were not valid: 1 by payload"

@@ -152,6 +152,22 @@ def test_one_stream_too_many_is_refused(broker, root):
     assert source.counters["refused_streams"] == 1
 
 
+def test_a_stream_that_went_away_makes_room(broker, root, monkeypatch):
+    """64 devices that each came once, or a stranger's 64 names, kept every later device out until the next restart."""
+    monkeypatch.setattr("edge.sources.mqtt_topic._GONE_AFTER_S", 0.0)
+    config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        data, end = payloads([10])
+        for bed, payload in (("bed1", data), ("bed2", data), ("bed2", end)):
+            client.publish(f"{root}/{bed}/samples", payload, qos=1)
+        reader = source.blocks()
+        blocks = [next(reader) for _ in range(4)]
+    told = [(block.stream, block.first_sample, block.samples.shape[1], block.last) for block in blocks]
+    assert told == [("bed1", 0, 10, False), ("bed1", 10, 0, True), ("bed2", 0, 10, False), ("bed2", 10, 0, True)]
+    assert source.counters == {}
+
+
 def test_a_broker_that_is_absent_is_one_error():
     config = MqttConfig(broker=BrokerConfig(host="127.0.0.1", port=free_port()), connect_timeout_s=0.3)
     with MqttTopicSource(config) as source, pytest.raises(BrokerError, match="is the broker running") as caught:
@@ -190,7 +206,14 @@ def test_stop_ends_a_silent_source(config):
         assert not reader.is_alive()
 
 
-@pytest.mark.parametrize("topic", ["ecg/samples", "ecg/+/+", "ecg/#", "ecg/+/#"])
+@pytest.mark.parametrize("topic", ["ecg/samples", "ecg/+/+", "ecg/#", "ecg/+/#", "ecg/+/a+b"])
 def test_a_topic_without_exactly_one_stream_is_refused(topic):
     with pytest.raises(ConfigError, match="exactly one"):
+        MqttTopicSource(MqttConfig(topic=topic))
+
+
+@pytest.mark.parametrize("topic", ["$share/ward/ecg/+/samples", "ecg/+/\0", "ecg/+/" + "x" * 2000])
+def test_a_topic_that_would_end_the_network_thread_is_refused(topic):
+    """Paho's thread ended on the first message of a shared subscription, and the source was silent from then on."""
+    with pytest.raises(ConfigError, match="plain"):
         MqttTopicSource(MqttConfig(topic=topic))

@@ -146,3 +146,15 @@ def test_stop_ends_a_silent_source_and_silence_is_counted(wire):
         reader.join(10)
         assert not reader.is_alive()
         assert blocks == []
+
+
+def test_lines_after_a_port_was_opened_again_are_new_samples(wire):
+    """Lines carry no number: after a loose cable the first of them were taken for those that had come before."""
+    config = SerialConfig(port=wire.port, format="ascii")
+    epochs = []
+    for _ in range(2):
+        with SerialPortSource(config) as source:
+            source.open()
+            wire.send(b"\n500\n501\n")
+            epochs.append(next(source.blocks()).epoch)
+    assert epochs[0] != epochs[1]

@@ -79,7 +79,6 @@ def test_names_are_found_as_path_then_below_the_data_root(small, monkeypatch, tm
     assert resolve_record("set/r").path == str(tmp_path / "root" / "set" / "r")
     reference = resolve_record("mitdb/x_108")
     assert (reference.path, reference.pn_dir) == ("x_108", "mitdb")
-    assert reference.stream == "mitdb-x_108"
 
 
 @pytest.mark.parametrize("name", ["nothing", "/no/such/file", "../mitdb/208", ""])

@@ -8,7 +8,7 @@ from scipy import signal
 
 from edge.errors import StreamError
 from edge.samples import Cause
-from edge.stream.resample import StepResampler, resampling_ratio
+from edge.stream.resample import StepResampler, _filter, resampling_ratio
 
 RATES = [50, 100, 125, 130, 250, 257, 300, 360, 500, 1000]
 TARGET = 100
@@ -85,3 +85,11 @@ def test_mask_is_the_support_of_the_filter():
 def test_refuses_a_rate_that_cannot_be(rate):
     with pytest.raises(StreamError, match="sample rate"):
         resampling_ratio(rate, TARGET)
+
+
+def test_a_device_that_names_ever_other_rates_does_not_fill_the_memory():
+    """Every ratio kept its filter, of up to 80 kB, for ever."""
+    for quarters in range(200, 600):
+        StepResampler(1, quarters / 4, 100, first_step=1, step=1)
+    for cached in (resampling_ratio, _filter):
+        assert 0 < cached.cache_info().currsize <= 64

@@ -1,0 +1,1 @@
+"""How well beats, episodes and alarms fit a reference annotation; NumPy alone."""

@@ -1,0 +1,155 @@
+"""Scores every record of an annotated WFDB folder on the real path, and says which of them the bundle has seen.
+
+Knows no tables and makes no figures of its own; needs the `wfdb` package.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from edge.alarms.specs import alarm_specs
+from edge.bundle import Bundle
+from edge.errors import BundleError, RecordError
+from edge.recordings import Recording, open_recording
+from edge.replay import ReplayConfig, replay_recording
+from edge.report import BundleName
+from edge.scoring.alarm_file import write_alarms
+from edge.scoring.beats import LEARNING_S
+from edge.scoring.record import Heard, Judge
+from edge.scoring.reference import patient_of, read_annotation
+from edge.scoring.summary import Judged, RecordScore, Total, record_score, total
+
+SEEN = "seen_records.json"
+PROTOCOL = (
+    "Each record through the real path at full speed; alarms against annotations by the rules of "
+    "edge/scoring/episodes.py and edge/scoring/reference.py, from {start_s:g} s on; gross figures, "
+    "95% intervals by bootstrap over patients."
+)
+Progress = Callable[[str, float, float], None]  # record, seconds of ECG done, seconds of all
+
+
+class FolderScore(Total, frozen=True, kw_only=True):
+    """The report of `ecg-edge score`: the figures of all records, then those of some and of each."""
+
+    protocol: str
+    bundle: BundleName
+    seen_in_training: tuple[str, ...]  # records that flatter the bundle
+    unseen: Total | None  # without them; None where all or none were seen
+    sinus: Total | None  # the records in sinus rhythm throughout
+    records: tuple[RecordScore, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """What is scored, and how."""
+
+    folder: Path
+    annotator: str = "atr"
+    only: tuple[str, ...] = ()  # names of records; empty: every one that is annotated
+    start_s: float = LEARNING_S
+    alarms_to: Path | None = None  # folder for files of alarms
+
+
+def score_folder(
+    bundle: Bundle, config: ScoreConfig, *, progress: Progress | None = None, stopped: threading.Event | None = None
+) -> FolderScore:
+    """Replay and score the records; when `stopped` is set, those that were done until then.
+
+    Raises
+    ------
+    EdgeError
+        When there is nothing to score, or a record, an annotation or the bundle fails.
+    """
+    stopped = stopped or threading.Event()
+    names = annotated_records(config.folder, config.annotator, config.only)
+    seen = _seen_records(bundle, config.folder.resolve().name)
+    recordings = {name: open_recording(str(config.folder / name)) for name in names}
+    lengths_s = {name: each.samples / each.spec.sample_rate_hz for name, each in recordings.items()}
+    if config.alarms_to is not None:
+        config.alarms_to.mkdir(parents=True, exist_ok=True)
+    done: list[Judged] = []
+    for number, (name, recording) in enumerate(recordings.items()):
+        before_s = sum(lengths_s[other] for other in names[:number])
+
+        def report(seconds: float, name: str = name, before_s: float = before_s) -> None:
+            if progress is not None:
+                progress(name, before_s + seconds, sum(lengths_s.values()))
+
+        judged = _score_record(bundle, config, name, recording, report, stopped)
+        if stopped.is_set():
+            break
+        done.append(replace(judged, seen_in_training=name in seen))
+    if not done:
+        raise RecordError(f"{config.folder}: stopped before a record was done")
+    return _report(bundle, config, done)
+
+
+def annotated_records(folder: Path, annotator: str, only: Sequence[str]) -> list[str]:
+    """Return the names of the annotated records of a folder, or those of them that are asked for.
+
+    Raises
+    ------
+    RecordError
+        When none is there, or one that is asked for is not.
+    """
+    names = sorted(path.stem for path in folder.glob(f"*.{annotator}"))
+    if not names:
+        raise RecordError(f"{folder}: no annotated record (*.{annotator}) is there")
+    absent = sorted(set(only) - set(names))
+    if absent:
+        raise RecordError(f"{folder}: no annotated record {', '.join(absent)}; there are {', '.join(names)}")
+    return [name for name in names if not only or name in only]
+
+
+def _score_record(
+    bundle: Bundle,
+    config: ScoreConfig,
+    name: str,
+    recording: Recording,
+    progress: Callable[[float], None],
+    stopped: threading.Event,
+) -> Judged:
+    annotation = read_annotation(config.folder / name, config.annotator)
+    heard = Heard()
+    replay = ReplayConfig(record=name)
+    replay_recording(recording, bundle, replay, sink=heard, progress=progress, stopped=stopped)
+    if config.alarms_to is not None and not stopped.is_set():
+        write_alarms(config.alarms_to, name, recording.spec.sample_rate_hz, heard.events)
+    specs = alarm_specs(bundle.manifest.labels)
+    return Judged(
+        record=name,
+        patient=patient_of(name),
+        hours=max(annotation.end_s - config.start_s, 0.0) / 3600,
+        verdict=Judge(bundle.manifest, specs, config.start_s).judge(annotation, heard),
+        sinus_throughout=annotation.sinus_throughout,
+    )
+
+
+def _seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
+    """Names that the bundle lists as seen: those of the set that is named as the folder, else those of every set."""
+    path = bundle.path / SEEN
+    if not path.is_file():
+        return frozenset()
+    try:
+        sets = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[str]]])
+    except (OSError, msgspec.DecodeError) as exc:
+        raise BundleError(f"{path}: cannot be read: {exc}") from exc
+    parts = [sets[set_name]] if set_name in sets else list(sets.values())
+    return frozenset(name for part in parts for names in part.values() for name in names)
+
+
+def _report(bundle: Bundle, config: ScoreConfig, done: Sequence[Judged]) -> FolderScore:
+    unseen = [judged for judged in done if not judged.seen_in_training]
+    sinus = [judged for judged in done if judged.sinus_throughout]
+    return FolderScore(
+        **msgspec.structs.asdict(total(done)),
+        protocol=PROTOCOL.format(start_s=config.start_s),
+        bundle=BundleName.of(bundle),
+        seen_in_training=tuple(judged.record for judged in done if judged.seen_in_training),
+        unseen=total(unseen) if 0 < len(unseen) < len(done) else None,
+        sinus=total(sinus) if sinus else None,
+        records=tuple(map(record_score, done)),
+    )

@@ -1,0 +1,120 @@
+"""One record: what the stream said, turned into alarms and compared with the record's annotation.
+
+Pure but for the sink that listens: a batch that made the same decisions and events gets the same counts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.bundle import Manifest
+from edge.monitor import StreamMonitor
+from edge.scoring.episodes import Alarm, Counts, compare
+from edge.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
+
+
+@dataclass
+class Heard:
+    """A sink that keeps what one stream said: a decision for each window, and the alarm events."""
+
+    sample_rate_hz: float = 0.0
+    decisions: list[Decision] = field(default_factory=list)
+    events: list[AlarmEvent] = field(default_factory=list)
+
+    def __call__(
+        self,
+        monitor: StreamMonitor,
+        decision: Decision | None,
+        events: tuple[AlarmEvent, ...],
+        latency_s: float,  # noqa: ARG002  the sink's signature
+    ) -> None:
+        """Take one decision."""
+        self.sample_rate_hz = monitor.sample_rate_hz
+        if decision is not None:
+            self.decisions.append(decision)
+        self.events += events
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one record."""
+
+    labels: dict[str, Counts]  # those that the record annotates
+    apart: dict[str, int]  # alarms of the others: nobody can say whether they were right
+
+
+class Judge:
+    """Compares what streams said with annotations, for one bundle and its alarms.
+
+    Parameters
+    ----------
+    manifest : of the bundle that made the decisions
+    specs : its alarms; those of priority `none` raise nothing and are not scored
+    start_s : end of the learning period
+    """
+
+    def __init__(self, manifest: Manifest, specs: Sequence[AlarmSpec], start_s: float) -> None:
+        self._start_s = start_s
+        self._window_s, self._hop_s = manifest.input.window_s, manifest.input.hop_s
+        pooled = 1 if manifest.pooling.kind == "none" else manifest.pooling.windows
+        self._reach_s = (pooled - 1) * self._hop_s  # how far an output looks back beyond its own window
+        self._specs = [spec for spec in specs if spec.priority != "none"]
+        self._gates = [spec for spec in specs if spec.gates]
+
+    def judge(self, annotation: Annotation, heard: Heard) -> Verdict:
+        """Count what the alarms of one record found and missed."""
+        judged = references(annotation, self._window_s)
+        labels, apart = {}, {}
+        for spec in self._specs:
+            alarms = self.alarms(spec, heard)
+            reference = judged.get(spec.label)
+            if reference is None or spec.kind == "technical":
+                apart[spec.label] = sum(self._start_s <= alarm.raised_s for alarm in alarms)
+                continue
+            counts = compare(reference, alarms, self._start_s, annotation.end_s)
+            labels[spec.label] = self._with_windows(counts, spec, annotation, heard)
+        return Verdict(labels, apart)
+
+    def alarms(self, spec: AlarmSpec, heard: Heard) -> list[Alarm]:
+        """Put the events of one label together to alarms."""
+        events = [event for event in heard.events if event.spec.label == spec.label]
+        ended = {event.alarm_id: event.end_s for event in events if event.what == "cleared"}
+        over = [decision for decision in heard.decisions if self._speaks(spec, decision)]
+        alarms = []
+        for event in events:
+            if event.what == "raised":
+                last_s = ended.get(event.alarm_id, heard.decisions[-1].end_s)
+                alarms.append(self._alarm(event, [d for d in over if event.onset_s <= d.end_s <= last_s], heard))
+        return alarms
+
+    def _speaks(self, spec: AlarmSpec, decision: Decision) -> bool:
+        """Say whether a window is evidence for a label; the rule is the alarm machine's."""
+        gated = spec.kind == "physiological" and any(gate.over(decision) for gate in self._gates)
+        return not gated and bool(spec.over(decision))
+
+    def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], heard: Heard) -> Alarm:
+        first_s, last_s = (decision.first_sample / heard.sample_rate_hz for decision in (windows[0], windows[-1]))
+        middle_s = (self._window_s - self._reach_s) / 2
+        return Alarm(
+            raised_s=raised.end_s,
+            seen=(first_s - self._reach_s, windows[-1].end_s),
+            claim=(first_s + middle_s - self._hop_s / 2, last_s + middle_s + self._hop_s / 2),
+        )
+
+    def _with_windows(self, counts: Counts, spec: AlarmSpec, annotation: Annotation, heard: Heard) -> Counts:
+        """Add, for a beat's label, how many windows have it, were said to have it, and both."""
+        if spec.label not in BEAT_LABELS:
+            return counts
+        pairs = []
+        for decision in heard.decisions:
+            first_s, over = decision.first_sample / heard.sample_rate_hz, spec.over(decision)
+            holds = holds_in_window(annotation, spec.label, first_s, first_s + self._window_s)
+            if over is not None and holds is not None and first_s >= self._start_s:
+                pairs.append((holds, over))
+        return replace(
+            counts,
+            windows_with=sum(holds for holds, _ in pairs),
+            windows_over=sum(over for _, over in pairs),
+            windows_right=sum(holds and over for holds, over in pairs),
+        )
