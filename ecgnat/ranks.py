@@ -4,6 +4,7 @@ The convention is the same everywhere: every rank holds an equal part of the bat
 the loss of the whole batch, and gradients are summed. So the ranks walk the path of a single process.
 """
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ def start() -> None:
     """Join the processes that `torchrun` started (gloo); without it, do nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         distributed.init_process_group("gloo")
+        atexit.register(distributed.destroy_process_group)  # left to the interpreter's end, gloo's threads abort it
 
 
 @contextmanager

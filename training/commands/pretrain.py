@@ -62,6 +62,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
 
     from ecgnat import ranks
     from ecgnat.masked import MaskConfig
+    from ecgnat.model import named_config
     from training.pretrain import open_pools
     from training.pretrain import pretrain as run
     from training.pretraining import PretrainConfig
@@ -73,7 +74,8 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("give --data for the known sets, or --folder, or both")
     torch.set_num_threads(threads)
     ranks.start()
-    stride = 16
+    size: Literal["tiny", "small"] = "tiny" if model == "tiny" else "small"
+    stride = named_config(size, 1).stride
     config = PretrainConfig(
         minutes=minutes,
         steps=steps,
@@ -85,4 +87,4 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     )
     masking = MaskConfig(style=cast("Literal['blocks', 'leads']", mask), ratio=mask_ratio, block=mask_block)
     pools = open_pools(data, sets or _SETS, folders, Console(quiet=ranks.rank() != 0))
-    run(pools, out, config, "tiny" if model == "tiny" else "small", masking, resume=resume)
+    run(pools, out, config, size, masking, resume=resume)

@@ -1,0 +1,80 @@
+"""`ecg-train` from the outside: a pretrained encoder, from a plain folder, goes into a fine-tuned network."""
+
+import sys
+
+import numpy as np
+import pytest
+import wfdb
+
+from training import checkpoint, pictures
+from training.__main__ import main
+from training.labels import NAMES
+from training.resuming import LOG, STATE
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Write a plain folder, a small CinC 2017 and the noise records, all as WFDB files."""
+    root, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+
+    def write(folder, name, seconds, rate_hz, leads):
+        folder.mkdir(parents=True, exist_ok=True)
+        beat = (np.arange(seconds * rate_hz) / rate_hz % 0.8 - 0.4) / 0.02
+        wave = np.exp(-np.minimum(beat**2, 20))[:, None] + random.normal(0, 0.02, (beat.size, len(leads)))
+        wfdb.wrsamp(name, rate_hz, ["mV"] * len(leads), leads, wave, fmt=["16"] * len(leads), write_dir=str(folder))
+
+    for number in range(6):
+        write(root / "mine", f"m{number}", 21, 250, ["II", "V5"])
+    names = [f"A{number:05}" for number in range(40)]
+    for name in names:
+        write(root / "cinc2017", name, 12, 300, ["ECG"])
+    classes = "".join(f"{name},{'NAO'[i % 3]}\n" for i, name in enumerate(names))
+    (root / "cinc2017" / "REFERENCE-v3.csv").write_text(classes)
+    for name in ("bw", "ma"):
+        write(root / "nstdb", name, 25, 360, ["noise1", "noise2"])
+    return root
+
+
+@pytest.fixture
+def ecg_train(place, monkeypatch, capsys):
+    """Return a function that runs a command line here, and gives its exit code and what it wrote."""
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, *capsys.readouterr()
+
+    return command
+
+
+def test_from_a_folder_to_a_network(place, ecg_train):
+    small = ("--model", "tiny", "--batch-size", 4, "--threads", 1)
+    out, tuned = place / "pretrained", place / "tuned"
+    code, _, error = ecg_train("pretrain", "--folder", place / "mine", "--out", out, "--steps", 2, *small)
+    assert code == 0, error
+    wanted = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.COMMAND, STATE, LOG}
+    assert {path.name for path in out.iterdir()} == wanted | {pictures.LOSS, pictures.RECONSTRUCTIONS}
+    options = ("--init", f"pretrained:{out}", "--labels", "10%", "--probe", 0.5, "--contrast", 0.25, "--steps", 2)
+    code, text, error = ecg_train("finetune", "--data", place, "--set", "cinc2017", "--out", tuned, *options, *small)
+    assert code == 0, error
+    assert "cinc2017: 3 windows train" in text, "a tenth of the records that train"
+    assert checkpoint.load_model(tuned)[1] == NAMES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("pretrain", "--out", "x", "--steps", 1), 2, "give --data for the known sets, or --folder"),
+        (("pretrain", "--folder", "cinc2017", "--out", "x", "--steps", 1), 1, "use --set cinc2017"),
+        (("pretrain", "--folder", "nstdb", "--out", "x", "--steps", 1), 1, "no record was found"),
+        (("pretrain", "--folder", "mine", "--out", "x", "--steps", 1, "--resume"), 1, "no usable checkpoint to resume"),
+        (("finetune", "--data", ".", "--out", "x", "--steps", 1, "--init", "pretrained:no"), 2, "--init is random"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(place, ecg_train, arguments, code, message):
+    arguments = [str(place / a) if a in {"cinc2017", "nstdb", "mine", "x", "."} else a for a in arguments]
+    got, _, error = ecg_train(*arguments)
+    assert got == code
+    assert message in error
