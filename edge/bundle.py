@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.stream.conditioning.condition`; a change there needs a new one
 MOST_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LABEL_IN_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
 
@@ -223,8 +223,8 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
     if not names or len(set(names)) != len(names):
         yield "the labels must be there, and each once"
     for label in manifest.labels:
-        if not _LABEL.fullmatch(label.abbreviation):
-            yield f"label {label.abbreviation!r}: 1 to 64 letters, digits, _ and - can stand in a topic"
+        if label.priority != "none" and not LABEL_IN_TOPIC.fullmatch(label.abbreviation):
+            yield f"label {label.abbreviation!r}: an alarm needs 1 to 64 letters, digits, _ and -, for its topic"
         if not (0 < label.threshold <= 1 and label.on_delay_s >= 0 and label.off_delay_s >= 0):
             yield f"label {label.abbreviation}: threshold in (0, 1] and delays >= 0 are possible"
     for precision, tolerance in manifest.golden_tolerances.items():

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from edge.bundle import Label, Priority
 from training.statements import SCP_STATEMENTS
 
-SCP_PREFIX = "SCP_"
+_SCP_PREFIX = "SCP_"
+_TOPIC_SAFE = str.maketrans({"/": "_", "(": "_", ")": None})  # a label's abbreviation may stand in a topic
+
+
+def statement_name(code: str) -> str:
+    """Abbreviation of the output for an SCP statement: `LAO/LAE` is `SCP_LAO_LAE`."""
+    return _SCP_PREFIX + code.translate(_TOPIC_SAFE)
 
 
 def _alarm(
@@ -62,7 +68,7 @@ PRODUCT_LABELS = (
     Label(abbreviation="HYP", name="hypertrophy"),
 )
 STATEMENT_LABELS = tuple(
-    Label(abbreviation=SCP_PREFIX + code, name=description) for code, description in SCP_STATEMENTS.items()
+    Label(abbreviation=statement_name(code), name=description) for code, description in SCP_STATEMENTS.items()
 )
 LABELS = PRODUCT_LABELS + STATEMENT_LABELS
 NAMES = tuple(label.abbreviation for label in LABELS)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from edge.alarms.machine import AlarmSpec
-from edge.bundle import Label, Priority
+from edge.bundle import LABEL_IN_TOPIC, Label, Priority
 from edge.errors import ConfigError
 from edge.samples import Cause
 
@@ -89,6 +89,8 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
 
 def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
     changes = {key: value for key, value in msgspec.structs.asdict(override).items() if value is not None}
+    if changes.get("priority", "none") != "none" and not LABEL_IN_TOPIC.fullmatch(spec.label):
+        raise ConfigError(f"alarm {spec.label}: it cannot be raised, as its label cannot stand in a topic")
     threshold = changes.get("threshold")
     if threshold is not None and spec.output is None:
         raise ConfigError(f"alarm {spec.label}: it has no threshold, the model does not drive it")

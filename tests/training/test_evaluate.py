@@ -12,11 +12,11 @@ import pytest
 import edge
 from training.datasets.ptb_xl import Entry, read_groups
 from training.evaluation import ptb_xl
-from training.labels import NAMES, PRODUCT_LABELS, SCP_PREFIX
+from training.labels import PRODUCT_LABELS, STATEMENT_LABELS, statement_name
 from training.statements import SCP_STATEMENTS
 
 BUNDLES = Path(edge.__file__).parent / "bundles"
-DIAGNOSTIC = {name: i for i, name in enumerate(n for n in NAMES if n.startswith(SCP_PREFIX))}
+DIAGNOSTIC = {label.abbreviation: i for i, label in enumerate(STATEMENT_LABELS)}
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 RHYTHM = {label.abbreviation: i for i, label in enumerate(PRODUCT_LABELS)}
 
@@ -45,7 +45,7 @@ def test_groups_have_the_sizes_of_the_benchmark(groups, entries):
     scores = np.zeros((len(entries), 76), np.float32)
     for row, entry in enumerate(entries):
         (code,) = entry.statements
-        scores[row, index[SCP_PREFIX + code]] = 0.9
+        scores[row, index[statement_name(code)]] = 0.9
         if groups[code]["diagnostic_class"]:
             scores[row, index[groups[code]["diagnostic_class"]]] = 0.9
     result = ptb_xl.score(ptb_xl.tasks(scores, index, entries, groups))

@@ -5,7 +5,7 @@ import pytest
 
 from training.datasets import cinc2017, mitdb, ptb_xl
 from training.datasets.mitdb import Annotation, Span
-from training.labels import LABELS, NAMES, PRODUCT_LABELS, SCP_PREFIX
+from training.labels import LABELS, NAMES, PRODUCT_LABELS, statement_name
 
 PRODUCT = "SR AF AFL SVT VT PVC PAC BIGEMINY TRIGEMINY SBRAD STACH AVB1 LBBB RBBB PACED OTHER NOISE NORM MI STTC CD HYP"
 GROUPS = {"NORM": {"diagnostic_class": "NORM"}, "IMI": {"diagnostic_class": "MI"}, "PVC": {"diagnostic_class": ""}}
@@ -34,7 +34,7 @@ def entry(*statements, remarked=False):
 
 def test_ptb_xl_sinus_with_a_premature_beat():
     holds, not_ = said(ptb_xl.marks(entry("SR", "PVC", "NORM"), GROUPS))
-    assert holds == {"SR", "PVC", "NORM", SCP_PREFIX + "SR", SCP_PREFIX + "PVC", SCP_PREFIX + "NORM"}
+    assert holds == {"SR", "PVC", "NORM", statement_name("SR"), statement_name("PVC"), statement_name("NORM")}
     assert "OTHER" not in not_, "a premature beat leaves OTHER open"
     assert "VT" not in not_, "PTB-XL never names VT"
     assert {"AF", "NOISE", "MI", "LBBB"} <= not_
@@ -126,7 +126,7 @@ def test_mitdb_rates():
 def test_mitdb_never_names_what_it_does_not_annotate():
     holds, not_ = said(mitdb.marks(annotation("N" * 30, [Span("(N", 0, 24)]), 0, 10))
     assert holds == {"SR"}
-    assert not {"AVB1", "NORM", "MI", SCP_PREFIX + "NORM"} & not_
+    assert not {"AVB1", "NORM", "MI", statement_name("NORM")} & not_
 
 
 def test_mitdb_on_real_records(data_dir):

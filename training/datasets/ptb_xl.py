@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import DataError
-from training.labels import SCP_PREFIX, SUPERCLASSES, Marks
+from training.labels import SUPERCLASSES, Marks, statement_name
 from training.statements import SCP_STATEMENTS
 from training.windows import Window, cut, read_record
 
@@ -99,7 +99,7 @@ def marks(entry: Entry, groups: dict[str, dict[str, str]]) -> Marks:
     for name in SUPERCLASSES:
         out.say(name, name in classes)
     for code in SCP_STATEMENTS:
-        out.say(SCP_PREFIX + code, code in said)
+        out.say(statement_name(code), code in said)
     return out
 
 

@@ -18,7 +18,7 @@ from edge.classifiers.base import ClassifierConfig, open_classifier
 from training.datasets.ptb_xl import Entry, read_entries, read_groups
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
-from training.labels import SCP_PREFIX, SUPERCLASSES
+from training.labels import SUPERCLASSES, statement_name
 from training.metrics import bootstrap, label_aucs, macro
 from training.statements import SCP_STATEMENTS
 
@@ -93,7 +93,7 @@ def tasks(
     """Lay out scores and targets of every group that the outputs allow."""
     said = {code: np.array([code in e.statements for e in entries], np.uint8) for code in SCP_STATEMENTS}
     p = probabilities.astype(np.float64)
-    names = {code: SCP_PREFIX + code if SCP_PREFIX + code in index else _SAME_MEANING.get(code) for code in said}
+    names = {code: statement_name(code) if statement_name(code) in index else _SAME_MEANING.get(code) for code in said}
     outputs = {code: p[:, index[name]] for code, name in names.items() if name in index}
     named: dict[str, Task] = {}
     complete = outputs.keys() == SCP_STATEMENTS.keys()
