@@ -2,7 +2,9 @@
 
 A label that has an alarm gets the lowest threshold that satisfies both
 
-    at most `SINUS_RATE` of the sinus windows that do not have the label reach it,
+    at most `SINUS_RATE` of the sinus windows that do not have the label reach it, and none where the alarm's
+    priority is high (for PVC, PAC, BIGEMINY and TRIGEMINY: of those without any premature beat, since these
+    are taken for each other),
     at least `PRECISION` of the windows that reach it have the label (where 20 or more windows have it; where
     no threshold does that, the one of the best F1 is the least),
 
@@ -19,11 +21,12 @@ from numpy.typing import NDArray
 from edge.bundle import Label
 from training.labels import INDEX
 
-SINUS_RATE = 0.001
+SINUS_RATE = 0.002  # of windows; single ones seldom outlast an on delay, and some are slips of the annotation
 PRECISION = 0.8
 FLOOR = 0.3
 CEILING = 0.98
 _FEW = 20
+_ECTOPY = ("PVC", "PAC", "BIGEMINY", "TRIGEMINY")
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,14 @@ def choose(windows: Judged, label: Label) -> Choice:
     scores = windows.probabilities[seen, column].astype(np.float64)
     holds = windows.target[seen, column] > 0
     sinus = (windows.target[seen, INDEX["SR"]] > 0) & ~holds
+    if label.abbreviation in _ECTOPY:
+        sinus &= ~windows.target[seen][:, [INDEX["PVC"], INDEX["PAC"]]].any(axis=1)
     if label.priority == "none":
         threshold = np.floor(_best_f1(scores, holds) * 1000) / 1000
     else:
-        threshold = np.ceil(max(FLOOR, _sinus_rule(scores[sinus]), _precision_rule(scores, holds)) * 1000) / 1000
+        rate = 0.0 if label.priority == "high" else SINUS_RATE
+        least = max(FLOOR, _sinus_rule(scores[sinus], rate), _precision_rule(scores, holds))
+        threshold = np.ceil(least * 1000) / 1000
     threshold = min(max(threshold, 0.001), CEILING)
     above = scores >= threshold
     return Choice(
@@ -90,8 +97,8 @@ def choose(windows: Judged, label: Label) -> Choice:
     )
 
 
-def _sinus_rule(scores: NDArray[np.float64]) -> float:
-    allowed = int(SINUS_RATE * scores.size)
+def _sinus_rule(scores: NDArray[np.float64], rate: float) -> float:
+    allowed = int(rate * scores.size)
     return float(np.nextafter(np.sort(scores)[-allowed - 1], 1.0)) if scores.size else 0.0
 
 
