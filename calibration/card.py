@@ -1,4 +1,4 @@
-"""Writes `MODEL_CARD.md` from what was measured; says nothing that is not an argument."""
+"""Writes `MODEL_CARD.md`: what was measured, and the weaknesses that follow from the data."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,17 @@ from edge.bundle import Manifest
 
 _WEAKNESSES = """\
 - A research tool and no medical device; nobody has tested it on patients.
-- VT is learnt from MIT-BIH alone (31 runs in the records of DS1, of few patients), AFL and SVT from a few dozen
-  records: their figures rest on few patients, and their alarms will miss and mistake. The validation part holds five
-  windows of VT, none of which reaches the threshold, and TRIGEMINY is hardly ever found: read their absence as
-  no evidence. Frequent ventricular beats (record 208) come close to VT.
-- SVT, AFL and TRIGEMINY have thresholds at or near the floor because nothing in validation speaks against it.
-- Thresholds were chosen on the validation patients shown below; on other patients, recorders or leads the rate of
-  false alarms differs. MIT-BIH's validation part has seven patients, so a window count is no patient count.
 - PTB-XL and CinC 2017 label whole records: a premature beat that the record's label names may lie anywhere in it.
 - One lead cannot show what other leads show: infarction, hypertrophy and bundle branch blocks are for 12 leads.
-- NOISE is learnt from CinC 2017's class `~` and from recorded noise added at -9 dB and worse.
 - PTB-XL comes from one maker's machines between 1984 and 2001, adults for the most part.
-- CinC 2017 names no patients: its judged part may hold people that training saw.
-"""
+- CinC 2017 names no patients: its judged part may hold people that training saw."""
+_ALARM_WEAKNESSES = """\
+- VT is learnt from MIT-BIH alone (31 runs in the records of DS1, of few patients), AFL and SVT from a few dozen
+  records: their figures rest on few patients, and their alarms will miss and mistake.
+- Thresholds were chosen on the validation patients shown above; on other patients, recorders or leads the rate of
+  false alarms differs. MIT-BIH's validation part has seven patients, so a window count is no patient count.
+- NOISE is learnt from CinC 2017's class `~` and from recorded noise added at -9 dB and worse.
+- Asystole is no label: a flat line with noise may be called NOISE, or even SR."""
 
 
 def render_card(manifest: Manifest, choices: Sequence[Choice], facts: Sequence[str], command: str, log: str) -> str:
@@ -45,10 +43,18 @@ def render_card(manifest: Manifest, choices: Sequence[Choice], facts: Sequence[s
     if choices:
         sections.append("## Thresholds\n\n" + _thresholds(choices))
     sections += [
-        "## Known weaknesses\n\n" + _WEAKNESSES.rstrip(),
+        "## Known weaknesses\n\n" + _weaknesses(choices),
         f"## Training\n\n```sh\n{command}\n```\n\n```csv\n{log.rstrip()}\n```",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _weaknesses(choices: Sequence[Choice]) -> str:
+    if not choices:
+        return _WEAKNESSES
+    weak = [f"{c.label} ({c.found} of {c.positive})" for c in choices if c.positive and c.found < c.positive / 2]
+    missed = "- Found in fewer than half of the validation windows that have it: " + (", ".join(weak) or "none") + "."
+    return f"{_WEAKNESSES}\n{_ALARM_WEAKNESSES}\n{missed}"
 
 
 def _metrics(manifest: Manifest) -> str:
@@ -64,8 +70,8 @@ def _thresholds(choices: Sequence[Choice]) -> str:
     rule = (
         f"A label with an alarm has the lowest threshold that at most {SINUS_RATE:.1%} of the sinus windows without "
         "it reach, none for an alarm of high priority (PVC, PAC, BIGEMINY and TRIGEMINY: sinus windows without any "
-        f"premature beat) and that gives a precision of at least {PRECISION:.0%} (where 20 or more windows have the label; "
-        "where none gives it, at least the threshold of the best F1), "
+        f"premature beat) and that gives a precision of at least {PRECISION:.0%} (where 20 or more windows have the "
+        "label; where none gives it, at least the threshold of the best F1), "
         f"within {FLOOR} and {CEILING}; a label without one has the threshold of the best F1. Windows: the validation "
         "parts of all sets, PTB-XL's also as lead I alone and lead II alone."
     )
