@@ -1,5 +1,6 @@
 """Cyton packets against a wire that does its worst."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_a_damaged_wire_costs_the_packets_it_damages(data: st.DataObject) -> Non
     adc, missing = values(blocks)
     whole = intact(wire, [(33 * k, 33 * k + 33) for k in range(count)])
     found = {int(value) // 100 for value, cause in zip(adc[0], missing[0], strict=True) if cause == Cause.PRESENT}
-    runs = sum(b - a > 1 for a, b in zip(whole, whole[1:], strict=False)) + 1
+    runs = sum(b - a > 1 for a, b in itertools.pairwise(whole)) + 1
     invented = sum(origin < 0 for _, origin in wire)
     allowed = 2 * runs + 2 + (16 + 2 * invented if invented else 0)
     assert len(set(whole) - found) <= allowed

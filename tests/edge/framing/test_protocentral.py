@@ -1,5 +1,6 @@
 """ProtoCentral packets of every length, and a wire that does its worst."""
 
+import itertools
 import struct
 from collections import Counter
 
@@ -83,7 +84,7 @@ def test_every_intact_packet_arrives_but_two_behind_each_damage(data: st.DataObj
     again, _ = decode(received(wire), data.draw(st.integers(1, 200), "reads"))
     assert again == samples
     whole = intact(wire, [(27 * k, 27 * k + 27) for k in range(count)])
-    runs = sum(b - a > 1 for a, b in zip(whole, whole[1:], strict=False)) + 1
+    runs = sum(b - a > 1 for a, b in itertools.pairwise(whole)) + 1
     present = {value for value, cause in samples if cause == Cause.PRESENT}
     leaps = 2 * sum(cause == Cause.INVALID for _, cause in samples)
     assert len({k + 1 for k in whole} - present) <= 2 * runs + leaps
