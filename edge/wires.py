@@ -133,7 +133,7 @@ def _over_serial(playback: Playback) -> Iterator[Source]:
             while frames:
                 frames = frames[os.write(device, frames) :]
 
-    source = SerialPortSource(SerialConfig(port=os.ttyname(port), stream=playback.stream))
+    source = SerialPortSource(SerialConfig(port=os.ttyname(port), stream=playback.stream, silent_after_s=math.inf))
     source.open()
     try:
         with _Sender(send, source, playback.stopped):
@@ -160,7 +160,9 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
                     raise BrokerError(f"{broker.address}: no samples came back from the broker for {_PATIENCE_S:g} s")
                 client.publish(f"{root}/{playback.stream}/samples", payload, qos=1)
 
-    source = MqttTopicSource(MqttConfig(topic=f"{root}/+/samples", broker=broker), on_taken=credit.release)
+    source = MqttTopicSource(
+        MqttConfig(topic=f"{root}/+/samples", broker=broker, silent_after_s=math.inf), on_taken=credit.release
+    )
     open_connection(client, broker)
     try:
         source.open()

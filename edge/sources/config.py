@@ -29,21 +29,25 @@ class SyntheticConfig(
     leads: tuple[str, ...] = ("II", "V1")
 
 
+SerialFormat = Literal["frame", "ascii", "cyton", "ads1292r", "healthypi"]
+
+
 class SerialConfig(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="serial"
 ):
-    """A device on a serial port; `lead` to `adc_max` describe ASCII lines, frames describe themselves."""
+    """A device on a serial port. Frames describe themselves; what is None or empty is as the format has it."""
 
-    port: str
+    port: str  # a path, or a name below /dev/serial/by-id
     baud: int = 115_200
-    format: Literal["frame", "ascii"] = "frame"
+    format: SerialFormat = "frame"
     stream: str = "serial"
     silent_after_s: float = 5.0
-    lead: str = "I"
-    sample_rate_hz: float = 250.0
-    gain: float = 225.0  # ADC units per mV: an AD8232 with a gain of 1100 on 10 bits of 5 V
-    baseline: int = 512  # ADC value of 0 mV
-    adc_max: int = 1023
+    leads: tuple[str, ...] = ()  # names in the device's order; `-` leaves a Cyton's channel out
+    sample_rate_hz: float | None = None
+    gain: float | None = None  # ADC units per mV
+    baseline: int | None = None  # ADC value of 0 mV
+    adc_max: int = 1023  # of ASCII lines
+    width: Literal[2, 4] | None = None  # bytes of a ProtoCentral sample, where the packet's length does not tell
 
 
 class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="mqtt"):
@@ -54,6 +58,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     connect_timeout_s: float = 10.0
     queue_payloads: int = 256
     max_streams: int = 64
+    silent_after_s: float = 5.0
 
 
 SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig

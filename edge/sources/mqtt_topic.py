@@ -4,6 +4,9 @@ Knows the broker; what a payload means is `edge.framing.payload`'s. The network 
 into a bounded queue. When that is full a payload is dropped, and the instants that the stream's next one
 shows missing have the cause `OVERRUN`. A broker holds back no publisher, so a sender that must lose nothing
 (a replay) must not run ahead of the reader: `on_taken` tells it of each payload that was read.
+
+A device that goes quiet is silent from then on until it comes back or says that its stream is over, however long that
+takes. The reader's clock is the arrival of what it reads, so that a reader that lags behind calls no one silent.
 """
 
 import logging
@@ -11,7 +14,8 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -25,19 +29,35 @@ from edge.publish.client import BrokerConfig, new_client, refusal
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
+from edge.sources.live import LiveStream
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
 _LOG_EVERY_S = 1.0
 _MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
+_TICK_S = 0.1  # how often silence is looked for
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class _Arrival(NamedTuple):
+    stream: str
+    payload: bytes
+    overrun: bool  # payloads of the stream were dropped before this one
+    arrived_s: float  # monotonic time
+
+
+class _Device(NamedTuple):
+    payloads: PayloadStream
+    live: LiveStream
 
 
 class MqttTopicSource(SourceBase):
     """The blocks of every device that publishes to `config.topic`, until `stop`.
 
     `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory),
-    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`.
+    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`,
+    `silences` (how often a device was quiet for `silent_after_s`), `late_instants` (samples that came after they were
+    given up as silent).
 
     Parameters
     ----------
@@ -47,7 +67,8 @@ class MqttTopicSource(SourceBase):
     Raises
     ------
     ConfigError
-        When the topic has not exactly one `+`, or a file of the broker's settings cannot be used.
+        When the topic has not exactly one `+`, the time of silence is none, or a file of the broker's settings cannot
+        be used.
     """
 
     def __init__(self, config: MqttConfig, on_taken: Callable[[], None] | None = None) -> None:
@@ -55,18 +76,27 @@ class MqttTopicSource(SourceBase):
         levels = config.topic.split("/")
         if levels.count("+") != 1 or "#" in config.topic:
             raise ConfigError(f"topic {config.topic!r} needs exactly one + level, for the stream's id")
+        if not config.silent_after_s > 0:
+            raise ConfigError(f"mqtt source: silent_after_s must be above 0, not {config.silent_after_s:g}")
         self._config = config
         self._on_taken = on_taken
         self._level = levels.index("+")
-        self._queue: queue.Queue[tuple[str, bytes, bool]] = queue.Queue(config.queue_payloads)
+        self._queue: queue.Queue[_Arrival] = queue.Queue(config.queue_payloads)
         self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
-        self._streams: dict[str, PayloadStream] = {}
+        self._streams: dict[str, _Device] = {}
+        self._ticked_s = float("-inf")
         self._subscribed = threading.Event()
         self._broker = config.broker or BrokerConfig()
         self._refusal = f"{self._broker.address}: no answer; is the broker running?"
         self._opened = False
         self._logged_s = 0.0
         self._client = self._make_client()
+
+    @property
+    def true_rates_hz(self) -> Mapping[str, float]:
+        """The rate at which the samples of each stream really arrive, where that can be told."""
+        rates = {stream: device.live.true_rate_hz for stream, device in tuple(self._streams.items())}
+        return {stream: rate_hz for stream, rate_hz in rates.items() if rate_hz is not None}
 
     def open(self) -> None:
         """Connect and subscribe, if that is not done; `blocks` does it too.
@@ -102,11 +132,14 @@ class MqttTopicSource(SourceBase):
         """
         self.open()
         while not self._stopping.is_set():
+            now_s = time.monotonic()
             try:
-                stream, payload, overrun = self._queue.get(timeout=_POLL_S)
+                arrival = self._queue.get(timeout=_POLL_S)
             except queue.Empty:
+                yield from self._tick(now_s)
                 continue
-            yield from self._read(stream, payload, overrun)
+            yield from self._tick(arrival.arrived_s)
+            yield from self._read(arrival)
             if self._on_taken is not None:
                 self._on_taken()
 
@@ -116,18 +149,32 @@ class MqttTopicSource(SourceBase):
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _read(self, stream: str, payload: bytes, overrun: bool) -> list[Block]:
-        known = stream in self._streams
-        if not known and (len(self._streams) >= self._config.max_streams or not _STREAM_ID.fullmatch(stream)):
+    def _tick(self, now_s: float) -> Iterator[Block]:
+        """Yield the silent instants of every stream that is quiet."""
+        if now_s - self._ticked_s < _TICK_S:
+            return
+        self._ticked_s = now_s
+        for device in self._streams.values():
+            yield from device.live.tick(now_s)
+
+    def _read(self, arrival: _Arrival) -> list[Block]:
+        stream = arrival.stream
+        device = self._streams.get(stream)
+        if device is None and (len(self._streams) >= self._config.max_streams or not _STREAM_ID.fullmatch(stream)):
             self._reject("refused_streams", stream, "a bad id, or one stream too many")
             return []
-        order = self._streams[stream] if known else PayloadStream(stream, self._counters)
+        device = device or _Device(
+            PayloadStream(stream, self._counters),
+            LiveStream(stream, self._config.silent_after_s, self._counters, arrival.arrived_s),
+        )
         try:
-            blocks = order.add(decode_payload(payload), Cause.OVERRUN if overrun else Cause.SEQUENCE_GAP)
+            payload = decode_payload(arrival.payload)
+            blocks = device.payloads.add(payload, Cause.OVERRUN if arrival.overrun else Cause.SEQUENCE_GAP)
         except FrameError as exc:
             self._reject("rejected_payloads", stream, str(exc))
             return []
-        self._streams[stream] = order
+        self._streams[stream] = device
+        blocks = device.live.heard(blocks, arrival.arrived_s, sequence=payload.first_sample is not None)
         if blocks and blocks[-1].last:
             del self._streams[stream]
         return blocks
@@ -175,7 +222,7 @@ class MqttTopicSource(SourceBase):
         stream = message.topic.split("/")[self._level]
         payload = bytes(message.payload[: MAX_PAYLOAD_BYTES + 1])  # one more, so that it is refused as too large
         try:
-            self._queue.put_nowait((stream, payload, stream in self._overrun))
+            self._queue.put_nowait(_Arrival(stream, payload, stream in self._overrun, time.monotonic()))
         except queue.Full:
             self._counters["overrun_payloads"] += 1
             if len(self._overrun) < self._config.max_streams:

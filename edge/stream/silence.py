@@ -19,11 +19,12 @@ import numpy as np
 
 from edge.samples import Block, Cause
 
-_BEHIND_S = 1.0  # the count stays that far behind, so that what is only delayed is not given up
+_BEHIND_S = 1.0  # the count stays that far behind at most, so that what is only delayed is not given up
 _BEHIND = 0.002  # and that share of the silence, so that an inexact rate does not outrun the device
 _LATE_S = 2.0  # a stream that comes back from further behind the count is believed to have stood still
 _PIECE_S = 0.5  # shortest block of silence
 _LONGEST_PIECE_S = 60.0
+_LONGEST_BLOCK_S = 60.0
 _LOST = (Cause.SEQUENCE_GAP, Cause.CRC, Cause.OVERRUN)  # what a decoder says about instants that it never saw
 
 
@@ -32,7 +33,7 @@ class Silence:
 
     Parameters
     ----------
-    silent_after_s : how long nothing may come; infinity turns the watch off
+    silent_after_s : how long nothing may come, beyond the length of the stream's blocks; infinity turns the watch off
     unheard : an empty block of a stream that should be there and was not heard yet: it names leads and rate
     now_s : when the watch begins
 
@@ -48,8 +49,10 @@ class Silence:
         self.silences = 0
         self.late_instants = 0
         self._silent_after_s = silent_after_s
+        self._behind_s = min(_BEHIND_S, silent_after_s / 2)
         self._last = unheard
         self._heard_s = now_s
+        self._block_s = 0.0  # length of the last block
         self._heard_end = 0  # index after the last instant that was heard, as it was passed on
         self._end = 0  # index after the last instant that was passed on
         self._epoch: str | None = None  # of the device, None before the first block
@@ -59,13 +62,13 @@ class Silence:
     def tick(self, now_s: float) -> list[Block]:
         """Return the silent instants that are due, if any."""
         last = self._last
-        quiet_s = now_s - self._heard_s
+        quiet_s = now_s - self._heard_s - self._block_s
         if last is None or quiet_s < self._silent_after_s:
             return []
         if not self.silent:
             self.silent = True
             self.silences += 1
-        due = self._heard_end + int((quiet_s * (1 - _BEHIND) - _BEHIND_S) * last.sample_rate_hz) - self._end
+        due = self._heard_end + int((quiet_s * (1 - _BEHIND) - self._behind_s) * last.sample_rate_hz) - self._end
         if due < _PIECE_S * last.sample_rate_hz:
             return []
         return [self._silent_block(last, min(due, int(_LONGEST_PIECE_S * last.sample_rate_hz)))]
@@ -83,6 +86,7 @@ class Silence:
         before = self._rest_of_silence(block, now_s) if was_silent and not sequence else []
         passed = self._place(block, was_silent=was_silent)
         self._heard_s, self._last = now_s, None if passed.last else passed
+        self._block_s = min(block.samples.shape[1] / block.sample_rate_hz, _LONGEST_BLOCK_S)
         self._end = self._heard_end = max(self._end, passed.end_sample)
         return [*before, passed] if passed.samples.shape[1] or passed.last else before
 

@@ -140,6 +140,44 @@ def test_a_sender_that_waits_for_the_reader_loses_nothing(broker, root):
     assert source.counters == {}
 
 
+def test_a_device_that_goes_quiet_is_silent_and_the_others_go_on(broker, root):
+    """And where it comes back its sequence tells the rest of the gap."""
+    config = MqttConfig(
+        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), silent_after_s=0.3
+    )
+    one, _, three, end = payloads([25, 5000, 25])
+    blocks = []
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        reader = threading.Thread(target=lambda: blocks.extend(source.blocks()))
+        reader.start()
+        client.publish(f"{root}/quiet/samples", one, qos=1)
+        writer, talk = PayloadWriter(SPEC), counted_blocks([25] * 300)
+
+        def quiet_is_silent():
+            for payload in writer.encode(talk.pop(0)):
+                client.publish(f"{root}/busy/samples", payload, qos=1)
+            return any(b.stream == "quiet" and (b.missing == Cause.SILENT).any() for b in tuple(blocks))
+
+        wait_until(quiet_is_silent, timeout_s=5.0, what="silence of the quiet one")
+        client.publish(f"{root}/quiet/samples", three, qos=1)
+        client.publish(f"{root}/quiet/samples", end, qos=1)
+        wait_until(lambda: any(b.last for b in tuple(blocks)), what="the end")
+        source.stop()
+        reader.join(10)
+    quiet = causes([b for b in blocks if b.stream == "quiet"], 5050)
+    silent = quiet.count(Cause.SILENT)
+    assert quiet == [0] * 25 + [Cause.SILENT] * silent + [Cause.SEQUENCE_GAP] * (5000 - silent) + [0] * 25
+    assert {b.stream for b in blocks if (b.missing == Cause.SILENT).any()} == {"quiet"}
+    assert source.counters == {"silences": 1}
+    assert source.true_rates_hz == {}, "too little to tell"
+
+
+def test_a_time_of_silence_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="silent_after_s"):
+        MqttTopicSource(MqttConfig(silent_after_s=0.0))
+
+
 def test_one_stream_too_many_is_refused(broker, root):
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
     with MqttTopicSource(config) as source, device(*broker) as client:

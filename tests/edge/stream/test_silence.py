@@ -54,12 +54,20 @@ def test_nothing_is_said_before_its_time():
 
 def test_silent_instants_come_by_the_clock_and_a_little_behind_it():
     silence = watch()
-    first = silence.tick(2.2)
+    first = silence.tick(2.3)
     assert spoken(first) == [("7", 10, 119, "silent")]
-    assert silence.tick(2.3) == []
-    assert spoken(silence.tick(3.1)) == [("7", 119, 209, "silent")]
+    assert silence.tick(2.4) == []
+    assert spoken(silence.tick(3.2)) == [("7", 119, 209, "silent")]
     assert silence.silences == 1
     assert first[0].device_time_s == pytest.approx(0.1)
+
+
+def test_a_device_that_sends_ten_seconds_at_a_time_is_not_silent_between():
+    silence = Silence(2.0)
+    silence.heard(block(0, 1000), 10.0)
+    assert silence.tick(20.1) == []
+    assert spoken(silence.heard(block(1000, 1000), 20.2)) == [("7", 1000, 2000, "present")]
+    assert silence.tick(32.3)
 
 
 def test_a_stream_that_goes_on_ahead_leaves_a_gap_that_is_not_counted_twice():
@@ -128,7 +136,7 @@ def test_a_long_silence_passes_in_pieces():
     silence = watch()
     sizes = []
     for _ in range(80):
-        sizes += [b.samples.shape[1] for b in silence.tick(3600.1)]
+        sizes += [b.samples.shape[1] for b in silence.tick(3600.2)]
     assert max(sizes) == 6000
     assert sum(sizes) == int((3600 * 0.998 - 1) * RATE)
 
