@@ -13,7 +13,8 @@ A frame is COBS-encoded (see `cobs`) between two zero bytes. Decoded, all intege
 `sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next one.
 The sender repeats HEADER at least every second, so that a receiver may join midway. `session` changes when
 the device starts to count anew, best to a random number; a device that cannot do that sends 0 always, and
-is believed to have started anew when a HEADER is more than ten seconds behind. The most negative value of
+is believed to have started anew when a HEADER is more than two seconds behind, or when two of them in a row agree on
+leads, rate or scale that the stream did not have. The most negative value of
 the width means "no value". A frame is at most 4096 bytes long, encoded.
 
 Pure: bytes in, blocks out; knows no port and no clock.
@@ -39,7 +40,7 @@ _LEAD = struct.Struct(f"<{MAX_LEAD_NAME}sdi")  # name, gain, baseline
 _TIMING = struct.Struct("<QH")  # device clock, lead-off bits
 _CRC = struct.Struct("<H")
 _WRAP = 1 << 32
-_RESTART_S = 10.0
+_RESTART_S = 2.0  # a HEADER comes every second, and a wire does not change the order
 _MAX_JUMP_S = 600.0  # a longer jump is believed once a second frame continues it
 
 
@@ -105,8 +106,8 @@ class FrameDecoder:
     Attributes
     ----------
     counters : `damaged_frames`, `garbage_bytes` (all bytes of what is no frame), `headless_frames` (samples
-        before any HEADER of their session), `implausible_frames` (a jump of more than ten minutes that no
-        second frame confirms), `duplicate_blocks`, `late_blocks`
+        before any HEADER of their session, or behind one that contradicts it), `implausible_frames` (a jump of more
+        than ten minutes that no second frame confirms), `duplicate_blocks`, `late_blocks`
     """
 
     def __init__(self, stream: str) -> None:
@@ -119,7 +120,8 @@ class FrameDecoder:
         self._restarts = 0
         self._spec: AdcSpec | None = None
         self._order = StreamOrder(self.counters)
-        self._suspect = -1
+        self._suspect: Block | None = None  # it jumps far ahead
+        self._contradiction: AdcSpec | None = None  # of the last HEADER, where it is not that of the session
 
     def feed(self, data: bytes) -> list[Block]:
         """Take the next bytes and return the blocks that they complete."""
@@ -160,50 +162,61 @@ class FrameDecoder:
             return []
         if kind not in {DATA, END} or len(body) < _TIMING.size or (kind == END and len(body) > _TIMING.size):
             raise FrameError(f"unknown or broken frame of kind {kind}")
-        if self._spec is None or session != self._session:
+        if self._spec is None or session != self._session or self._contradiction is not None:
             self.counters["headless_frames"] += 1
             return []
         return self._place(kind, sequence, body, self._spec)
 
     def _begin(self, session: int, sequence: int, spec: AdcSpec) -> None:
         if session == self._session:
-            if spec != self._spec:
+            contradicts, repeated = spec != self._spec, spec == self._contradiction
+            self._contradiction = spec if contradicts and not repeated else None
+            if contradicts and not repeated:
                 raise FrameError("a HEADER contradicts an earlier one of its session")
-            if self._order.next_sample - self._unwrap(sequence) <= _RESTART_S * spec.sample_rate_hz:
+            behind = self._order.next_sample - self._unwrap(sequence)
+            if not contradicts and behind <= _RESTART_S * spec.sample_rate_hz:
                 return
             self._restarts += 1
         else:
             self._restarts = 0
-        self._session, self._spec = session, spec
+        self._session, self._spec, self._contradiction = session, spec, None
         self._order = StreamOrder(self.counters, sequence)
-        self._damaged, self._suspect = False, -1
+        self._damaged = False
+        self._drop_suspect()
 
     def _place(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
         device_us, lead_off = _TIMING.unpack_from(body)
         adc, missing = unpack(body[_TIMING.size :], spec, lead_off)
-        first_sample = self._unwrap(sequence)
-        if self._jumps(first_sample, first_sample + adc.shape[1], spec):
-            self.counters["implausible_frames"] += 1
-            return []
-        block = AdcBlock(first_sample, adc, missing, device_us, last=kind == END)
         epoch = (str(self._session) if self._session else "") + (f".{self._restarts}" if self._restarts else "")
+        block = AdcBlock(self._unwrap(sequence), adc, missing, device_us, last=kind == END)
+        believed = self._believe(block.to_block(self._stream, spec, epoch))
         cause = Cause.CRC if self._damaged else Cause.SEQUENCE_GAP
-        self._damaged = False
-        if kind == END:
+        self._damaged = self._damaged and not believed
+        if believed and kind == END:
             self._session, self._spec = -1, None
-        return self._order.add(block.to_block(self._stream, spec, epoch), cause)
+        return [placed for each in believed for placed in self._order.add(each, cause)]
+
+    def _believe(self, block: Block) -> list[Block]:
+        """Return the block, or none while it jumps far ahead; with the one before it that it confirms."""
+        suspect = self._suspect
+        far = block.first_sample - self._order.next_sample > _MAX_JUMP_S * block.sample_rate_hz
+        if far and suspect is not None and block.first_sample == suspect.end_sample:
+            self._suspect = None
+            return [suspect, block]
+        self._drop_suspect()
+        self._suspect = block if far else None
+        return [] if far else [block]
+
+    def _drop_suspect(self) -> None:
+        if self._suspect is not None:
+            self.counters["implausible_frames"] += 1
+            self._suspect = None
 
     def _unwrap(self, sequence: int) -> int:
         ahead = (sequence - self._order.next_sample) % _WRAP
         if ahead >= _WRAP // 2:
             ahead -= _WRAP
         return max(self._order.next_sample + ahead, 0)
-
-    def _jumps(self, first_sample: int, end_sample: int, spec: AdcSpec) -> bool:
-        far = first_sample - self._order.next_sample > _MAX_JUMP_S * spec.sample_rate_hz
-        confirmed = first_sample == self._suspect
-        self._suspect = end_sample if far else -1
-        return far and not confirmed
 
 
 def _checked(encoded: bytes) -> bytes:

@@ -56,7 +56,8 @@ class PacketFinder:
                 break
             if size:
                 packets.append(Packet(self._garbage, bytes(self._pending[place : place + size])))
-                self._counters["resyncs"] += bool(self._garbage)
+                if self._garbage:
+                    self._counters["resyncs"] += 1
                 self._garbage, self._in_step = 0, True
             else:
                 size = self._to_next_start(place)

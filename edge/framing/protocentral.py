@@ -77,7 +77,8 @@ class ProtocentralDecoder:
     def _lost(self, packet: Packet) -> int:
         """Return how many packets of this length the garbage may have been; before the first sample none is lost."""
         lost = round(packet.garbage / len(packet.content)) if self._begun else 0
-        self.counters["lost_packets"] += lost
+        if lost:
+            self.counters["lost_packets"] += lost
         return lost
 
     def _read(self, content: bytes, adc: list[int], missing: list[int]) -> None:

@@ -31,7 +31,7 @@ def decode(data: bytes, pieces: int = 1) -> tuple[list[Block], Counter[str]]:
     step = max(1, -(-len(data) // pieces))
     blocks = [block for start in range(0, len(data), step) for block in decoder.feed(data[start : start + step])]
     assert [b.first_sample for b in blocks] == [0, *(b.end_sample for b in blocks)][: len(blocks)]
-    return blocks, +decoder.counters
+    return blocks, decoder.counters
 
 
 def values(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from adc_blocks import SPEC, causes, counted_blocks
+from damage import damaged, intact, received
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +112,34 @@ def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataOb
     assert counters["damaged_frames"] >= len(hurt)
 
 
+@given(st.data())
+def test_whatever_is_damaged_every_intact_frame_is_recovered(data: st.DataObject) -> None:
+    """Bytes flipped, dropped, repeated and inserted anywhere behind the first HEADER.
+
+    A DATA frame whose bytes and whose two zeros came through in one piece is there, bit for bit, and nothing is there
+    that was not sent.
+    """
+    sizes = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=12), "sizes")
+    writer = FrameWriter(SPEC)
+    wire, spans = b"", []
+    for block in counted_blocks(sizes)[:-1]:
+        header, frame = ([], *frames_of(writer.encode(block)))[-2:]
+        wire += b"\0" + header + b"\0" if header else b""
+        spans.append((len(wire), len(wire) + len(frame) + 2))
+        wire += b"\0" + frame + b"\0"
+    arrived = damaged(data, wire, protected=spans[0][0])
+    blocks, _ = decode(received(arrived), data.draw(st.integers(1, 50), "reads"))
+    ends = np.cumsum(sizes).tolist()
+    truth = np.concatenate([block.samples for block in decode(wire)[0]], axis=1)
+    got = np.full(truth.shape, np.nan)
+    for block in blocks:
+        kept = block.missing == Cause.PRESENT
+        got[:, block.first_sample : block.end_sample][kept] = block.samples[kept]
+    assert np.array_equal(got[~np.isnan(got)], truth[~np.isnan(got)])
+    for number in intact(arrived, spans):
+        assert not np.isnan(got[:, ends[number] - sizes[number] : ends[number]]).any()
+
+
 @given(st.lists(st.integers(1, len(SIZES)), max_size=12))
 def test_repeated_and_dropped_frames(order: list[int]) -> None:
     """Any frames in any order: no instant comes twice, and every one that came in order is there."""
@@ -206,10 +235,46 @@ def test_the_sequence_wraps() -> None:
 
 
 def test_a_far_jump_is_believed_only_when_it_goes_on() -> None:
+    """And then the frame that jumped is there too: it was as intact as the one that confirms it."""
     near, far, after, _ = counted_blocks([10, 10, 10])
     away = 250 * 3600
     writer = FrameWriter(SPEC)
     moved = [replace(block, first_sample=block.first_sample + away) for block in (far, after)]
     blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(moved[1]))
-    assert [block.first_sample for block in blocks] == [0, away + 20]
+    assert [block.first_sample for block in blocks] == [0, away + 10, away + 20]
+    assert not counters
+    writer = FrameWriter(SPEC)
+    blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(far))
+    assert [block.first_sample for block in blocks] == [0, 10]
     assert counters["implausible_frames"] == 1
+
+
+def test_a_device_without_sessions_that_starts_anew_within_seconds_is_heard() -> None:
+    """It sent for 5 s and started anew: what it sent then was once thrown away until it passed the first run."""
+    running, restarted = (b"".join(map(FrameWriter(SPEC).encode, counted_blocks([125] * 10)[:-1])) for _ in range(2))
+    blocks, counters = decode(running + restarted)
+    assert [(b.first_sample, b.epoch) for b in blocks] == [(125 * k, epoch) for epoch in ("", ".1") for k in range(10)]
+    assert not counters
+
+
+def test_a_device_without_sessions_that_changes_its_rate_is_believed_the_second_time() -> None:
+    """Another sketch was loaded: its HEADERs were once refused for ever, and its samples read with the old scale."""
+    other = AdcSpec(("II", "V1"), 500.0, (100.0, 100.0), (0, 0), 2)
+    old = FrameWriter(SPEC).encode(counted_blocks([250])[0])
+    new = b"".join(map(FrameWriter(other).encode, counted_blocks([250] * 8, other)[:-1]))
+    blocks, counters = decode(old + new)
+    assert [(b.first_sample, b.sample_rate_hz, b.epoch) for b in blocks[1:]] == [
+        (start, 500.0, ".1") for start in range(500, 2000, 250)
+    ]
+    assert counters["headless_frames"] == 2
+    assert counters["damaged_frames"] == 1
+
+
+def test_one_header_that_contradicts_the_session_does_not_end_it() -> None:
+    first, second, third, _ = counted_blocks([250] * 3)
+    writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, sample_rate_hz=500.0))
+    foreign = b"\0" + frames_of(other.encode(first))[0] + b"\0"
+    blocks, counters = decode(writer.encode(first) + foreign + writer.encode(second) + writer.encode(third))
+    assert {(block.sample_rate_hz, block.epoch) for block in blocks} == {(250.0, "")}
+    assert causes(blocks, 750) == [0] * 750
+    assert counters["damaged_frames"] == 1

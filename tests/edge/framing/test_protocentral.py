@@ -35,7 +35,7 @@ def decode(data: bytes, pieces: int = 1, width: int | None = None) -> tuple[list
         for b in blocks
         for k in range(b.samples.shape[1])
     ]
-    return samples, +decoder.counters
+    return samples, decoder.counters
 
 
 @pytest.mark.parametrize(
