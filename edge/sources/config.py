@@ -59,6 +59,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     queue_payloads: int = 256
     max_streams: int = 64
     silent_after_s: float = 5.0
+    forget_after_s: float = 86_400.0  # a device that is silent for so long is no longer waited for
 
 
 SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig

@@ -47,6 +47,15 @@ class LiveStream:
         """The rate at which samples really arrive; None before that can be told."""
         return None if self._rate is None else self._rate.rate_hz
 
+    def quiet_s(self, now_s: float) -> float:
+        """Return how long nothing has come."""
+        return self._silence.quiet_s(now_s)
+
+    def end(self) -> list[Block]:
+        """Give the stream up and return the block that ends it."""
+        _LOG.warning("stream %s: given up, its device has been silent for too long", self._name)
+        return self._silence.end()
+
     def heard(self, blocks: Sequence[Block], now_s: float, *, sequence: bool = True) -> list[Block]:
         """Return what to pass on for blocks that arrived; `sequence`: their indices are the device's own."""
         if not blocks:

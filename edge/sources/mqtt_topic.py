@@ -5,8 +5,9 @@ into a bounded queue. When that is full a payload is dropped, and the instants t
 shows missing have the cause `OVERRUN`. A broker holds back no publisher, so a sender that must lose nothing
 (a replay) must not run ahead of the reader: `on_taken` tells it of each payload that was read.
 
-A device that goes quiet is silent from then on until it comes back or says that its stream is over, however long that
-takes. The reader's clock is the arrival of what it reads, so that a reader that lags behind calls no one silent.
+A device that goes quiet is silent from then on until it comes back, says that its stream is over, or is given up
+after `forget_after_s`. The reader's clock is the arrival of what it reads, so that a reader that lags behind calls no
+one silent.
 """
 
 import logging
@@ -57,7 +58,7 @@ class MqttTopicSource(SourceBase):
     `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory),
     `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`,
     `silences` (how often a device was quiet for `silent_after_s`), `late_instants` (samples that came after they were
-    given up as silent).
+    taken for silent).
 
     Parameters
     ----------
@@ -154,8 +155,11 @@ class MqttTopicSource(SourceBase):
         if now_s - self._ticked_s < _TICK_S:
             return
         self._ticked_s = now_s
-        for device in self._streams.values():
+        for stream, device in tuple(self._streams.items()):
             yield from device.live.tick(now_s)
+            if device.live.quiet_s(now_s) > self._config.forget_after_s:
+                del self._streams[stream]
+                yield from device.live.end()
 
     def _read(self, arrival: _Arrival) -> list[Block]:
         stream = arrival.stream

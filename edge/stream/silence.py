@@ -73,6 +73,15 @@ class Silence:
             return []
         return [self._silent_block(last, min(due, int(_LONGEST_PIECE_S * last.sample_rate_hz)))]
 
+    def quiet_s(self, now_s: float) -> float:
+        """Return how long nothing has come."""
+        return now_s - self._heard_s
+
+    def end(self) -> list[Block]:
+        """Give the stream up: return the empty block that ends it, if it was ever heard and has not ended itself."""
+        last, self._last = self._last, None
+        return [replace(self._silent_block(last, 0), last=True)] if last is not None else []
+
     def heard(self, block: Block, now_s: float, *, sequence: bool = True) -> list[Block]:
         """Return what to pass on for the next block of the stream; `sequence`: its index is the device's own."""
         begins = block.epoch != self._epoch

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from adc_blocks import causes
 from damage import damaged, intact, received
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import FrameError
@@ -85,6 +85,7 @@ def test_what_the_sequence_tells(rest: list[bytes], expected: list[int], counter
     assert counter is None or counters[counter] > 0
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_wire_costs_the_packets_it_damages(data: st.DataObject) -> None:
     """All that is intact arrives, but for the packets that a change of the sequence holds up; the order holds."""
@@ -107,6 +108,7 @@ def test_a_damaged_wire_costs_the_packets_it_damages(data: st.DataObject) -> Non
 hostile = st.lists(st.sampled_from([0xA0, 0xC0, 0x00, 0xC5]), max_size=200).map(bytes)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | hostile, st.integers(0, 200))
 def test_after_any_noise_the_third_packet_is_there(noise: bytes, start: int) -> None:
     packets = [packet(k) for k in range(start, start + 12)]
@@ -114,6 +116,7 @@ def test_after_any_noise_the_third_packet_is_there(noise: bytes, start: int) -> 
     assert set(range(start + 2, start + 11)) <= {int(value) // 100 for value in adc[0]}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_the_buffer_does_not_grow(noise: bytes) -> None:
     decoder = CytonDecoder("bed", SPEC, NAMES)

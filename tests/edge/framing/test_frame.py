@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from adc_blocks import SPEC, causes, counted_blocks
 from damage import damaged, intact, received
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import FrameError
@@ -112,6 +112,7 @@ def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataOb
     assert counters["damaged_frames"] >= len(hurt)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_is_damaged_every_intact_frame_is_recovered(data: st.DataObject) -> None:
     """Bytes flipped, dropped, repeated and inserted anywhere behind the first HEADER.

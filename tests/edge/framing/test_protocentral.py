@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from damage import damaged, intact, received
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.framing.adc import AdcSpec
@@ -75,6 +75,7 @@ def test_a_damaged_packet_is_one_lost_sample() -> None:
     assert counters == {"garbage_bytes": 32, "resyncs": 2, "lost_packets": 1}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_intact_packet_arrives_but_two_behind_each_damage(data: st.DataObject) -> None:
     count = 100
@@ -93,12 +94,14 @@ def test_every_intact_packet_arrives_but_two_behind_each_damage(data: st.DataObj
 hostile = st.lists(st.sampled_from([0x0A, 0xFA, 0x02, 0x00, 0x0B, 0x08]), max_size=200).map(bytes)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | hostile)
 def test_after_any_noise_the_third_packet_is_there(noise: bytes) -> None:
     values = [value for value, _ in decode(noise + b"".join(packet(ecg) for ecg in range(1000, 1012)))[0]]
     assert set(range(1002, 1010)) <= set(values)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_the_buffer_does_not_grow(noise: bytes) -> None:
     decoder = ProtocentralDecoder("bed", SPEC)

@@ -173,6 +173,26 @@ def test_a_device_that_goes_quiet_is_silent_and_the_others_go_on(broker, root):
     assert source.true_rates_hz == {}, "too little to tell"
 
 
+def test_a_device_that_stays_away_is_given_up_and_makes_room(broker, root):
+    config = MqttConfig(
+        topic=f"{root}/+/samples",
+        broker=BrokerConfig(host=broker[0], port=broker[1]),
+        max_streams=1,
+        silent_after_s=0.1,
+        forget_after_s=0.3,
+    )
+    data = payloads([10])[0]
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        client.publish(f"{root}/gone/samples", data, qos=1)
+        reader = source.blocks()
+        assert next(reader).stream == "gone"
+        ended = next(block for block in reader if not (block.missing == Cause.SILENT).any())
+        assert (ended.stream, ended.last, ended.samples.shape[1]) == ("gone", True, 0)
+        client.publish(f"{root}/new/samples", data, qos=1)
+        assert next(reader).stream == "new"
+
+
 def test_a_time_of_silence_that_is_none_is_refused():
     with pytest.raises(ConfigError, match="silent_after_s"):
         MqttTopicSource(MqttConfig(silent_after_s=0.0))

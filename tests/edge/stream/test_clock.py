@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.stream.clock import RateEstimate
@@ -33,6 +33,7 @@ def test_too_little_says_nothing():
     assert RateEstimate(250.0).ppm is None
 
 
+@settings(deadline=None)
 @given(
     st.floats(-2000, 2000),
     st.sampled_from([125.0, 130.0, 250.0, 500.0]),
@@ -49,6 +50,7 @@ def test_any_rate_is_found(ppm, nominal_hz, block, jitter_s, seed):
 step = st.floats(0.4, 1e4) | st.floats(-1e4, -0.4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.05, 0.95), step), max_size=4), st.integers(0, 1000))
 def test_steps_of_the_clock_are_harmless(steps, seed):
     ends, times = arrivals(130.061, 600, seed=seed)
@@ -59,6 +61,7 @@ def test_steps_of_the_clock_are_harmless(steps, seed):
     assert rate_hz == pytest.approx(130.061, abs=0.013)
 
 
+@settings(deadline=None)
 @given(st.floats(0.0, 1.0), st.floats(-0.4, 0.4), st.integers(0, 1000))
 def test_a_small_step_tilts_the_line_but_little(place, step_s, seed):
     ends, times = arrivals(130.0, 600, seed=seed)
@@ -67,6 +70,7 @@ def test_a_small_step_tilts_the_line_but_little(place, step_s, seed):
     assert estimate(130.0, ends, times).ppm == pytest.approx(0, abs=1e6 * 1.7 * 0.22 / 600)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 0.8), st.floats(1, 60)), max_size=4))
 def test_a_backlog_that_comes_all_at_once_is_harmless(stalls):
     ends, times = arrivals(250.0, 600)

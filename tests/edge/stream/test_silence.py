@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.samples import Block, Cause
@@ -128,6 +128,15 @@ def test_a_stream_that_has_ended_is_not_silent():
     assert silence.tick(1000.0) == []
 
 
+def test_a_stream_that_is_given_up_ends_where_its_silence_does():
+    silence = watch()
+    end = silence.tick(10.1)[0].end_sample
+    (ended,) = silence.end()
+    assert (ended.first_sample, ended.samples.shape[1], ended.last) == (end, 0, True)
+    assert silence.quiet_s(10.1) == 10.0
+    assert silence.tick(100.0) == silence.end() == []
+
+
 def test_infinity_turns_the_watch_off():
     assert watch(math.inf).tick(1e9) == []
 
@@ -144,6 +153,7 @@ def test_a_long_silence_passes_in_pieces():
 outage = st.tuples(st.sampled_from(["lost", "kept", "stood"]), st.integers(1, 600), st.integers(1, 200))
 
 
+@settings(deadline=None)
 @given(st.lists(outage, max_size=6), st.floats(0.98, 1.02), st.floats(0.5, 5.0))
 def test_every_instant_of_the_device_is_counted_once(outages, pace, silent_after_s):
     """Whatever the outage was and however wrong the rate: the account is that of the device's own count."""
