@@ -201,6 +201,8 @@ class Runtime:
             return monitor
         if monitor is not None:
             self.end(block.stream)
+            if block.retracts:
+                self._retract(block)
         epoch = self._name_epoch(block.stream, block.epoch)
         monitor = StreamMonitor(block, epoch, self._manifest, self._specs)
         with self._lock:
@@ -224,6 +226,12 @@ class Runtime:
                 self._ended.samples_in += gap
                 self._ended.missing[Cause.SEQUENCE_GAP.key] += gap
         return -MAX_BACK_S * monitor.sample_rate_hz <= gap <= longest
+
+    def _retract(self, block: Block) -> None:
+        """Take back silent instants of the epoch that ended: the device had not lost them, they begin the new one."""
+        with self._lock:
+            self._ended.samples_in -= block.retracts
+            self._ended.missing[Cause.SILENT.key] -= block.retracts
 
     def _name_epoch(self, stream: str, epoch: str) -> str:
         """Return a name for an epoch that begins; all but the first have a number, as a device may repeat names."""

@@ -1,7 +1,7 @@
 """What travels from a source into the runtime: blocks of samples, and why a sample is missing."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class Block:
     device_time_s: float  # the device's own clock at the first sample
     last: bool = False  # the stream ends with this block
     epoch: str = ""  # names one unbroken count of samples, such as a device's session
+    retracts: int = 0  # instants at the end of the epoch before that were taken for silent, and are in this one
 
     def __post_init__(self) -> None:
         """Raise StreamError when the shapes contradict each other."""
@@ -59,13 +60,25 @@ class Block:
             raise StreamError(f"samples of shape {self.samples.shape} do not fit {len(self.leads)} leads")
         if self.missing.shape != self.samples.shape:
             raise StreamError(f"mask of shape {self.missing.shape} does not fit samples of {self.samples.shape}")
-        if self.first_sample < 0:
-            raise StreamError(f"negative sample index {self.first_sample}")
+        if self.first_sample < 0 or self.retracts < 0:
+            raise StreamError(f"negative sample index {min(self.first_sample, self.retracts)}")
 
     @property
     def end_sample(self) -> int:
         """Index of the instant after the last one."""
         return self.first_sample + int(self.samples.shape[1])
+
+    def without_first(self, instants: int) -> "Block":
+        """Return the block without its first instants."""
+        if not instants:
+            return self
+        return replace(
+            self,
+            first_sample=self.first_sample + instants,
+            samples=self.samples[:, instants:],
+            missing=self.missing[:, instants:],
+            device_time_s=self.device_time_s + instants / self.sample_rate_hz,
+        )
 
 
 def mark_invalid(samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> None:

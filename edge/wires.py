@@ -140,7 +140,7 @@ def _over_serial(playback: Playback) -> Iterator[Source]:
                 with contextlib.suppress(BlockingIOError):
                     frames = frames[os.write(device, frames) :]
 
-    source = SerialPortSource(SerialConfig(port=os.ttyname(port), stream=playback.stream))
+    source = SerialPortSource(SerialConfig(port=os.ttyname(port), stream=playback.stream, silent_after_s=math.inf))
     try:
         source.open()
         with _Sender(send, source, playback.stopped):
@@ -175,7 +175,8 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
             acquire()
 
     receiver = msgspec.structs.replace(broker, client_id="")  # a broker has one client of a name
-    source = MqttTopicSource(MqttConfig(topic=f"{root}/+/samples", broker=receiver), on_taken=credit.release)
+    config = MqttConfig(topic=f"{root}/+/samples", broker=receiver, silent_after_s=math.inf)
+    source = MqttTopicSource(config, on_taken=credit.release)
     open_connection(client, broker)
     try:
         source.open()

@@ -13,8 +13,9 @@ A frame is COBS-encoded (see `cobs`) between two zero bytes. Decoded, all intege
 `sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next one.
 The sender repeats HEADER at least every second, so that a receiver may join midway. `session` changes when
 the device starts to count anew, best to a random number; a device that cannot do that sends 0 always, and
-is believed to have started anew when a HEADER is more than ten seconds behind, or says something else than the
-one before. The most negative value of the width means "no value". A frame is at most 4096 bytes long, encoded.
+is believed to have started anew when a HEADER is more than two seconds behind, or when two of them in a row agree on
+leads, rate or scale that the stream did not have. The most negative value of the width means "no value". A frame is
+at most 4096 bytes long, encoded.
 
 Pure: bytes in, blocks out; knows no port and no clock.
 """
@@ -22,6 +23,7 @@ Pure: bytes in, blocks out; knows no port and no clock.
 import binascii
 import struct
 from collections import Counter
+from typing import NamedTuple
 
 from edge.errors import FrameError
 from edge.framing import cobs
@@ -39,7 +41,8 @@ _LEAD = struct.Struct(f"<{MAX_LEAD_NAME}sdi")  # name, gain, baseline
 _TIMING = struct.Struct("<QH")  # device clock, lead-off bits
 _CRC = struct.Struct("<H")
 _WRAP = 1 << 32
-_RESTART_S = 10.0
+_RESTART_S = 2.0  # a HEADER comes every second, and a wire does not change the order
+_MAX_HELD = 256  # frames behind a HEADER that is doubted
 _MAX_JUMP_S = 600.0  # a longer jump is believed once a second frame continues it
 
 
@@ -90,9 +93,19 @@ class FrameWriter:
         return b"\0" + cobs.encode(content + _CRC.pack(crc16(content))) + b"\0"
 
 
+class _Doubt(NamedTuple):
+    """A HEADER that contradicts its session, and the DATA behind it: read once the next HEADER says how."""
+
+    spec: AdcSpec
+    sequence: int
+    held: list[tuple[int, bytes]]  # sequence and body
+
+
 class FrameDecoder:
     """Finds the frames in a stream of bytes, however it is cut, and returns their samples.
 
+    A HEADER that contradicts its session is doubted until the next one agrees with it or with the session; the samples
+    between are held back until then, so that none is read by a wrong scale and none is lost.
     A new session begins a new epoch of the stream, named by the session's number (0 has the empty name), with
     `.1`, `.2` and so on after it for a device that starts anew without a new session.
     Instants that turn out missing have the cause `CRC` if damage was seen since the last good frame, else
@@ -105,8 +118,9 @@ class FrameDecoder:
     Attributes
     ----------
     counters : `damaged_frames`, `garbage_bytes` (all bytes of what is no frame), `headless_frames` (samples
-        before any HEADER of their session), `implausible_frames` (samples more than ten minutes ahead that no
-        second frame confirms; END comes once and is believed), `duplicate_blocks`, `late_blocks`
+        before any HEADER of their session, or behind a doubted one that nothing settled), `implausible_frames`
+        (samples more than ten minutes ahead that no second frame confirms; END comes once and is believed),
+        `duplicate_blocks`, `late_blocks`
     """
 
     def __init__(self, stream: str) -> None:
@@ -119,7 +133,8 @@ class FrameDecoder:
         self._restarts = 0
         self._spec: AdcSpec | None = None
         self._order = StreamOrder(self.counters)
-        self._suspect = -1
+        self._suspect: Block | None = None  # it jumps far ahead
+        self._doubt: _Doubt | None = None
 
     def feed(self, data: bytes) -> list[Block]:
         """Take the next bytes and return the blocks that they complete."""
@@ -147,62 +162,114 @@ class FrameDecoder:
         try:
             return self._read(_checked(b"" if overlong else encoded))
         except FrameError:
-            self.counters["damaged_frames"] += 1
+            self._count_damaged()
             self.counters["garbage_bytes"] += len(encoded)
-            self._damaged = True
             return []
 
     def _read(self, content: bytes) -> list[Block]:
         kind, session, sequence = _HEAD.unpack_from(content)
         body = content[_HEAD.size :]
         if kind == HEADER:
-            self._begin(session, sequence, _spec_from(body))
-            return []
+            return self._begin(session, sequence, _spec_from(body))
         if kind not in {DATA, END} or len(body) < _TIMING.size or (kind == END and len(body) > _TIMING.size):
             raise FrameError(f"unknown or broken frame of kind {kind}")
-        if self._spec is None or session != self._session:
+        spec, doubt = self._spec, self._doubt
+        if spec is None or session != self._session:
             self.counters["headless_frames"] += 1
             return []
-        return self._place(kind, sequence, body, self._spec)
+        if doubt is not None and kind == DATA:
+            if len(doubt.held) < _MAX_HELD:
+                doubt.held.append((sequence, body))
+            else:
+                self.counters["headless_frames"] += 1
+            return []
+        self._drop_doubt()  # at its END: no HEADER settles it any more
+        return self._place(kind, sequence, body, spec)
 
-    def _begin(self, session: int, sequence: int, spec: AdcSpec) -> None:
-        if session == self._session:
-            behind = self._order.next_sample - self._unwrap(sequence)
-            if spec == self._spec and behind <= _RESTART_S * spec.sample_rate_hz:
-                return
-            self._restarts += 1
-        else:
-            self._restarts = 0
-        self._session, self._spec = session, spec
+    def _begin(self, session: int, sequence: int, spec: AdcSpec) -> list[Block]:
+        """Take a HEADER and return what was held back for it."""
+        if session != self._session:
+            self._drop_doubt()
+            self._start(session, sequence, spec, restarts=0)
+            return []
+        doubt = self._doubt
+        if spec != self._spec and (doubt is None or spec != doubt.spec):
+            self._drop_doubt()
+            self._doubt = _Doubt(spec, sequence, [])
+            return []
+        blocks = [] if doubt is None else self._settle(doubt, confirmed=spec != self._spec)
+        if self._order.next_sample - self._unwrap(sequence) > _RESTART_S * spec.sample_rate_hz:
+            self._start(session, sequence, spec, self._restarts + 1)
+        return blocks
+
+    def _start(self, session: int, sequence: int, spec: AdcSpec, restarts: int) -> None:
+        self._session, self._spec, self._restarts = session, spec, restarts
         self._order = StreamOrder(self.counters, sequence)
-        self._damaged, self._suspect = False, -1
+        self._damaged = False
+        self._drop_suspect()
+
+    def _settle(self, doubt: _Doubt, *, confirmed: bool) -> list[Block]:
+        """Read what came behind a HEADER that was doubted, as the HEADER after it says."""
+        self._doubt = None
+        if confirmed:
+            self._start(self._session, doubt.sequence, doubt.spec, self._restarts + 1)
+        else:
+            self._count_damaged()
+        blocks: list[Block] = []
+        for sequence, body in doubt.held:
+            try:
+                blocks += self._place(DATA, sequence, body, self._spec or doubt.spec)
+            except FrameError:
+                self._count_damaged()
+        return blocks
+
+    def _drop_doubt(self) -> None:
+        if self._doubt is not None:
+            self.counters["headless_frames"] += len(self._doubt.held)
+            self._doubt = None
+
+    def _count_damaged(self) -> None:
+        self.counters["damaged_frames"] += 1
+        self._damaged = True
 
     def _place(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
         device_us, lead_off = _TIMING.unpack_from(body)
         adc, missing = unpack(body[_TIMING.size :], spec, lead_off)
         first_sample = self._unwrap(sequence)
-        if kind == DATA and self._jumps(first_sample, first_sample + adc.shape[1], spec):
-            self.counters["implausible_frames"] += 1
-            return []
-        block = AdcBlock(first_sample, adc, missing, device_us, last=kind == END)
+        if kind == END:
+            first_sample = max(first_sample, self._order.next_sample)  # wherever it stands, the stream is over
         epoch = (str(self._session) if self._session else "") + (f".{self._restarts}" if self._restarts else "")
+        block = AdcBlock(first_sample, adc, missing, device_us, last=kind == END)
+        believed = self._believe(block.to_block(self._stream, spec, epoch))
         cause = Cause.CRC if self._damaged else Cause.SEQUENCE_GAP
-        self._damaged = False
+        self._damaged = self._damaged and not believed
         if kind == END:
             self._session, self._spec = -1, None
-        return self._order.add(block.to_block(self._stream, spec, epoch), cause)
+        return [placed for each in believed for placed in self._order.add(each, cause)]
+
+    def _believe(self, block: Block) -> list[Block]:
+        """Return the block, or none while its samples jump far ahead; with the one before it that it confirms."""
+        suspect = self._suspect
+        far = block.first_sample - self._order.next_sample > _MAX_JUMP_S * block.sample_rate_hz
+        if far and suspect is not None and block.first_sample == suspect.end_sample:
+            self._suspect = None
+            return [suspect, block]
+        self._drop_suspect()
+        if far and not block.last:
+            self._suspect = block
+            return []
+        return [block]
+
+    def _drop_suspect(self) -> None:
+        if self._suspect is not None:
+            self.counters["implausible_frames"] += 1
+            self._suspect = None
 
     def _unwrap(self, sequence: int) -> int:
         ahead = (sequence - self._order.next_sample) % _WRAP
         if ahead >= _WRAP // 2:
             ahead -= _WRAP
         return max(self._order.next_sample + ahead, 0)
-
-    def _jumps(self, first_sample: int, end_sample: int, spec: AdcSpec) -> bool:
-        far = first_sample - self._order.next_sample > _MAX_JUMP_S * spec.sample_rate_hz
-        confirmed = first_sample == self._suspect
-        self._suspect = end_sample if far else -1
-        return far and not confirmed
 
 
 def _checked(encoded: bytes) -> bytes:

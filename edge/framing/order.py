@@ -54,7 +54,7 @@ class StreamOrder:
             ended = block.last and block.end_sample == next_sample
             if block.end_sample <= next_sample and not ended:
                 return []
-            return [_without_first(block, next_sample - block.first_sample)]
+            return [block.without_first(next_sample - block.first_sample)]
         if block.first_sample == next_sample:
             return [block]
         self._gaps.append((next_sample, block.first_sample))
@@ -64,16 +64,6 @@ class StreamOrder:
     def _count_passed(self, block: Block) -> None:
         late = any(block.first_sample < end and first < block.end_sample for first, end in self._gaps)
         self._counters["late_blocks" if late else "duplicate_blocks"] += 1
-
-
-def _without_first(block: Block, instants: int) -> Block:
-    return replace(
-        block,
-        first_sample=block.first_sample + instants,
-        samples=block.samples[:, instants:],
-        missing=block.missing[:, instants:],
-        device_time_s=block.device_time_s + instants / block.sample_rate_hz,
-    )
 
 
 def _missing(after: Block, first_sample: int, cause: Cause) -> Block:

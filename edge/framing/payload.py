@@ -208,7 +208,6 @@ class PayloadStream:
         self._restarts = 0
         self._follows = -1  # where a payload begins that follows on one from far back
         self._order = StreamOrder(counters)
-        self._last: Block | None = None
 
     def add(self, payload: SamplesPayload, cause: Cause = Cause.SEQUENCE_GAP) -> list[Block]:
         """Return the blocks of the next payload; `cause` is that of a gap before it.
@@ -230,20 +229,4 @@ class PayloadStream:
             block = replace(block, epoch=f"{block.epoch}.{restarts}")
         blocks = order.add(block, cause)
         self._session, self._restarts, self._order = payload.session, restarts, order
-        self._last = block
         return blocks
-
-    def end(self) -> list[Block]:
-        """Return the empty block that ends the stream in the device's place, if anything came of it."""
-        if self._last is None:
-            return []
-        last, nothing = self._last, slice(0, 0)
-        return [
-            replace(
-                last,
-                first_sample=self._order.next_sample,
-                samples=last.samples[:, nothing],
-                missing=last.missing[:, nothing],
-                last=True,
-            )
-        ]

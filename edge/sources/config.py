@@ -3,6 +3,7 @@
 Knows the names of the sources; imports one, and the library behind it, only when it is opened.
 """
 
+import math
 from typing import Literal
 
 import msgspec
@@ -16,6 +17,11 @@ from edge.sources.base import Source
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # true for NaN too
         raise ValueError(f"{name} {value:g} is not in {low:g} to {high:g}")
+
+
+def _check_silence(silent_after_s: float) -> None:
+    if silent_after_s != math.inf:  # never silent, as a recording that is replayed
+        _check("silent_after_s", silent_after_s, 0.01, 3600.0)
 
 
 def _check_stream(stream: str) -> None:
@@ -68,26 +74,30 @@ class SyntheticConfig(
         return self.stream
 
 
+SerialFormat = Literal["frame", "ascii", "cyton", "ads1292r", "healthypi"]
+
+
 class SerialConfig(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="serial"
 ):
-    """A device on a serial port; `lead` to `adc_max` describe ASCII lines, frames describe themselves."""
+    """A device on a serial port. Frames describe themselves; what is None or empty is as the format has it."""
 
-    port: str
+    port: str  # a path, or a name below /dev/serial/by-id
     baud: int = 115_200
-    format: Literal["frame", "ascii"] = "frame"
+    format: SerialFormat = "frame"
     stream: str = "serial"
     silent_after_s: float = 5.0
-    lead: str = "I"
-    sample_rate_hz: float = 250.0
-    gain: float = 225.0  # ADC units per mV: an AD8232 with a gain of 1100 on 10 bits of 5 V
-    baseline: int = 512  # ADC value of 0 mV
-    adc_max: int = 1023
+    leads: tuple[str, ...] = ()  # names in the device's order; `-` leaves a Cyton's channel out
+    sample_rate_hz: float | None = None
+    gain: float | None = None  # ADC units per mV
+    baseline: int | None = None  # ADC value of 0 mV
+    adc_max: int = 1023  # of ASCII lines
+    width: Literal[2, 4] | None = None  # bytes of a ProtoCentral sample, where the packet's length does not tell
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot be meant; the decoder checks the rest."""
         _check("baud", self.baud, 50, 12_000_000)
-        _check("silent_after_s", self.silent_after_s, 0.01, 3600.0)
+        _check_silence(self.silent_after_s)
         _check("adc_max", self.adc_max, 1, (1 << 24) - 1)
         _check_stream(self.stream)
 
@@ -105,12 +115,16 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     connect_timeout_s: float = 10.0
     queue_payloads: int = 256
     max_streams: int = 64
+    silent_after_s: float = 5.0
+    forget_after_s: float = 86_400.0  # a device that is silent for so long is no longer waited for
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot be meant; the source itself checks the topic."""
         _check("connect_timeout_s", self.connect_timeout_s, 0.1, 3600.0)
         _check("queue_payloads", self.queue_payloads, 1, 100_000)
         _check("max_streams", self.max_streams, 1, 10_000)
+        _check_silence(self.silent_after_s)
+        _check("forget_after_s", self.forget_after_s, 0.01, math.inf)
 
 
 SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig

@@ -4,6 +4,10 @@ Knows the broker; what a payload means is `edge.framing.payload`'s. The network 
 into a bounded queue. When that is full a payload is dropped, and the instants that the stream's next one
 shows missing have the cause `OVERRUN`. A broker holds back no publisher, so a sender that must lose nothing
 (a replay) must not run ahead of the reader: `on_taken` tells it of each payload that was read.
+
+A device that goes quiet is silent from then on until it comes back, says that its stream is over, or is given up:
+after `forget_after_s`, or after five minutes where a new device needs its place. The reader's clock is the arrival of
+what it reads, so that a reader that lags behind calls no one silent.
 """
 
 import logging
@@ -11,7 +15,8 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -25,6 +30,7 @@ from edge.publish.client import BrokerConfig, new_client, refusal
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
+from edge.sources.live import LiveStream
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
@@ -32,14 +38,29 @@ _LOG_EVERY_S = 1.0
 _MAX_TOPIC_BYTES = 1024
 _MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
 _GONE_AFTER_S = 300.0  # a stream that was quiet for longer makes room for a new one
+_TICK_S = 0.1  # how often silence is looked for
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class _Arrival(NamedTuple):
+    stream: str
+    payload: bytes
+    overrun: bool  # payloads of the stream were dropped before this one
+    arrived_s: float  # monotonic time
+
+
+class _Device(NamedTuple):
+    payloads: PayloadStream
+    live: LiveStream
 
 
 class MqttTopicSource(SourceBase):
     """The blocks of every device that publishes to `config.topic`, until `stop`.
 
     `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory),
-    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`.
+    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`,
+    `silences` (how often a device was quiet for `silent_after_s`), `late_instants` (samples that came after they were
+    taken for silent).
 
     Parameters
     ----------
@@ -62,15 +83,22 @@ class MqttTopicSource(SourceBase):
         self._config = config
         self._on_taken = on_taken
         self._level = levels.index("+")
-        self._queue: queue.Queue[tuple[str, bytes, bool]] = queue.Queue(config.queue_payloads)
+        self._queue: queue.Queue[_Arrival] = queue.Queue(config.queue_payloads)
         self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
-        self._streams: dict[str, tuple[PayloadStream, float]] = {}  # and when it was heard; the longest quiet first
+        self._streams: dict[str, _Device] = {}  # the one that was heard longest ago first
+        self._ticked_s = float("-inf")
         self._subscribed = threading.Event()
         self._broker = config.broker or BrokerConfig()
         self._refusal = f"{self._broker.address}: no answer; is the broker running?"
         self._opened = False
         self._logged_s = 0.0
         self._client = self._make_client()
+
+    @property
+    def true_rates_hz(self) -> Mapping[str, float]:
+        """The rate at which the samples of each stream really arrive, where that can be told."""
+        rates = {stream: device.live.true_rate_hz for stream, device in tuple(self._streams.items())}
+        return {stream: rate_hz for stream, rate_hz in rates.items() if rate_hz is not None}
 
     def open(self) -> None:
         """Connect and subscribe, if that is not done; `blocks` does it too.
@@ -106,11 +134,14 @@ class MqttTopicSource(SourceBase):
         """
         self.open()
         while not self._stopping.is_set():
+            now_s = time.monotonic()
             try:
-                stream, payload, overrun = self._queue.get(timeout=_POLL_S)
+                arrival = self._queue.get(timeout=_POLL_S)
             except queue.Empty:
+                yield from self._tick(now_s)
                 continue
-            yield from self._read(stream, payload, overrun)
+            yield from self._tick(arrival.arrived_s)
+            yield from self._read(arrival)
             if self._on_taken is not None:
                 self._on_taken()
 
@@ -120,32 +151,53 @@ class MqttTopicSource(SourceBase):
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _read(self, stream: str, payload: bytes, overrun: bool) -> list[Block]:
-        known = stream in self._streams
-        gone = [] if known else self._make_room()
-        if not known and (len(self._streams) >= self._config.max_streams or not _STREAM_ID.fullmatch(stream)):
+    def _tick(self, now_s: float) -> Iterator[Block]:
+        """Yield the silent instants of every stream that is quiet, and the end of one that is given up."""
+        if now_s - self._ticked_s < _TICK_S:
+            return
+        self._ticked_s = now_s
+        for stream, device in tuple(self._streams.items()):
+            yield from device.live.tick(now_s)
+            if device.live.quiet_s(now_s) > self._config.forget_after_s:
+                del self._streams[stream]
+                yield from device.live.end()
+
+    def _read(self, arrival: _Arrival) -> list[Block]:
+        stream = arrival.stream
+        known = self._streams.get(stream)
+        if known is None and not (_STREAM_ID.fullmatch(stream) and self._has_room(arrival.arrived_s)):
             self._reject("refused_streams", stream, "a bad id, or one stream more than max_streams")
-            return gone
-        order = self._streams[stream][0] if known else PayloadStream(stream, self._counters)
+            return []
+        device = known or _Device(
+            PayloadStream(stream, self._counters),
+            LiveStream(stream, self._config.silent_after_s, self._counters, arrival.arrived_s),
+        )
         try:
-            blocks = order.add(decode_payload(payload), Cause.OVERRUN if overrun else Cause.SEQUENCE_GAP)
+            payload = decode_payload(arrival.payload)
+            blocks = device.payloads.add(payload, Cause.OVERRUN if arrival.overrun else Cause.SEQUENCE_GAP)
         except FrameError as exc:
             self._reject("rejected_payloads", stream, str(exc))
-            return gone
-        self._streams.pop(stream, None)
-        if not (blocks and blocks[-1].last):
-            self._streams[stream] = order, time.monotonic()
+            return []
+        gone = self._make_room() if known is None else []
+        if blocks:
+            self._streams.pop(stream, None)
+            self._streams[stream] = device
+        blocks = device.live.heard(blocks, arrival.arrived_s, sequence=payload.first_sample is not None)
+        if blocks and blocks[-1].last:
+            del self._streams[stream]
         return gone + blocks
 
+    def _has_room(self, now_s: float) -> bool:
+        """Whether a new stream may come: there is a place, or one whose stream was quiet for long."""
+        if len(self._streams) < self._config.max_streams:
+            return True
+        return next(iter(self._streams.values())).live.quiet_s(now_s) >= _GONE_AFTER_S
+
     def _make_room(self) -> list[Block]:
-        """Where no stream has room, end the one that was quiet for longest, if it was for long enough."""
+        """Where no stream has room, end the one that was heard longest ago."""
         if len(self._streams) < self._config.max_streams:
             return []
-        stream, (order, heard_s) = next(iter(self._streams.items()))
-        if time.monotonic() - heard_s < _GONE_AFTER_S:
-            return []
-        del self._streams[stream]
-        return order.end()
+        return self._streams.pop(next(iter(self._streams))).live.end()
 
     def _reject(self, counter: str, stream: str, reason: str) -> None:
         self._counters[counter] += 1
@@ -191,7 +243,7 @@ class MqttTopicSource(SourceBase):
         stream = message.topic.split("/")[self._level]
         payload = bytes(message.payload[: MAX_PAYLOAD_BYTES + 1])  # one more, so that it is refused as too large
         try:
-            self._queue.put_nowait((stream, payload, stream in self._overrun))
+            self._queue.put_nowait(_Arrival(stream, payload, stream in self._overrun, time.monotonic()))
         except queue.Full:
             self._counters["overrun_payloads"] += 1
             if len(self._overrun) < self._config.max_streams:

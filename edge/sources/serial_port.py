@@ -1,50 +1,66 @@
-"""A device on a serial port, which sends frames or ASCII lines.
+"""A device on a serial port, which may be unplugged and plugged in again while its stream stays open.
 
-Knows the port; what the bytes mean is `edge.framing`'s. A port that vanishes raises one SourceError;
-to end the streams and to open it again is up to the caller.
+Knows the port; what the bytes mean is `edge.framing`'s. A port that is missing or vanishes is opened again, each time
+a little later; meanwhile, as while the device says nothing, the stream's instants count as silent.
 """
 
-import itertools
 import logging
+import secrets
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import serial
 
-from edge.errors import ConfigError, FrameError, SourceError
-from edge.framing.adc import AdcSpec
-from edge.framing.ascii_lines import AsciiDecoder
-from edge.framing.frame import FrameDecoder
+from edge.errors import SourceError
 from edge.samples import Block
 from edge.sources.base import SourceBase
 from edge.sources.config import SerialConfig
+from edge.sources.live import LiveStream
+from edge.sources.serial_formats import serial_format
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
-_OPENED = itertools.count(1)  # lines carry no number, so each source begins a count of its own
+_WRITE_TIMEOUT_S = 1.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0  # before a port is opened again; doubled each time, then made random
+_RANDOM = secrets.SystemRandom()
+BY_ID = Path("/dev/serial/by-id")  # names that follow the device, not the order of plugging in
 
 
 class SerialPortSource(SourceBase):
     """The blocks that arrive on a serial port, until `stop`.
 
-    `counters` are those of the decoder, and `silences`: how often nothing came for `silent_after_s`.
+    `counters` are those of the decoder, and `silences` (how often no samples came for `silent_after_s`),
+    `late_instants` (samples that came after they were given up as silent), `disconnects`.
 
     Raises
     ------
     ConfigError
-        When lead, rate or scale of ASCII lines cannot be meant.
+        When leads, rate or scale cannot be meant.
     """
 
     def __init__(self, config: SerialConfig) -> None:
         super().__init__()
         self._config = config
-        self._decoder = _decoder(config)
+        self._format = serial_format(config)
+        self._decoder = self._format.decoder
+        self._path = port_path(config.port)
         self._port: serial.Serial | None = None
+        self._failures = 0
+        self._retry_s = 0.0  # monotonic time of the next try
+        self._start_s = 0.0  # monotonic time before which the device is not told to send again
+        self._live: LiveStream | None = None
 
     @property
     def counters(self) -> Mapping[str, int]:
         """What was thrown away so far, by name."""
         return {**dict(self._counters), **dict(self._decoder.counters)}
+
+    @property
+    def true_rates_hz(self) -> Mapping[str, float]:
+        """The rate at which the samples of each stream really arrive, where that can be told."""
+        rate_hz = self._live.true_rate_hz if self._live is not None else None
+        return {} if rate_hz is None else {self._config.stream: rate_hz}
 
     def open(self) -> None:
         """Open the port, if it is not open; `blocks` does it too.
@@ -54,34 +70,43 @@ class SerialPortSource(SourceBase):
         SourceError
             When the port is missing, busy, or not permitted.
         """
-        if self._port is None:
-            try:
-                self._port = serial.Serial(self._config.port, self._config.baud, timeout=_POLL_S, exclusive=True)
-            except (serial.SerialException, OSError, ValueError) as exc:
-                raise SourceError(
-                    f"serial port {self._config.port} cannot be opened ({_reason(exc)}); is it plugged in, is the name "
-                    "right (`python -m serial.tools.list_ports`), and may this user read it (group dialout)?"
-                ) from exc
+        if self._port is not None:
+            return
+        try:
+            self._port = serial.Serial(
+                self._path, self._config.baud, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
+            )
+        except (serial.SerialException, OSError, ValueError) as exc:
+            raise SourceError(
+                f"serial port {self._path} cannot be opened ({_reason(exc)}); is it plugged in, is the name "
+                "right (`python -m serial.tools.list_ports`), and may this user read it (group dialout)?"
+            ) from exc
+        stable = stable_name(self._path)
+        if stable is not None:
+            _LOG.warning("serial port %s may get another name; its stable one is %s", self._path, stable)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield what arrives until `stop`.
-
-        Raises
-        ------
-        SourceError
-            When the port cannot be opened, or vanishes.
-        """
-        self.open()
-        heard_s, silent = time.monotonic(), False
+        """Yield what arrives until `stop`, and silence where nothing does."""
+        config = self._config
+        live = LiveStream(
+            config.stream,
+            config.silent_after_s,
+            self._counters,
+            time.monotonic(),
+            unheard=self._format.unheard(config.stream),
+        )
+        self._live = live
+        self._tell_to_send(time.monotonic())
         while not self._stopping.is_set():
             data = self._read()
+            now_s = time.monotonic()
             if data:
-                heard_s, silent = time.monotonic(), False
-                yield from self._decoder.feed(data)
-            elif not silent and time.monotonic() - heard_s > self._config.silent_after_s:
-                silent = True
-                self._counters["silences"] += 1
-                _LOG.warning("serial port %s: nothing for %g s", self._config.port, self._config.silent_after_s)
+                self._failures = 0
+            yield from live.heard(self._decoder.feed(data), now_s, sequence=self._format.sequence)
+            yield from live.tick(now_s)
+            if live.silent:
+                self._tell_to_send(now_s)
+        self.close()
 
     def close(self) -> None:
         """Stop, and close the port."""
@@ -90,26 +115,76 @@ class SerialPortSource(SourceBase):
             self._port.close()
 
     def _read(self) -> bytes:
-        """Return what is there, or wait a moment for the first byte."""
+        """Return what is there, or wait a moment for the first byte, or for the port."""
+        if self._port is None and not self._reopen():
+            self._stopping.wait(_POLL_S)
+            return b""
         port = self._port
         if port is None or not port.is_open:
             return b""
         try:
             return bytes(port.read(max(1, port.in_waiting)))
         except (serial.SerialException, OSError, TypeError) as exc:  # TypeError: closed by another thread meanwhile
-            if self._stopping.is_set():
-                return b""
-            raise SourceError(f"serial port {self._config.port} vanished ({_reason(exc)}); plug it in again") from exc
+            self._let_go(exc)
+            return b""
+
+    def _reopen(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._retry_s:
+            return False
+        try:
+            self.open()
+        except SourceError as exc:
+            wait_s = self._wait_longer(now_s)
+            _LOG.warning("%s; trying again in %.1f s", exc, wait_s)
+            return False
+        self._start_s = 0.0
+        self._tell_to_send(now_s)
+        return self._port is not None
+
+    def _wait_longer(self, now_s: float) -> float:
+        longest_s = min(_FIRST_WAIT_S * 2.0 ** min(self._failures, 16), _LONGEST_WAIT_S)
+        wait_s = _RANDOM.uniform(longest_s / 2, longest_s)
+        self._failures += 1
+        self._retry_s = now_s + wait_s
+        return wait_s
+
+    def _let_go(self, why: Exception) -> None:
+        """Close a port that failed; it is opened again later."""
+        port, self._port = self._port, None
+        if port is None or self._stopping.is_set():
+            return
+        self._counters["disconnects"] += 1
+        wait_s = self._wait_longer(time.monotonic())
+        _LOG.warning("serial port %s vanished (%s); trying again in %.1f s", self._path, _reason(why), wait_s)
+        port.close()
+
+    def _tell_to_send(self, now_s: float) -> None:
+        """Tell a device that sends only when told; it may have been switched on just now."""
+        if not self._format.start or self._port is None or now_s < self._start_s:
+            return
+        self._start_s = now_s + self._config.silent_after_s
+        try:
+            self._port.write(self._format.start)
+        except (serial.SerialException, OSError, TypeError) as exc:  # TypeError: closed by another thread meanwhile
+            self._let_go(exc)
 
 
-def _decoder(config: SerialConfig) -> FrameDecoder | AsciiDecoder:
-    if config.format == "frame":
-        return FrameDecoder(config.stream)
-    try:
-        spec = AdcSpec((config.lead,), config.sample_rate_hz, (config.gain,), (config.baseline,))
-    except FrameError as exc:
-        raise ConfigError(f"serial source: {exc}") from exc
-    return AsciiDecoder(config.stream, spec, config.adc_max, epoch=str(next(_OPENED)))
+def port_path(port: str) -> str:
+    """Return the path of a port; a plain name that stands below /dev/serial/by-id is meant there."""
+    stable = BY_ID / port
+    return str(stable) if "/" not in port and stable.exists() else port
+
+
+def stable_name(path: str) -> str | None:
+    """Return the name below /dev/serial/by-id of a port that was named otherwise, None where there is none."""
+    if not BY_ID.is_dir():
+        return None
+    device = Path(path).resolve()
+    links = sorted(BY_ID.iterdir())
+    if Path(path) in links:
+        return None
+    return next((str(link) for link in links if link.resolve() == device), None)
 
 
 def _reason(exc: Exception) -> str:

@@ -13,6 +13,7 @@ from edge.classifiers.base import ClassifierConfig, open_classifier
 from edge.errors import BundleError, StreamError
 from edge.runtime import MAX_GAP_S, Runtime
 from edge.samples import Block, Cause
+from edge.stream.silence import Silence
 
 RATE = 250
 
@@ -78,6 +79,28 @@ def test_a_stream_becomes_alarms(start):
     totals = runtime.totals()
     assert (totals.samples_in, totals.classified, totals.pending) == (samples.shape[1], samples.shape[1], 0)
     assert totals.windows == len(sink.decisions) == 71
+
+
+def test_silence_raises_an_alarm_and_a_backlog_takes_it_back(start):
+    """A device is quiet for 40 s, then sends all that it kept: each of its instants is counted once."""
+    samples, sink, silence = tone(100), Record(), Silence(2.0)
+    parts = [block(samples[:, k : k + RATE], k) for k in range(0, samples.shape[1], RATE)]
+    with start(sink) as runtime:
+        for second, part in enumerate(parts[:50]):
+            runtime.run(silence.heard(part, float(second)))
+        for tick in range(400):
+            runtime.run(silence.tick(49.0 + tick / 10))
+        quiet = runtime.totals()
+        for part in parts[50:]:
+            runtime.run(silence.heard(part, 90.0))
+        runtime.end("s")
+    no_data = [event[2] for event in sink.events if event[1] == "NO_DATA"]
+    assert no_data == ["raised", "cleared"]
+    assert quiet.missing["silent"] > 35 * RATE
+    totals = runtime.totals()
+    assert balanced(totals)
+    assert totals.samples_in == totals.classified == 100 * RATE
+    assert totals.duplicates == 0
 
 
 def test_many_streams_at_once_and_each_in_its_order(start):

@@ -182,6 +182,40 @@ def _write_all(descriptor, data):
         view = view[os.write(descriptor, view) :]
 
 
+def test_a_port_that_goes_quiet_raises_an_alarm_that_ends_when_it_speaks_again(
+    tmp_path, broker, device, watcher, tiny_bundle_path
+):
+    """Unplugged before it ever spoke, plugged in, heard: NO_DATA is raised, and cleared."""
+    near, far = os.openpty()
+    tty.setraw(near)
+    tty.setraw(far)
+    port = tmp_path / "usb-ECG-if00"
+    sources = f"""
+[alarm.NO_DATA]
+on_delay_s = 0.0
+[[source]]
+kind = "serial"
+port = "{port}"
+leads = ["II"]
+silent_after_s = 0.5
+"""
+    recording = SyntheticSource("sinus:30", leads=("II",))
+    with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
+        wait_until(lambda: "NO_DATA" in watcher.raised(), timeout_s=30.0, what="the alarm of a port that is not there")
+        port.symlink_to(os.ttyname(far))
+        wait_until(lambda: _has_open(process.pid, os.ttyname(far)), timeout_s=40.0, what="the service to open the port")
+        writer = FrameWriter(recording.spec, session=9)
+        frames = b"".join(map(writer.encode, recording.adc_blocks()))
+        threading.Thread(target=_write_all, args=(near, frames), daemon=True).start()
+        wait_until(
+            lambda: any(alert["type"].endswith("cleared") for alert in watcher.alerts()), what="the end of the alarm"
+        )
+        log = stop(process)
+    assert "trying again" in log
+    os.close(near)
+    os.close(far)
+
+
 def test_hostile_payloads_do_not_stop_the_others(tmp_path, broker, device, watcher, tiny_bundle_path):
     topic = f"test/{device}"
     sources = f'[[source]]\nkind = "mqtt"\ntopic = "{topic}/+/samples"\n'

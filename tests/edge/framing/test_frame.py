@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from adc_blocks import SPEC, causes, counted_blocks
-from hypothesis import given
+from damage import damaged, intact, received
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import FrameError
@@ -111,6 +113,35 @@ def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataOb
     assert counters["damaged_frames"] >= len(hurt)
 
 
+@settings(deadline=None)
+@given(st.data())
+def test_whatever_is_damaged_every_intact_frame_is_recovered(data: st.DataObject) -> None:
+    """Bytes flipped, dropped, repeated and inserted anywhere behind the first HEADER.
+
+    A DATA frame whose bytes and whose two zeros came through in one piece is there, bit for bit, and nothing is there
+    that was not sent.
+    """
+    sizes = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=12), "sizes")
+    writer = FrameWriter(SPEC)
+    wire, spans = b"", []
+    for block in counted_blocks(sizes)[:-1]:
+        header, frame = ([], *frames_of(writer.encode(block)))[-2:]
+        wire += b"\0" + header + b"\0" if header else b""
+        spans.append((len(wire), len(wire) + len(frame) + 2))
+        wire += b"\0" + frame + b"\0"
+    arrived = damaged(data, wire, protected=spans[0][0])
+    blocks, _ = decode(received(arrived), data.draw(st.integers(1, 50), "reads"))
+    ends = np.cumsum(sizes).tolist()
+    truth = np.concatenate([block.samples for block in decode(wire)[0]], axis=1)
+    got = np.full(truth.shape, np.nan)
+    for block in blocks:
+        kept = block.missing == Cause.PRESENT
+        got[:, block.first_sample : block.end_sample][kept] = block.samples[kept]
+    assert np.array_equal(got[~np.isnan(got)], truth[~np.isnan(got)])
+    for number in intact(arrived, spans):
+        assert not np.isnan(got[:, ends[number] - sizes[number] : ends[number]]).any()
+
+
 @given(st.lists(st.integers(1, len(SIZES)), max_size=12))
 def test_repeated_and_dropped_frames(order: list[int]) -> None:
     """Any frames in any order: no instant comes twice, and every one that came in order is there."""
@@ -206,12 +237,17 @@ def test_the_sequence_wraps() -> None:
 
 
 def test_a_far_jump_is_believed_only_when_it_goes_on() -> None:
+    """And then the frame that jumped is there too: it was as intact as the one that confirms it."""
     near, far, after, _ = counted_blocks([10, 10, 10])
     away = 250 * 3600
     writer = FrameWriter(SPEC)
     moved = [replace(block, first_sample=block.first_sample + away) for block in (far, after)]
     blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(moved[1]))
-    assert [block.first_sample for block in blocks] == [0, away + 20]
+    assert [block.first_sample for block in blocks] == [0, away + 10, away + 20]
+    assert not counters
+    writer = FrameWriter(SPEC)
+    blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(far))
+    assert [block.first_sample for block in blocks] == [0, 10]
     assert counters["implausible_frames"] == 1
 
 
@@ -225,11 +261,91 @@ def test_the_end_is_believed_however_far_ahead() -> None:
     assert not counters
 
 
+def test_the_end_confirms_a_jump_that_it_follows() -> None:
+    near, far, end = counted_blocks([10, 10])
+    moved = [replace(block, first_sample=block.first_sample + 250 * 3600) for block in (far, end)]
+    writer = FrameWriter(SPEC)
+    blocks, counters = decode(writer.encode(near) + writer.encode(moved[0]) + writer.encode(moved[1]))
+    assert [(block.first_sample, block.last) for block in blocks] == [
+        (0, False),
+        (250 * 3600 + 10, False),
+        (250 * 3600 + 20, True),
+    ]
+    assert not counters
+
+
 def test_a_device_that_changes_its_scale_begins_anew() -> None:
     """A device without sessions came back with another gain; its samples were read by the gain of before."""
     other = replace(SPEC, gain=(100.0, 100.0))
-    before, after = (FrameWriter(spec).encode(counted_blocks([100], spec)[0]) for spec in (SPEC, other))
-    blocks, counters = decode(before + after)
-    assert [(block.first_sample, block.epoch) for block in blocks] == [(0, ""), (0, ".1")]
-    assert np.array_equal(blocks[1].samples, mv_from_adc(counted_blocks([100], other)[0].adc, other))
+    before = FrameWriter(SPEC).encode(counted_blocks([100], SPEC)[0])
+    came_back = counted_blocks([125] * 3, other)[:-1]
+    blocks, counters = decode(before + b"".join(map(FrameWriter(other).encode, came_back)))
+    assert [(block.first_sample, block.epoch) for block in blocks] == [(0, "")] + [(k, ".1") for k in (0, 125, 250)]
+    for block, truth in zip(blocks[1:], came_back, strict=True):
+        assert np.array_equal(block.samples, mv_from_adc(truth.adc, other))
     assert not counters
+
+
+def test_a_device_without_sessions_that_starts_anew_within_seconds_is_heard() -> None:
+    """It sent for 5 s and started anew: what it sent then was once thrown away until it passed the first run."""
+    running, restarted = (b"".join(map(FrameWriter(SPEC).encode, counted_blocks([125] * 10)[:-1])) for _ in range(2))
+    blocks, counters = decode(running + restarted)
+    assert [(b.first_sample, b.epoch) for b in blocks] == [(125 * k, epoch) for epoch in ("", ".1") for k in range(10)]
+    assert not counters
+
+
+def test_a_device_without_sessions_that_changes_its_rate_is_believed_the_second_time() -> None:
+    """Another sketch was loaded: its HEADERs were once refused for ever, and its samples read with the old scale."""
+    other = AdcSpec(("II", "V1"), 500.0, (100.0, 100.0), (0, 0), 2)
+    old = FrameWriter(SPEC).encode(counted_blocks([250])[0])
+    wire = list(map(FrameWriter(other).encode, counted_blocks([250] * 8, other)[:-1]))
+    assert len(decode(old + b"".join(wire[:2]))[0]) == 1, "nothing is read before the second HEADER"
+    blocks, counters = decode(old + b"".join(wire))
+    assert [(b.first_sample, b.sample_rate_hz, b.epoch) for b in blocks[1:]] == [
+        (start, 500.0, ".1") for start in range(0, 2000, 250)
+    ]
+    assert not counters
+
+
+def test_one_header_that_contradicts_the_session_does_not_end_it() -> None:
+    first, second, third, _ = counted_blocks([250] * 3)
+    writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, sample_rate_hz=500.0))
+    foreign = b"\0" + frames_of(other.encode(first))[0] + b"\0"
+    blocks, counters = decode(writer.encode(first) + foreign + writer.encode(second) + writer.encode(third))
+    assert {(block.sample_rate_hz, block.epoch) for block in blocks} == {(250.0, "")}
+    assert causes(blocks, 750) == [0] * 750
+    assert counters["damaged_frames"] == 1
+
+
+@pytest.mark.parametrize("changed", [{"sample_rate_hz": 500.0}, {"gain": (100.0, 100.0)}])
+def test_samples_behind_a_header_that_was_wrong_are_held_until_the_next(changed: dict[str, Any]) -> None:
+    sent_blocks = counted_blocks([125] * 4)
+    writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, **changed))
+    foreign = b"\0" + frames_of(other.encode(sent_blocks[0]))[0] + b"\0"
+    wire = [writer.encode(block) for block in sent_blocks]
+    blocks, counters = decode(wire[0] + foreign + b"".join(wire[1:]))
+    truth = np.concatenate([mv_from_adc(block.adc, SPEC) for block in sent_blocks], axis=1)
+    assert np.array_equal(np.concatenate([block.samples for block in blocks], axis=1), truth)
+    assert {block.epoch for block in blocks} == {""}
+    assert blocks[-1].last
+    assert counters == {"damaged_frames": 1}
+
+
+def test_a_header_that_nothing_settles_ends_with_its_stream() -> None:
+    """END is believed there too, and the samples between are counted, not read by either scale."""
+    block, more, end = counted_blocks([300, 100])
+    writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, gain=(100.0, 100.0)))
+    restarted = [replace(each, first_sample=each.first_sample - 300) for each in (more, end)]
+    blocks, counters = decode(writer.encode(block) + other.encode(restarted[0]) + other.encode(restarted[1]))
+    assert [(b.first_sample, b.last) for b in blocks] == [(0, False), (256, False), (300, True)]
+    assert counters == {"headless_frames": 1}
+
+
+def test_what_is_held_back_is_bounded() -> None:
+    writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, gain=(100.0, 100.0)))
+    many = b"".join(map(other.encode, counted_blocks([1] * 251, SPEC)[:-1]))
+    decoder = FrameDecoder("bed")
+    decoder.feed(writer.encode(counted_blocks([1])[0]))
+    header, *data = frames_of(many)
+    decoder.feed(b"\0".join([b"", header, *data[:249], *data[:249], b""]))
+    assert decoder.counters == {"headless_frames": 2 * 249 - 256}

@@ -60,3 +60,16 @@ def test_importing_every_source_does_not_import_wfdb():
         "sys.exit('wfdb' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize("silent_after_s", [0.0, -1.0, 3601.0, float("nan")])
+def test_a_time_of_silence_that_cannot_be_meant_is_refused(silent_after_s):
+    with pytest.raises(ValueError, match="silent_after_s"):
+        SerialConfig(port="x", silent_after_s=silent_after_s)
+    with pytest.raises(ValueError, match="silent_after_s"):
+        MqttConfig(silent_after_s=silent_after_s)
+
+
+def test_a_device_is_not_forgotten_at_once():
+    with pytest.raises(ValueError, match="forget_after_s"):
+        MqttConfig(forget_after_s=0.0)

@@ -140,6 +140,59 @@ def test_a_sender_that_waits_for_the_reader_loses_nothing(broker, root):
     assert source.counters == {}
 
 
+def test_a_device_that_goes_quiet_is_silent_and_the_others_go_on(broker, root):
+    """And where it comes back its sequence tells the rest of the gap."""
+    config = MqttConfig(
+        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), silent_after_s=0.3
+    )
+    one, _, three, end = payloads([25, 5000, 25])
+    blocks = []
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        reader = threading.Thread(target=lambda: blocks.extend(source.blocks()))
+        reader.start()
+        client.publish(f"{root}/quiet/samples", one, qos=1)
+        writer, talk = PayloadWriter(SPEC), counted_blocks([25] * 300)
+
+        def quiet_is_silent():
+            for payload in writer.encode(talk.pop(0)):
+                client.publish(f"{root}/busy/samples", payload, qos=1)
+            return any(b.stream == "quiet" and (b.missing == Cause.SILENT).any() for b in tuple(blocks))
+
+        wait_until(quiet_is_silent, timeout_s=5.0, what="silence of the quiet one")
+        client.publish(f"{root}/quiet/samples", three, qos=1)
+        client.publish(f"{root}/quiet/samples", end, qos=1)
+        wait_until(lambda: any(b.last for b in tuple(blocks)), what="the end")
+        source.stop()
+        reader.join(10)
+    quiet = causes([b for b in blocks if b.stream == "quiet"], 5050)
+    silent = quiet.count(Cause.SILENT)
+    assert quiet == [0] * 25 + [Cause.SILENT] * silent + [Cause.SEQUENCE_GAP] * (5000 - silent) + [0] * 25
+    assert {b.stream for b in blocks if (b.missing == Cause.SILENT).any()} == {"quiet"}
+    assert source.counters == {"silences": 1}
+    assert source.true_rates_hz == {}, "too little to tell"
+
+
+def test_a_device_that_stays_away_is_given_up_and_makes_room(broker, root):
+    config = MqttConfig(
+        topic=f"{root}/+/samples",
+        broker=BrokerConfig(host=broker[0], port=broker[1]),
+        max_streams=1,
+        silent_after_s=0.1,
+        forget_after_s=0.3,
+    )
+    data = payloads([10])[0]
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        client.publish(f"{root}/gone/samples", data, qos=1)
+        reader = source.blocks()
+        assert next(reader).stream == "gone"
+        ended = next(block for block in reader if not (block.missing == Cause.SILENT).any())
+        assert (ended.stream, ended.last, ended.samples.shape[1]) == ("gone", True, 0)
+        client.publish(f"{root}/new/samples", data, qos=1)
+        assert next(reader).stream == "new"
+
+
 def test_one_stream_too_many_is_refused(broker, root):
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
     with MqttTopicSource(config) as source, device(*broker) as client:
@@ -166,6 +219,20 @@ def test_a_stream_that_went_away_makes_room(broker, root, monkeypatch):
     told = [(block.stream, block.first_sample, block.samples.shape[1], block.last) for block in blocks]
     assert told == [("bed1", 0, 10, False), ("bed1", 10, 0, True), ("bed2", 0, 10, False), ("bed2", 10, 0, True)]
     assert source.counters == {}
+
+
+def test_nonsense_makes_no_room(broker, root, monkeypatch):
+    """A bad id, or a payload that cannot be read, ends no stream of a device that is only quiet."""
+    monkeypatch.setattr("edge.sources.mqtt_topic._GONE_AFTER_S", 0.0)
+    config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        data, end = payloads([10])
+        for bed, payload in (("bed1", data), ("bed 2", data), ("bed2", b"garbage"), ("bed1", end)):
+            client.publish(f"{root}/{bed}/samples", payload, qos=1)
+        blocks = until_last(source)
+    assert [(block.stream, block.last) for block in blocks] == [("bed1", False), ("bed1", True)]
+    assert source.counters == {"refused_streams": 1, "rejected_payloads": 1}
 
 
 def test_a_broker_that_is_absent_is_one_error():

@@ -14,7 +14,7 @@ from edge.framing.adc import mv_from_adc
 from edge.framing.frame import FrameWriter
 from edge.samples import Cause
 from edge.sources.config import SerialConfig
-from edge.sources.serial_port import SerialPortSource
+from edge.sources.serial_port import SerialPortSource, port_path, stable_name
 
 
 class Wire:
@@ -37,6 +37,13 @@ class Wire:
 
         self._sender = threading.Thread(target=write, daemon=True)
         self._sender.start()
+
+    def receive(self, count):
+        """Return the first bytes that the source sent to the device."""
+        data = b""
+        while len(data) < count:
+            data += os.read(self._device, count - len(data))
+        return data
 
     def unplug(self):
         if self._sender is not None:
@@ -94,7 +101,7 @@ def test_damage_on_the_wire_is_counted(wire):
 
 
 def test_ascii_lines(wire):
-    config = SerialConfig(port=wire.port, format="ascii", lead="II", sample_rate_hz=100.0, gain=100.0)
+    config = SerialConfig(port=wire.port, format="ascii", leads=("II",), sample_rate_hz=100.0, gain=100.0)
     with SerialPortSource(config) as source:
         source.open()
         wire.send(b"9\r\n512\r\n612\r\n!\r\nnoise\r\n")
@@ -125,27 +132,142 @@ def test_a_scale_that_cannot_be_meant_is_refused():
         SerialPortSource(SerialConfig(port="x", format="ascii", gain=0.0))
 
 
-def test_a_port_that_vanishes_ends_in_one_error(wire):
-    with SerialPortSource(SerialConfig(port=wire.port)) as source:
+class Reader(threading.Thread):
+    """Takes a source's blocks in a thread of its own."""
+
+    def __init__(self, source):
+        super().__init__(daemon=True)
+        self.source = source
+        self.blocks = []
+        self.start()
+
+    def run(self):
+        for block in self.source.blocks():
+            self.blocks.append(block)
+
+    def has(self, cause, sample=0):
+        """Whether an instant from `sample` on has this cause."""
+        return any(b.end_sample > sample and (b.missing == cause).any() for b in tuple(self.blocks))
+
+    def end(self):
+        self.source.stop()
+        self.join(10)
+        assert not self.is_alive()
+        return self.blocks
+
+
+def plug(folder, port):
+    """Let a name that stays, as those below /dev/serial/by-id do, stand for a port."""
+    name = folder / "usb-ECG-if00"
+    name.unlink(missing_ok=True)
+    name.symlink_to(port)
+    return str(name)
+
+
+def test_a_port_that_is_unplugged_and_plugged_in_again(tmp_path, caplog):
+    """The stream stays open: the gap is silence, then what the sequence says; each instant is counted once."""
+    before, unsent, after = counted_blocks([250, 2500, 250])[:3]
+    writer = FrameWriter(SPEC, session=3)
+    first, second = Wire(), Wire()
+    config = SerialConfig(port=plug(tmp_path, first.port), silent_after_s=0.1)
+    with SerialPortSource(config) as source:
+        reader = Reader(source)
+        wait_until(lambda: source._port is not None, what="the port to be open")
+        first.send(writer.encode(before))
+        wait_until(lambda: reader.has(Cause.PRESENT, 249), what="the samples before")
+        first.unplug()
+        wait_until(lambda: reader.has(Cause.SILENT), what="silence")
+        plug(tmp_path, second.port)
+        wait_until(lambda: source._port is not None, what="the port to be open again")
+        writer.encode(unsent)
+        second.send(writer.encode(after))
+        wait_until(lambda: reader.has(Cause.PRESENT, 2999), what="the samples after")
+        blocks = reader.end()
+    second.unplug()
+    assert {block.epoch for block in blocks if block.end_sample} - {"unheard"} == {"3"}
+    kinds = causes([b for b in blocks if b.epoch == "3"], 3000)
+    silent = kinds.count(Cause.SILENT)
+    assert kinds == [0] * 250 + [Cause.SILENT] * silent + [Cause.SEQUENCE_GAP] * (2500 - silent) + [0] * 250
+    assert silent > 0
+    assert source.counters["disconnects"] == 1
+    assert source.true_rates_hz == {}, "too little to tell"
+    assert any("vanished" in record.message and "trying again" in record.message for record in caplog.records)
+
+
+def test_a_port_that_was_never_there_is_silent(tmp_path):
+    """A stream that should be there and is not shows as a stream, so that it can raise an alarm."""
+    config = SerialConfig(port=str(tmp_path / "none"), stream="bed", leads=("II",), silent_after_s=0.1)
+    with SerialPortSource(config) as source:
+        reader = Reader(source)
+        wait_until(lambda: reader.has(Cause.SILENT), what="silence")
+        blocks = reader.end()
+    assert {(b.stream, b.leads, b.epoch) for b in blocks} == {("bed", ("II",), "unheard")}
+
+
+def test_a_port_that_fails_again_is_waited_for_longer(wire):
+    source = SerialPortSource(SerialConfig(port="/dev/ttyNONE"))
+    waits = [source._wait_longer(0.0) for _ in range(12)]
+    assert all(0.1 * 2**k <= waits[k] <= 0.2 * 2**k for k in range(8))
+    assert all(15 <= wait_s <= 30 for wait_s in waits[8:])
+
+
+def test_a_name_below_by_id_is_enough(tmp_path, monkeypatch, wire):
+    monkeypatch.setattr("edge.sources.serial_port.BY_ID", tmp_path)
+    name = plug(tmp_path, wire.port)
+    assert port_path("usb-ECG-if00") == name
+    assert port_path(wire.port) == wire.port
+    assert stable_name(wire.port) == name
+    assert stable_name(name) is None
+    assert stable_name("/dev/null") is None
+    monkeypatch.setattr("edge.sources.serial_port.BY_ID", tmp_path / "none")
+    assert stable_name(wire.port) is None
+
+
+def test_a_cyton_is_told_to_send_and_told_again(wire):
+    """The board sends after a `b`; one that was switched on later gets another."""
+    config = SerialConfig(port=wire.port, format="cyton", leads=("II", "-", "V1"), silent_after_s=0.1)
+    with SerialPortSource(config) as source:
+        reader = Reader(source)
+        assert wire.receive(3) == b"bbb"
+        packets = (bytes([0xA0, k]) + (1000).to_bytes(3, "big") * 8 + bytes(6) + b"\xc0" for k in range(3))
+        wire.send(b"".join(packets))
+        wait_until(lambda: reader.has(Cause.PRESENT), what="samples")
+        blocks = [block for block in reader.end() if not block.epoch]
+    assert blocks[0].leads == ("II", "V1")
+    assert blocks[0].samples[0, 0] == pytest.approx(1000 * 4500 / 24 / (2**23 - 1))
+
+
+@pytest.mark.parametrize("form", ["ads1292r", "healthypi"])
+def test_protocentral_boards(wire, form):
+    config = SerialConfig(port=wire.port, format=form, leads=("II",), gain=100.0)
+    packet = b"\x0a\xfa\x14\x00\x02" + (-50).to_bytes(2, "little", signed=True) + bytes(18) + b"\x00\x0b"
+    with SerialPortSource(config) as source:
         source.open()
-        wire.send(frames([100])[0])
-        blocks = source.blocks()
-        assert next(blocks).end_sample == 100
-        wire.unplug()
-        with pytest.raises(SourceError, match="vanished"):
-            next(blocks)
+        wire.send(packet * 3)
+        block = next(source.blocks())
+    assert (block.leads, block.sample_rate_hz) == (("II",), 125.0)
+    assert block.samples[0].tolist() == [-0.5] * block.samples.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"format": "cyton", "leads": ("I",) * 9}, "8 channels"),
+        ({"format": "ads1292r", "leads": ("I", "II")}, "one lead"),
+        ({"format": "healthypi", "sample_rate_hz": 0.0}, "sample rate"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings, word):
+    with pytest.raises(ConfigError, match=word):
+        SerialPortSource(SerialConfig(port="x", **settings))
 
 
 def test_stop_ends_a_silent_source_and_silence_is_counted(wire):
     with SerialPortSource(SerialConfig(port=wire.port, silent_after_s=0.05)) as source:
-        blocks = []
-        reader = threading.Thread(target=lambda: blocks.extend(source.blocks()))
-        reader.start()
+        reader = Reader(source)
         wait_until(lambda: source.counters.get("silences", 0) == 1, what="a counted silence")
-        source.stop()
-        reader.join(10)
-        assert not reader.is_alive()
-        assert blocks == []
+        blocks = reader.end()
+        assert all((block.missing == Cause.SILENT).all() for block in blocks)
 
 
 def test_lines_after_a_port_was_opened_again_are_new_samples(wire):
