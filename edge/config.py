@@ -37,10 +37,17 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is published beside alerts, alarm states and the status."""
+    """What is published beside alerts, alarm states and the status, and where it waits for the broker."""
 
     predictions: bool = False
-    queue_messages: int = 10_000
+    queue_messages: int = 10_000  # that wait in memory
+    outbox: str | None = None  # file in which alerts wait; in memory where none is named
+    outbox_messages: int = 50_000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when nothing could wait."""
+        if self.queue_messages < 1 or self.outbox_messages < 1:
+            raise ValueError("queue_messages and outbox_messages must be at least 1")
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -5,7 +5,7 @@ payload lies in `edge/schemas`. Wall time is a parameter here; knows nothing of 
 """
 
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -61,6 +61,7 @@ class AlertData(Payload, frozen=True, kw_only=True):
     bundle: BundleRef
     epoch: str  # names one unbroken count of samples
     latency_ms: float | None  # from the window's last sample to this event, where it can be known
+    historical: bool  # told late: it had to wait for the broker, or a later run of the device tells it
 
 
 class AlertEvent(Payload, frozen=True, kw_only=True):
@@ -167,6 +168,7 @@ def alert_event(
         bundle=bundle,
         epoch=event.epoch,
         latency_ms=latency_ms,
+        historical=False,
     )
     return AlertEvent(
         id=str(event.id),
@@ -176,6 +178,22 @@ def alert_event(
         time=time,
         data=data,
     )
+
+
+def as_historical(raw: bytes) -> bytes:
+    """Return an encoded alert, flagged as told late; another version of this program may have written it.
+
+    Raises
+    ------
+    FrameError
+        When it is no alert.
+    """
+    try:
+        alert = msgspec.json.decode(raw, type=dict[str, Any])
+        alert["data"]["historical"] = True
+    except (msgspec.DecodeError, KeyError, TypeError) as exc:
+        raise FrameError(f"no alert: {exc}") from exc
+    return msgspec.json.encode(alert)
 
 
 def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
