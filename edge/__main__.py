@@ -7,6 +7,7 @@ from edge.commands.group import LazyGroup, run
 from edge.errors import EdgeError
 
 _COMMANDS = {
+    "ack": ("edge.commands.ack", "Acknowledge or silence an alarm of a device."),
     "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
     "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),
     "run": ("edge.commands.run", "Run as the service that a configuration file describes."),

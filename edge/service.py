@@ -101,6 +101,7 @@ class Service:
             AlertSink(self._publisher, bundle, predictions=config.publish.predictions),
             shed=True,
         )
+        self._publisher.obey(self.runtime.command)
 
     def stop(self) -> None:
         """Make `run` return soon; may be called from any thread, or from a signal handler."""

@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
 from edge.errors import BrokerError, FrameError
@@ -33,11 +34,13 @@ from edge.publish.flight import Flight
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import (
     CLOUD_EVENTS,
+    MAX_COMMAND_BYTES,
     BundleRef,
     DeviceStatus,
     alarm_state,
     alert_event,
     as_historical,
+    decode,
     encode,
     prediction,
 )
@@ -54,6 +57,7 @@ class Counts(msgspec.Struct, frozen=True):
     sent: int  # acknowledged by the broker, status and states included
     connects: int
     failures: int  # connections that failed or were refused
+    commands: dict[str, int]  # by what became of them: taken, refused, bad
     dropped: dict[str, int]  # by cause: queue_full, refused, closed, damaged; of the outbox: evicted, disk
 
 
@@ -102,6 +106,8 @@ class Publisher:
         self._greet = False  # the status is to be sent
         self._connected = self._closing = self._stopped = False
         self._flight = Flight(IN_FLIGHT)
+        self._on_command: Callable[[str, Command], bool] | None = None
+        self._commands: Counter[str] = Counter()
         self._sent = self._connects = self._failures = 0
         self._dropped: Counter[str] = Counter()
         self._error = ""
@@ -121,7 +127,8 @@ class Publisher:
         stored, lost = (0, {}) if outbox is None else (len(outbox), outbox.lost)
         with self._wake:
             dropped = dict(self._dropped + Counter(lost))
-            return Counts(len(self._queue) + stored, self._sent, self._connects, self._failures, dropped)
+            waiting = len(self._queue) + stored
+            return Counts(waiting, self._sent, self._connects, self._failures, dict(self._commands), dropped)
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost; needs no broker to be there yet."""
@@ -146,6 +153,13 @@ class Publisher:
                 return
         self.close(0.0)
         raise BrokerError(error)
+
+    def obey(self, on_command: Callable[[str, Command], bool]) -> None:
+        """Let commands reach `on_command(stream, command)`, which says whether it could be passed on; before `start`.
+
+        It is called in paho's thread, and must return at once.
+        """
+        self._on_command = on_command
 
     def publish_event(self, event: AlarmEvent, *, sample_rate_hz: float, latency_ms: float | None = None) -> None:
         """Queue the alert of an event and bring the alarm's retained state up to date."""
@@ -173,9 +187,10 @@ class Publisher:
             )
             if state is None:
                 self._states.pop(topic, None)
-            else:
+            elif event.what in {"raised", "acknowledged"}:
                 self._states[topic] = encode(state)
-            self._stale[topic] = None
+            if event.what in {"raised", "acknowledged", "cleared"}:
+                self._stale[topic] = None
             self._wake.notify_all()
 
     def publish_prediction(self, decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> None:
@@ -316,7 +331,10 @@ class Publisher:
                 _LOG.info("%s: connected", self._config.address)
             self._wake.notify_all()
         if not code.is_failure:
-            client.subscribe(topics.alarms_filter(self._device), options=SubscribeOptions(qos=1, noLocal=True))
+            wanted = [topics.alarms_filter(self._device)]
+            if self._on_command is not None:
+                wanted.append(topics.commands_filter(self._device))
+            client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in wanted])
 
     def _on_connect_fail(self, _client: Client, _data: object) -> None:
         with self._wake:
@@ -346,9 +364,24 @@ class Publisher:
             self._wake.notify_all()
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        where = topics.parse_topic(message.topic)
+        if where is not None and where.kind == "command":
+            self._take_command(where.stream, message)
+            return
         if not message.retain or not message.payload:
             return
         with self._wake:
             if message.topic not in self._states:
                 self._stale[message.topic] = None
                 self._wake.notify_all()
+
+    def _take_command(self, stream: str, message: MQTTMessage) -> None:
+        """Pass a command on; one that is retained is of the past, and a broker would repeat it for ever."""
+        try:
+            command = None if message.retain else decode(bytes(message.payload), Command, MAX_COMMAND_BYTES)
+        except FrameError as exc:
+            command = None
+            _LOG.info("%s: %s", message.topic, exc)
+        taken = command is not None and self._on_command is not None and self._on_command(stream, command)
+        with self._wake:
+            self._commands["bad" if command is None else "taken" if taken else "refused"] += 1

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, Reason, What
 from edge.bundle import Kind, Priority
@@ -17,11 +18,21 @@ from edge.errors import FrameError
 MAX_PAYLOAD_BYTES = 64 << 10
 CLOUD_EVENTS = "application/cloudevents+json"
 
-AlertType = Literal["ecg-nat.alarm.raised", "ecg-nat.alarm.cleared", "ecg-nat.alarm.acknowledged"]
+MAX_COMMAND_BYTES = 1 << 10
+
+AlertType = Literal[
+    "ecg-nat.alarm.raised",
+    "ecg-nat.alarm.cleared",
+    "ecg-nat.alarm.acknowledged",
+    "ecg-nat.alarm.escalated",
+    "ecg-nat.alarm.silenced",
+]
 _TYPES: dict[What, AlertType] = {
     "raised": "ecg-nat.alarm.raised",
     "cleared": "ecg-nat.alarm.cleared",
     "acknowledged": "ecg-nat.alarm.acknowledged",
+    "escalated": "ecg-nat.alarm.escalated",
+    "silenced": "ecg-nat.alarm.silenced",
 }
 
 T = TypeVar("T")
@@ -65,7 +76,10 @@ class AlertData(Payload, frozen=True, kw_only=True):
 
 
 class AlertEvent(Payload, frozen=True, kw_only=True):
-    """An alarm was raised, cleared or acknowledged: a CloudEvent. Never retained; `id` tells repetitions."""
+    """Something happened to an alarm: a CloudEvent. Never retained; `id` tells repetitions.
+
+    Escalated: it is on, of high priority, and nobody has acknowledged it. Silenced: it is not raised for a while.
+    """
 
     specversion: Literal["1.0"] = "1.0"
     id: str
@@ -113,15 +127,15 @@ class Prediction(Payload, frozen=True, kw_only=True):
     probabilities: dict[str, float] | None  # by label
 
 
-PAYLOADS: tuple[type[Payload], ...] = (AlertEvent, AlarmState, DeviceStatus, Prediction)
+PAYLOADS: tuple[type[msgspec.Struct], ...] = (AlertEvent, AlarmState, Command, DeviceStatus, Prediction)
 
 
-def encode(payload: Payload) -> bytes:
+def encode(payload: Payload | Command) -> bytes:
     """Return a payload as JSON."""
     return msgspec.json.encode(payload)
 
 
-def decode(raw: bytes, kind: type[T]) -> T:
+def decode(raw: bytes, kind: type[T], most_bytes: int = MAX_PAYLOAD_BYTES) -> T:
     """Return the payload in some bytes from a wire.
 
     Raises
@@ -129,8 +143,8 @@ def decode(raw: bytes, kind: type[T]) -> T:
     FrameError
         When the bytes are too many, are no JSON, or do not fit the struct.
     """
-    if len(raw) > MAX_PAYLOAD_BYTES:
-        raise FrameError(f"payload of {len(raw)} bytes, more than the {MAX_PAYLOAD_BYTES} allowed")
+    if len(raw) > most_bytes:
+        raise FrameError(f"payload of {len(raw)} bytes, more than the {most_bytes} allowed")
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import AlarmOverride, alarm_specs
 from edge.bundle import Label
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
@@ -35,7 +35,8 @@ def decision(stream: str, index: int) -> Decision:
 
 def flow(publisher: Publisher, outbox: Outbox, epoch: str) -> None:
     """Publish the event of every window of every stream until killed."""
-    machines = {stream: AlarmMachine(stream, epoch, alarm_specs((_LABEL,))) for stream in STREAMS}
+    specs = alarm_specs((_LABEL,), {"ALARM_STORM": AlarmOverride(priority="none")})
+    machines = {stream: AlarmMachine(stream, epoch, specs) for stream in STREAMS}
     pause, index = threading.Event(), 0
     while True:
         for stream, machine in machines.items():
