@@ -75,7 +75,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
     cooldown_s: float = 0.0  # from the end of one alarm to the next
-    escalate_s: float = 60.0  # an unacknowledged alarm of high priority is told again; 0: never
+    escalate_s: float = 60.0  # of high priority: told again when nobody has acknowledged it; 0: never
     latch: bool = False
 
 

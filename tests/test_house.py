@@ -32,7 +32,7 @@ def test_import_rules():
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("command", ["replay", "run", "watch", "demo"])
+@pytest.mark.parametrize("command", ["ack", "replay", "run", "watch", "demo"])
 def test_the_edge_command_starts_without_the_workstation(command):
     code = f"""
 import sys
