@@ -156,4 +156,4 @@ class AlarmWalk(RuleBasedStateMachine):
 
 
 TestAlarmWalk = AlarmWalk.TestCase
-TestAlarmWalk.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestAlarmWalk.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
