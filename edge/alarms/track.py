@@ -120,6 +120,8 @@ class Track:
         known, self._now_s = self._known, decision.end_s
         if known is not None and decision.end_s - known.end_s >= self._signal_lost_s:
             yield from self._lose_signal()
+            if over and self.spec.output is not None:
+                over = self.over(decision)  # what keeps an alarm need not raise one
         if over is None:
             self._unbroken = False
         else:

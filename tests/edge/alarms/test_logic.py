@@ -53,6 +53,8 @@ def play(alarms: AlarmMachine, letters: str, first: int = 0) -> list[str]:
         ({"clear_threshold": 0.3, "on_delay_s": 2.0}, "#+##+##", []),  # between is under while it is pending
         ({"clear_threshold": 0.3, "on_delay_s": 1.0}, "##+.", ["1:raised", "3:cleared"]),
         ({"clear_threshold": 0.3, "latch": True}, "#.+#", ["0:raised"]),
+        ({"clear_threshold": 0.3}, "#" + "x" * 30 + "+", ["0:raised", "30:cleared"]),
+        ({"clear_threshold": 0.3}, "#" + "x" * 29 + "+", ["0:raised", "30:cleared"]),  # not raised by less than 0.5
         ({"cooldown_s": 4.0}, "#.#.#.#", ["0:raised", "1:cleared", "6:raised"]),
         ({"cooldown_s": 4.0}, "#.######", ["0:raised", "1:cleared", "5:raised"]),  # a condition that lasts is told
         ({"cooldown_s": 4.0}, "#.##....", ["0:raised", "1:cleared"]),
