@@ -74,8 +74,11 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     priority: Priority = "none"
     kind: Kind = "physiological"
     threshold: float = 0.5
+    clear_threshold: float | None = None  # the alarm lasts while the output is not below this; None: the threshold
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
+    cooldown_s: float = 0.0  # from the end of one alarm to the next
+    escalate_s: float = 60.0  # of high priority: told again when nobody has acknowledged it; 0: never
     latch: bool = False
 
 

@@ -38,15 +38,18 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is published beside alerts, alarm states and the status."""
+    """What is published beside alerts, alarm states and the status, and where it waits for the broker."""
 
     predictions: bool = False
-    queue_messages: int = 10_000
+    queue_messages: int = 10_000  # that wait in memory
+    outbox: str | None = None  # file in which alerts wait; in memory where none is named
+    outbox_messages: int = 50_000
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a queue that cannot be meant."""
-        if not 1 <= self.queue_messages <= 1_000_000:
-            raise ValueError(f"queue_messages {self.queue_messages} is not in 1 to 1000000")
+        """Raise ValueError for a queue or an outbox that cannot be meant."""
+        for key in ("queue_messages", "outbox_messages"):
+            if not 1 <= getattr(self, key) <= 1_000_000:
+                raise ValueError(f"{key} {getattr(self, key)} is not in 1 to 1000000")
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

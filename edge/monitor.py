@@ -1,7 +1,7 @@
 """One stream under watch: its windows, its account and its alarms, put together.
 
-Clock-free; does no I/O. `push` and `finish` belong to the thread of the source, `decide` and `close` to the thread of
-the classifier; the account is shared by both, and so has a lock.
+Clock-free; does no I/O. `push` and `finish` belong to the thread of the source, `decide`, `obey` and `close` to the
+thread of the classifier; the account is shared by both, and so has a lock.
 """
 
 import threading
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmMachine, AlarmSpec
 from edge.bundle import Manifest
@@ -110,6 +111,10 @@ class StreamMonitor:
             self._ledger.settle(window.settled_sample, Cause.SHED if window.cause is Cause.SHED else Cause.BAD_QUALITY)
         self.windows += 1
         return decision, tuple(self._alarms.step(decision))
+
+    def obey(self, command: Command) -> tuple[AlarmEvent, ...]:
+        """Do what a person asks of an alarm, in the classifier's thread; nothing follows where there is none."""
+        return tuple(self._alarms.obey(command))
 
     def close(self) -> tuple[AlarmEvent, ...]:
         """Settle the account after the last decision, and end every alarm that is on.

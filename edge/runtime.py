@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
@@ -45,7 +46,7 @@ class Sink(Protocol):
     def __call__(
         self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
     ) -> None:
-        """Take one decision, or None at the end of a stream, and the alarm events that follow.
+        """Take one decision, or None at the end of a stream and after a command, and the alarm events that follow.
 
         Called in the classifier's thread, in order per stream; must return at once. `latency_s` is the time from
         the arrival of the window's last block.
@@ -57,6 +58,13 @@ class _Job:
     monitor: StreamMonitor
     window: Window | None  # None ends the stream
     arrived_s: float  # monotonic time at which the window's last block arrived
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    monitor: StreamMonitor
+    command: Command
+    arrived_s: float
 
 
 @dataclass
@@ -116,7 +124,7 @@ class Runtime:
         self._session = session
         self._shed_above = queue_windows if shed else None
         # A shed window still passes through the queue, without its samples, so that the account stays in order.
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(queue_windows * 16 if shed else queue_windows)
+        self._jobs: queue.Queue[_Job | _Wish | None] = queue.Queue(queue_windows * 16 if shed else queue_windows)
         spec = manifest.input
         self._signal = np.zeros((max_batch, len(LEADS), spec.window_samples), np.float32)
         self._keep = np.zeros((max_batch, len(LEADS)), np.float32)
@@ -195,6 +203,20 @@ class Runtime:
             self._submit(monitor, window, arrived_s)
         self._put(_Job(monitor, None, arrived_s))
 
+    def command(self, stream: str, command: Command) -> bool:
+        """Let the alarms of a stream obey a command, after the windows that wait; return at once.
+
+        The events that follow go to the sink. False when the stream is not open, or no more can wait.
+        """
+        monitor = self._monitors.get(stream)
+        if monitor is None:
+            return False
+        try:
+            self._jobs.put_nowait(_Wish(monitor, command, time.monotonic()))
+        except queue.Full:
+            return False
+        return True
+
     def _monitor_for(self, block: Block) -> StreamMonitor:
         monitor = self._monitors.get(block.stream)
         if monitor is not None and self._continues(monitor, block):
@@ -248,7 +270,7 @@ class Runtime:
             window = window.shed()
         self._put(_Job(monitor, window, arrived_s))
 
-    def _put(self, job: _Job | None) -> None:
+    def _put(self, job: _Job | _Wish | None) -> None:
         while self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._jobs.put(job, timeout=_POLL_S)
@@ -278,7 +300,7 @@ class Runtime:
     def _classify_batch(self, classifier: Classifier) -> bool:
         """Take what waits, `max_batch` at most, and decide it; return False when told to stop."""
         job = self._jobs.get()
-        jobs: list[_Job] = []
+        jobs: list[_Job | _Wish] = []
         while job is not None:
             jobs.append(job)
             if len(jobs) == self._max_batch:
@@ -290,12 +312,17 @@ class Runtime:
         self._decide(classifier, jobs)
         return job is not None
 
-    def _decide(self, classifier: Classifier, jobs: list[_Job]) -> None:
-        good = [job.window for job in jobs if job.window is not None and job.window.cause is Cause.PRESENT]
+    def _decide(self, classifier: Classifier, jobs: list[_Job | _Wish]) -> None:
+        windows = [job.window for job in jobs if isinstance(job, _Job) and job.window is not None]
+        good = [window for window in windows if window.cause is Cause.PRESENT]
         outputs = iter(())
         if good:
             outputs = iter(self._run_graph(classifier, good))
         for job in jobs:
+            if isinstance(job, _Wish):
+                events = job.monitor.obey(job.command)
+                self._sink(job.monitor, None, events, time.monotonic() - job.arrived_s)
+                continue
             if job.window is None:
                 self._close(job)
                 continue

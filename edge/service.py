@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 
@@ -18,11 +19,12 @@ from edge.alarms.machine import AlarmEvent
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import open_classifier
-from edge.config import ServiceConfig
+from edge.config import PublishConfig, ServiceConfig
 from edge.errors import BrokerError, SourceError, StreamError
 from edge.monitor import StreamMonitor
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
+from edge.publish.outbox import Outbox
 from edge.publish.payloads import BundleRef
 from edge.runtime import Runtime
 from edge.samples import Block
@@ -56,11 +58,17 @@ class AlertSink:
             self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=self._labels)
 
 
-def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, capacity: int = 10_000) -> Publisher:
+def new_publisher(
+    broker: BrokerConfig, device: str, bundle: Bundle, capacity: int = 10_000, outbox: Outbox | None = None
+) -> Publisher:
     """Return a publisher for a device and its bundle, not yet started."""
     manifest = bundle.manifest
     reference = BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
-    return Publisher(broker, device, version=__version__, bundle=reference, capacity=capacity)
+    return Publisher(broker, device, version=__version__, bundle=reference, capacity=capacity, outbox=outbox)
+
+
+def _new_outbox(config: PublishConfig) -> Outbox | None:
+    return None if config.outbox is None else Outbox(Path(config.outbox), config.outbox_messages)
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -94,7 +102,9 @@ class Service:
         self._failure: BaseException | None = None
         self._refused_blocks = 0
         self._told_s = float("-inf")
-        self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish.queue_messages)
+        self._publisher = new_publisher(
+            config.broker, config.device.id, bundle, config.publish.queue_messages, _new_outbox(config.publish)
+        )
         self.runtime = Runtime(
             bundle.manifest,
             lambda: open_classifier(bundle, config.classifier, self._publisher.tell_classifier),
@@ -103,6 +113,7 @@ class Service:
             session=uuid.uuid4().hex[:8],
             shed=True,
         )
+        self._publisher.obey(self.runtime.command)
 
     def stop(self) -> None:
         """Make `run` return soon; may be called from any thread, or from a signal handler."""

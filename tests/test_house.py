@@ -34,7 +34,7 @@ def test_import_rules():
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("command", ["build", "demo", "replay", "run", "score", "watch"])
+@pytest.mark.parametrize("command", ["ack", "build", "demo", "replay", "run", "score", "watch"])
 def test_the_edge_command_starts_without_the_workstation(command):
     code = f"""
 import sys

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
-from edge.alarms.machine import AlarmSpec
+from edge.alarms.track import AlarmSpec
 from edge.bundle import LABEL_IN_TOPIC, Label, Priority
 from edge.errors import ConfigError
 from edge.samples import Cause
@@ -39,16 +39,30 @@ TECHNICAL = (
         on_delay_s=5.0,
         off_delay_s=2.0,
     ),
+    AlarmSpec(
+        label="ALARM_STORM",
+        name="Too many alarms",
+        kind="technical",
+        priority="medium",
+        storm_limit=10,
+        off_delay_s=30.0,
+    ),
 )
-"""Alarms about the signal itself; every window is evidence for them. Short losses stay below the on delay."""
+"""Alarms about the signal, for which every window is evidence (short losses stay below the on delay), and the one about
+the alarms."""
 
 
 class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a configuration changes about one alarm; None keeps the bundle's value."""
 
     threshold: float | None = None
+    clear_threshold: float | None = None
     on_delay_s: float | None = None
     off_delay_s: float | None = None
+    cooldown_s: float | None = None
+    escalate_s: float | None = None
+    storm_limit: int | None = None
+    storm_window_s: float | None = None
     priority: Priority | None = None
     latch: bool | None = None
 
@@ -70,8 +84,11 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
             priority=label.priority,
             output=output,
             threshold=label.threshold,
+            clear_threshold=label.clear_threshold,
             on_delay_s=label.on_delay_s,
             off_delay_s=label.off_delay_s,
+            cooldown_s=label.cooldown_s,
+            escalate_s=label.escalate_s,
             latch=label.latch,
         )
         for output, label in enumerate(labels)
@@ -91,12 +108,19 @@ def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
     changes = {key: value for key, value in msgspec.structs.asdict(override).items() if value is not None}
     if changes.get("priority", "none") != "none" and not LABEL_IN_TOPIC.fullmatch(spec.label):
         raise ConfigError(f"alarm {spec.label}: it cannot be raised, as its label cannot stand in a topic")
-    threshold = changes.get("threshold")
-    if threshold is not None and spec.output is None:
+    if spec.output is None and ("threshold" in changes or "clear_threshold" in changes):
         raise ConfigError(f"alarm {spec.label}: it has no threshold, the model does not drive it")
-    if threshold is not None and not 0 < threshold <= 1:
-        raise ConfigError(f"alarm {spec.label}: threshold {threshold} is not in (0, 1]")
-    for key in ("on_delay_s", "off_delay_s"):
+    if spec.storm_limit is None and ("storm_limit" in changes or "storm_window_s" in changes):
+        raise ConfigError(f"alarm {spec.label}: it counts no alarms; set storm_limit and storm_window_s of ALARM_STORM")
+    if not 0 < changes.get("threshold", 1) <= 1:
+        raise ConfigError(f"alarm {spec.label}: threshold {changes['threshold']} is not in (0, 1]")
+    for key in ("on_delay_s", "off_delay_s", "cooldown_s", "escalate_s", "storm_window_s"):
         if not 0 <= changes.get(key, 0.0) <= 3600:
             raise ConfigError(f"alarm {spec.label}: {key} {changes[key]} is not in 0 to 3600")
-    return replace(spec, **changes)
+    if not 1 <= changes.get("storm_limit", 1) <= 1000:
+        raise ConfigError(f"alarm {spec.label}: storm_limit {changes['storm_limit']} is not in 1 to 1000")
+    changed = replace(spec, **changes)
+    level, clear = changed.threshold, changed.clear_threshold
+    if level is not None and clear is not None and not 0 < clear <= level:
+        raise ConfigError(f"alarm {spec.label}: clear_threshold {clear} is not in 0 to the threshold, {level}")
+    return changed

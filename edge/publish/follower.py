@@ -62,6 +62,8 @@ class Follower:
             parts.append(f"p={data.probability:.2f}")
         if data.reason is not None:
             parts.append(f"({data.reason})")
+        if data.historical:
+            parts.append("(told late)")
         return self._line("alert", where, data.priority, parts, alert, record)
 
     def _alarm(self, where: Topic, topic: str, payload: bytes, record: dict[str, Any]) -> Line | None:

@@ -1,14 +1,18 @@
 """Publishes alerts, alarm states, predictions and the device's status; never makes its caller wait for the network.
 
-    caller ──► bounded queue, states ──► sender thread ──► paho's thread ──► broker
+    caller ──► outbox, bounded queue, states ──► sender thread ──► paho's thread ──► broker
 
 All goes with QoS 1. The status is retained, is the last will too, and is sent again on every connect, as are the states
-of alarms that are on. States that an earlier run of the same device left behind are removed. What stays in the queue
-when the program ends is counted and lost; keeping it on disk is not done here.
+of alarms that are on. States that an earlier run of the same device left behind are removed. With an outbox, alerts
+wait on disk until the broker has acknowledged them; without one, what stays in the queue when the program ends is
+counted and lost. Alerts are told in order: after a lost connection nothing new goes out before all that was in flight
+is acknowledged. An alert that waited longer than `LATE_S`, or that an earlier run made, is flagged `historical`; the
+few that were in flight when a connection broke are repeated as they were.
 """
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -20,33 +24,41 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
-from edge.errors import BrokerError
+from edge.errors import BrokerError, FrameError
 from edge.publish import topics
 from edge.publish.client import IN_FLIGHT, BrokerConfig, new_client, open_connection, refusal
+from edge.publish.flight import Flight
+from edge.publish.outbox import Outbox
 from edge.publish.payloads import (
     CLOUD_EVENTS,
+    MAX_COMMAND_BYTES,
     BundleRef,
     DeviceStatus,
     alarm_state,
     alert_event,
+    as_historical,
+    decode,
     encode,
     prediction,
 )
 from edge.publish.queue import RANKS, Message, MessageQueue
 
 _LOG = logging.getLogger(__name__)
+LATE_S = 30.0  # an alert that goes out later than this is of the past
 
 
 class Counts(msgspec.Struct, frozen=True):
     """What became of the messages so far."""
 
-    queued: int  # alerts and predictions that wait
+    queued: int  # alerts and predictions that wait, here or in the outbox
     sent: int  # acknowledged by the broker, status and states included
     connects: int
     failures: int  # connections that failed or were refused
-    dropped: dict[str, int]  # by cause: queue_full, refused, closed
+    commands: dict[str, int]  # by what became of them: taken, refused, bad
+    dropped: dict[str, int]  # by cause: queue_full, refused, closed, damaged; of the outbox: evicted, disk
 
 
 def _now() -> datetime:
@@ -63,10 +75,12 @@ class Publisher:
     version : of this program
     bundle : the model whose alerts these are
     capacity : messages that wait at most while the broker is away
+    outbox : where alerts wait; without one they wait in memory, with the predictions
     now : gives aware wall time
+    clock_s : gives monotonic time
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each by its name, and the last four have defaults
         self,
         config: BrokerConfig,
         device: str,
@@ -74,12 +88,16 @@ class Publisher:
         version: str,
         bundle: BundleRef,
         capacity: int = 10_000,
+        outbox: Outbox | None = None,
         now: Callable[[], datetime] = _now,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._device = device
         self._bundle = bundle
         self._now = now
+        self._clock_s = clock_s
+        self._outbox = outbox
         self._status = DeviceStatus(state="online", version=version, bundle=bundle, since=now())
         self._wake = threading.Condition()  # guards all below; never held while paho is called
         self._queue = MessageQueue(capacity)
@@ -87,7 +105,10 @@ class Publisher:
         self._stale: dict[str, None] = {}  # topics whose retained state the broker does not know yet, in order
         self._greet = False  # the status is to be sent
         self._connected = self._closing = self._stopped = False
-        self._in_flight = self._sent = self._connects = self._failures = 0
+        self._flight = Flight(IN_FLIGHT)
+        self._on_command: Callable[[str, Command], bool] | None = None
+        self._commands: Counter[str] = Counter()
+        self._sent = self._connects = self._failures = 0
         self._dropped: Counter[str] = Counter()
         self._error = ""
         self._client = self._new_client(topics.status_topic(device))
@@ -102,14 +123,18 @@ class Publisher:
     @property
     def counts(self) -> Counts:
         """What became of the messages so far."""
+        outbox = self._outbox
+        stored, lost = (0, {}) if outbox is None else (len(outbox), outbox.lost)
         with self._wake:
-            return Counts(len(self._queue), self._sent, self._connects, self._failures, dict(+self._dropped))
+            dropped = dict(self._dropped + Counter(lost))
+            waiting = len(self._queue) + stored
+            return Counts(waiting, self._sent, self._connects, self._failures, dict(self._commands), dropped)
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost; needs no broker to be there yet."""
         self._client.connect_async(self._config.host, self._config.port, self._config.keepalive_s)
         self._client.loop_start()
-        self._sender.start()
+        self._start_sending()
 
     def connect(self, timeout_s: float = 10.0) -> None:
         """Connect now; later losses are mended in the background.
@@ -120,7 +145,7 @@ class Publisher:
             When the broker cannot be reached or refuses.
         """
         open_connection(self._client, self._config)
-        self._sender.start()
+        self._start_sending()
         with self._wake:
             answered = self._wake.wait_for(lambda: self._connected or self._error, timeout_s)
             error = self._error if answered else f"{self._config.address}: no MQTT answer within {timeout_s:g} s"
@@ -128,6 +153,13 @@ class Publisher:
                 return
         self.close(0.0)
         raise BrokerError(error)
+
+    def obey(self, on_command: Callable[[str, Command], bool]) -> None:
+        """Let commands reach `on_command(stream, command)`, which says whether it could be passed on; before `start`.
+
+        It is called in paho's thread, and must return at once.
+        """
+        self._on_command = on_command
 
     def publish_event(self, event: AlarmEvent, *, sample_rate_hz: float, latency_ms: float | None = None) -> None:
         """Queue the alert of an event and bring the alarm's retained state up to date."""
@@ -144,12 +176,21 @@ class Publisher:
         topic = topics.alarm_topic(self._device, event.stream, event.spec.label)
         rank = RANKS[event.spec.priority]
         with self._wake:
-            self._put(Message(topics.alerts_topic(self._device, event.stream), encode(alert), rank, CLOUD_EVENTS))
+            self._put_alert(
+                Message(
+                    topics.alerts_topic(self._device, event.stream),
+                    encode(alert),
+                    rank,
+                    CLOUD_EVENTS,
+                    put_s=self._clock_s(),
+                )
+            )
             if state is None:
                 self._states.pop(topic, None)
-            else:
+            elif event.what in {"raised", "acknowledged"}:
                 self._states[topic] = encode(state)
-            self._stale[topic] = None
+            if event.what in {"raised", "acknowledged", "cleared"}:
+                self._stale[topic] = None
             self._wake.notify_all()
 
     def publish_prediction(self, decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> None:
@@ -184,10 +225,31 @@ class Publisher:
             self._sender.join()
         self._client.disconnect()
         self._client.loop_stop()
+        if self._outbox is not None:
+            self._outbox.close()
+
+    def _start_sending(self) -> None:
+        self._sender.start()
+        if self._outbox is not None:
+            self._outbox.start(self._stir)
+
+    def _stir(self) -> None:
+        with self._wake:
+            self._wake.notify_all()
 
     @property
     def _idle(self) -> bool:
-        return not (self._greet or self._queue or self._stale or self._in_flight)
+        return not (self._greet or self._queue or self._alerts_wait or self._stale or self._flight)
+
+    @property
+    def _alerts_wait(self) -> bool:
+        return self._outbox is not None and self._outbox.waiting
+
+    def _put_alert(self, message: Message) -> None:
+        if self._outbox is None or self._closing:
+            self._put(message)
+        else:
+            self._outbox.put(message)
 
     def _put(self, message: Message) -> None:
         if self._closing:
@@ -202,20 +264,48 @@ class Publisher:
                 if self._stopped:
                     return
                 message = self._next()
-                self._in_flight += 1
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-            properties.ContentType = message.content_type
-            self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
+                self._flight.leave()
+            self._publish(message)
+
+    def _publish(self, message: Message) -> None:
+        payload = message.payload
+        if message.content_type == CLOUD_EVENTS and (message.earlier or self._clock_s() - message.put_s > LATE_S):
+            try:
+                payload = as_historical(payload)
+            except FrameError as exc:
+                self._give_up(message, exc)
+                return
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.ContentType = message.content_type
+        sent = self._client.publish(message.topic, payload, qos=1, retain=message.retain, properties=properties)
+        with self._wake:
+            self._land(self._flight.name(sent.mid, message))
+
+    def _land(self, message: Message | None) -> None:
+        if self._outbox is not None and message is not None:
+            self._outbox.done(message)
+
+    def _give_up(self, message: Message, why: FrameError) -> None:
+        _LOG.error("an alert of the outbox is damaged: %s", why)
+        with self._wake:
+            self._flight.drop()
+            self._dropped["damaged"] += 1
+            self._land(message)
+            self._wake.notify_all()
 
     @property
     def _ready(self) -> bool:
-        waiting = self._greet or self._queue or self._stale
-        return self._connected and self._in_flight < IN_FLIGHT and bool(waiting)
+        if not self._connected or not self._flight.open:
+            return False
+        alerts = self._outbox is not None and self._outbox.ready
+        return bool(self._greet or alerts or self._queue or (self._stale and not self._alerts_wait))
 
     def _next(self) -> Message:
         if self._greet:
             self._greet = False
             return Message(topics.status_topic(self._device), encode(self._status), retain=True)
+        if self._outbox is not None and self._outbox.ready:
+            return self._outbox.take()
         if self._queue:
             return self._queue.take()
         topic = next(iter(self._stale))
@@ -248,7 +338,10 @@ class Publisher:
                 _LOG.info("%s: connected", self._config.address)
             self._wake.notify_all()
         if not code.is_failure:
-            client.subscribe(topics.alarms_filter(self._device), options=SubscribeOptions(qos=1, noLocal=True))
+            wanted = [topics.alarms_filter(self._device)]
+            if self._on_command is not None:
+                wanted.append(topics.commands_filter(self._device))
+            client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in wanted])
 
     def _on_connect_fail(self, _client: Client, _data: object) -> None:
         with self._wake:
@@ -260,15 +353,16 @@ class Publisher:
     ) -> None:
         with self._wake:
             self._connected = False
+            self._flight.lose_connection()
             self._wake.notify_all()
         if code.is_failure:
             _LOG.warning("%s: connection lost: %s", self._config.address, code)
 
     def _on_publish(
-        self, _client: Client, _data: object, _mid: int, code: ReasonCode, _properties: Properties | None
+        self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
     ) -> None:
         with self._wake:
-            self._in_flight -= 1
+            self._land(self._flight.land(mid))
             if code.is_failure:
                 self._dropped["refused"] += 1
                 _LOG.error("%s: the broker refused a message: %s", self._config.address, code)
@@ -277,9 +371,24 @@ class Publisher:
             self._wake.notify_all()
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        where = topics.parse_topic(message.topic)
+        if where is not None and where.kind == "command":
+            self._take_command(where.stream, message)
+            return
         if not message.retain or not message.payload:
             return
         with self._wake:
             if message.topic not in self._states:
                 self._stale[message.topic] = None
                 self._wake.notify_all()
+
+    def _take_command(self, stream: str, message: MQTTMessage) -> None:
+        """Pass a command on; one that is retained is of the past, and a broker would repeat it for ever."""
+        try:
+            command = None if message.retain else decode(bytes(message.payload), Command, MAX_COMMAND_BYTES)
+        except FrameError as exc:
+            command = None
+            _LOG.info("%s: %s", message.topic, exc)
+        taken = command is not None and self._on_command is not None and self._on_command(stream, command)
+        with self._wake:
+            self._commands["bad" if command is None else "taken" if taken else "refused"] += 1

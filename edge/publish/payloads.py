@@ -5,10 +5,11 @@ payload lies in `edge/schemas`. Wall time is a parameter here; knows nothing of 
 """
 
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, Reason, What
 from edge.bundle import Kind, Priority
@@ -17,11 +18,21 @@ from edge.errors import FrameError
 MAX_PAYLOAD_BYTES = 64 << 10
 CLOUD_EVENTS = "application/cloudevents+json"
 
-AlertType = Literal["ecg-nat.alarm.raised", "ecg-nat.alarm.cleared", "ecg-nat.alarm.acknowledged"]
+MAX_COMMAND_BYTES = 1 << 10
+
+AlertType = Literal[
+    "ecg-nat.alarm.raised",
+    "ecg-nat.alarm.cleared",
+    "ecg-nat.alarm.acknowledged",
+    "ecg-nat.alarm.escalated",
+    "ecg-nat.alarm.silenced",
+]
 _TYPES: dict[What, AlertType] = {
     "raised": "ecg-nat.alarm.raised",
     "cleared": "ecg-nat.alarm.cleared",
     "acknowledged": "ecg-nat.alarm.acknowledged",
+    "escalated": "ecg-nat.alarm.escalated",
+    "silenced": "ecg-nat.alarm.silenced",
 }
 
 T = TypeVar("T")
@@ -61,10 +72,14 @@ class AlertData(Payload, frozen=True, kw_only=True):
     bundle: BundleRef
     epoch: str  # names one unbroken count of samples
     latency_ms: float | None  # from the window's last sample to this event, where it can be known
+    historical: bool  # told late: it had to wait for the broker, or a later run of the device tells it
 
 
 class AlertEvent(Payload, frozen=True, kw_only=True):
-    """An alarm was raised, cleared or acknowledged: a CloudEvent. Never retained; `id` tells repetitions."""
+    """Something happened to an alarm: a CloudEvent. Never retained; `id` tells repetitions.
+
+    Escalated: it is on, of high priority, and nobody has acknowledged it. Silenced: it is not raised for a while.
+    """
 
     specversion: Literal["1.0"] = "1.0"
     id: str
@@ -113,15 +128,15 @@ class Prediction(Payload, frozen=True, kw_only=True):
     probabilities: dict[str, float] | None  # by label
 
 
-PAYLOADS: tuple[type[Payload], ...] = (AlertEvent, AlarmState, DeviceStatus, Prediction)
+PAYLOADS: tuple[type[msgspec.Struct], ...] = (AlertEvent, AlarmState, Command, DeviceStatus, Prediction)
 
 
-def encode(payload: Payload) -> bytes:
+def encode(payload: Payload | Command) -> bytes:
     """Return a payload as JSON."""
     return msgspec.json.encode(payload)
 
 
-def decode(raw: bytes, kind: type[T]) -> T:
+def decode(raw: bytes, kind: type[T], most_bytes: int = MAX_PAYLOAD_BYTES) -> T:
     """Return the payload in some bytes from a wire.
 
     Raises
@@ -129,8 +144,8 @@ def decode(raw: bytes, kind: type[T]) -> T:
     FrameError
         When the bytes are too many, are no JSON, or do not fit the struct.
     """
-    if len(raw) > MAX_PAYLOAD_BYTES:
-        raise FrameError(f"payload of {len(raw)} bytes, more than the {MAX_PAYLOAD_BYTES} allowed")
+    if len(raw) > most_bytes:
+        raise FrameError(f"payload of {len(raw)} bytes, more than the {most_bytes} allowed")
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -168,6 +183,7 @@ def alert_event(
         bundle=bundle,
         epoch=event.epoch,
         latency_ms=latency_ms,
+        historical=False,
     )
     return AlertEvent(
         id=str(event.id),
@@ -177,6 +193,22 @@ def alert_event(
         time=time,
         data=data,
     )
+
+
+def as_historical(raw: bytes) -> bytes:
+    """Return an encoded alert, flagged as told late; another version of this program may have written it.
+
+    Raises
+    ------
+    FrameError
+        When it is no alert.
+    """
+    try:
+        alert = msgspec.json.decode(raw, type=dict[str, Any])
+        alert["data"]["historical"] = True
+    except (msgspec.DecodeError, KeyError, TypeError) as exc:
+        raise FrameError(f"no alert: {exc}") from exc
+    return msgspec.json.encode(alert)
 
 
 def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:

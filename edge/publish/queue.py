@@ -17,6 +17,9 @@ class Message:
     rank: int = 0  # what is higher is kept longer
     content_type: str = "application/json"
     retain: bool = False
+    put_s: float = 0.0  # monotonic time at which it was made
+    key: int = 0  # in the outbox; 0: it is not there
+    earlier: bool = False  # an earlier run made it
 
 
 class MessageQueue:
@@ -44,3 +47,9 @@ class MessageQueue:
     def take(self) -> Message:
         """Remove and return the oldest message; IndexError when there is none."""
         return self._messages.popleft()
+
+    def take_all(self) -> list[Message]:
+        """Remove and return all messages, the oldest first."""
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages

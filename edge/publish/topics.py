@@ -4,6 +4,11 @@
     ecg-nat/v1/<device>/<stream>/alerts                     `AlertEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alarms/<LABEL>   retained  `AlarmState` while the alarm is on; empty when it ends
     ecg-nat/v1/<device>/<stream>/predictions                `Prediction`, one a window, where switched on
+    ecg-nat/v1/<device>/<stream>/commands        not retained, to the device: `Command`, JSON of 1 KB at most
+
+A command asks to acknowledge or to silence an alarm of that stream; `{"command": "acknowledge", "label": "AF"}` is one.
+The answer is the alert that says so: `acknowledged`, `silenced`. There is none where the alarm is not on, the stream
+is not open or the command is not valid. Who may write there is the broker's to say, in its access list.
 
 Device, stream and label are opaque ids of 1 to 64 letters, digits, `_` and `-`. They name no person: whoever must know
 whose stream it is keeps that list elsewhere.
@@ -17,7 +22,8 @@ from edge.errors import ConfigError
 ROOT = "ecg-nat/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-Kind = Literal["status", "alert", "alarm", "prediction"]
+Kind = Literal["status", "alert", "alarm", "prediction", "command"]
+_OF_STREAM: dict[str, Kind] = {"alerts": "alert", "predictions": "prediction", "commands": "command"}
 
 
 class Topic(NamedTuple):
@@ -72,6 +78,16 @@ def predictions_topic(device: str, stream: str) -> str:
     return _stream(device, stream) + "/predictions"
 
 
+def commands_topic(device: str, stream: str) -> str:
+    """Return the topic of the commands to the alarms of a stream."""
+    return _stream(device, stream) + "/commands"
+
+
+def commands_filter(device: str) -> str:
+    """Return the subscription that gives the commands to one device."""
+    return f"{ROOT}/{check_id(device, 'device')}/+/commands"
+
+
 def filters(device: str | None = None) -> tuple[str, ...]:
     """Return the subscriptions that give status, alerts and alarm states of one device or of all."""
     base = f"{ROOT}/{'+' if device is None else check_id(device, 'device')}"
@@ -91,12 +107,10 @@ def parse_topic(topic: str) -> Topic | None:
     match parts:
         case [device, "status"]:
             return Topic("status", device)
-        case [device, stream, "alerts"]:
-            return Topic("alert", device, stream)
+        case [device, stream, ("alerts" | "predictions" | "commands") as name]:
+            return Topic(_OF_STREAM[name], device, stream)
         case [device, stream, "alarms", label]:
             return Topic("alarm", device, stream, label)
-        case [device, stream, "predictions"]:
-            return Topic("prediction", device, stream)
     return None
 
 

@@ -67,12 +67,12 @@ class Judge:
         judged = references(annotation, self._window_s)
         labels, apart = {}, {}
         for spec in self._specs:
-            alarms = self.alarms(spec, heard)
             reference = judged.get(spec.label)
             if reference is None or spec.kind == "technical":
-                apart[spec.label] = sum(self._start_s <= alarm.raised_s for alarm in alarms)
+                raised = (event for event in heard.events if event.what == "raised" and event.spec.label == spec.label)
+                apart[spec.label] = sum(self._start_s <= event.end_s for event in raised)
                 continue
-            counts = compare(reference, alarms, self._start_s, annotation.end_s)
+            counts = compare(reference, self.alarms(spec, heard), self._start_s, annotation.end_s)
             labels[spec.label] = self._with_windows(counts, spec, annotation, heard)
         return Verdict(labels, apart)
 
@@ -80,18 +80,21 @@ class Judge:
         """Put the events of one label together to alarms."""
         events = [event for event in heard.events if event.spec.label == spec.label]
         ended = {event.alarm_id: event.end_s for event in events if event.what == "cleared"}
-        over = [decision for decision in heard.decisions if self._speaks(spec, decision)]
         alarms = []
         for event in events:
             if event.what == "raised":
                 last_s = ended.get(event.alarm_id, heard.decisions[-1].end_s)
-                alarms.append(self._alarm(event, [d for d in over if event.onset_s <= d.end_s <= last_s], heard))
+                windows = [decision for decision in heard.decisions if event.onset_s <= decision.end_s <= last_s]
+                over = [
+                    decision for decision in windows if self._speaks(spec, decision, on=decision.end_s > event.end_s)
+                ]
+                alarms.append(self._alarm(event, over, heard))
         return alarms
 
-    def _speaks(self, spec: AlarmSpec, decision: Decision) -> bool:
-        """Say whether a window is evidence for a label; the rule is the alarm machine's."""
+    def _speaks(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
+        """Say whether a window is evidence for a label whose alarm is on or not; the rule is the alarm machine's."""
         gated = spec.kind == "physiological" and any(gate.over(decision) for gate in self._gates)
-        return not gated and bool(spec.over(decision))
+        return not gated and bool(spec.over(decision, on=on))
 
     def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], heard: Heard) -> Alarm:
         first_s, last_s = (decision.first_sample / heard.sample_rate_hz for decision in (windows[0], windows[-1]))

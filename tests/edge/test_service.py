@@ -21,6 +21,7 @@ from edge.errors import BundleError, ConfigError, StreamError
 from edge.framing.frame import FrameWriter
 from edge.framing.payload import PayloadWriter
 from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.publish.store import Store
 from edge.publish.subscriber import Subscriber
 from edge.publish.topics import filters
 from edge.samples import Block
@@ -350,11 +351,47 @@ def test_without_tensorrt_and_without_leave_it_does_not_start(tmp_path, broker, 
     assert log.splitlines()[-1].startswith("ecg-edge: TensorRT cannot be imported")
 
 
+def test_alerts_wait_in_the_outbox_for_the_next_run(tmp_path, mosquitto, tiny_bundle_path):
+    """A whole recording without a broker; the next run of the service tells its alerts, flagged as historical."""
+    mosquitto.stop()
+    address = mosquitto.host, mosquitto.port
+    outbox = f'[publish]\noutbox = "{tmp_path}/outbox.db"\n'
+    sources = f'{outbox}[[source]]\nkind = "synthetic"\nscenario = "{LOUD}"\nspeed = 50\n'
+    with service(tmp_path, config_text(address, "patient", tiny_bundle_path, sources)) as process:
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    waiting = int(re.search(r"queued=(\d+)", log)[1])
+    assert waiting > 0
+    mosquitto.start()
+    watcher = Watcher(address, "patient")
+    sources = f'{outbox}[[source]]\nkind = "serial"\nport = "/dev/none"\n'
+    with service(tmp_path, config_text(address, "patient", tiny_bundle_path, sources)) as process:
+        wait_until(lambda: len(watcher.alerts()) == waiting, what="the alerts of the run before")
+        stop(process)
+    watcher.close()
+    assert all(alert["data"]["historical"] for alert in watcher.alerts())
+    assert "LEAD_OFF" in watcher.raised()
+    store = Store(tmp_path / "outbox.db")
+    assert store.count == 0
+    store.close()
+
+
 def test_the_example_configuration_is_valid_and_shows_the_defaults():
     text = (ROOT / "deploy" / "ecg-edge.example.toml").read_text()
     config = read_config(ROOT / "deploy" / "ecg-edge.example.toml")
     assert config == ServiceConfig(source=config.source)
-    for key in ("ca_file", "cert_file", "key_file", "username", "password_file", "scenario", "record", "baud", "latch"):
+    for key in (
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "username",
+        "password_file",
+        "scenario",
+        "record",
+        "baud",
+        "latch",
+        "outbox",
+    ):
         assert re.search(rf"\b{key} = ", text), f"{key} is not shown"
 
 
@@ -367,6 +404,7 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults():
         ("[brokr]\n[[source]]\nkind = 'synthetic'", "did you mean `broker`"),
         ("[broker]\nport = 0\n[[source]]\nkind = 'synthetic'", "address"),
         ("[device]\nid = 'Jane Doe'\n[[source]]\nkind = 'synthetic'", "Jane Doe"),
+        ("[publish]\noutbox_messages = 0\n[[source]]\nkind = 'synthetic'", "outbox_messages"),
         ("source = [", "Invalid"),
         ("[classifier]\nthreads = 0\n[[source]]\nkind = 'synthetic'", "threads"),
         ("\xff", "toml"),
@@ -379,6 +417,7 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults():
         ("[[source]]\nkind = 'wfdb'\nrecord = 'a/b'\nblock_s = -1", "block_s"),
         ("[[source]]\nkind = 'synthetic'\nspeed = nan", "speed"),
         ("[publish]\nqueue_messages = 0\n[[source]]\nkind = 'synthetic'", "queue_messages"),
+        ("[publish]\noutbox_messages = 1000001\n[[source]]\nkind = 'synthetic'", "outbox_messages"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_line(tmp_path, text, word):

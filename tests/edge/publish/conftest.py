@@ -7,7 +7,7 @@ import pytest
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmMachine
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import AlarmOverride, alarm_specs
 from edge.broker import embedded_broker
 from edge.bundle import Label
 from edge.publish.client import BrokerConfig
@@ -41,7 +41,7 @@ def _decision(index: int, probability: float) -> Decision:
 def _events(count: int = 1) -> list[AlarmEvent]:
     """Return raised and cleared for `count` alarms after another."""
     label = Label(abbreviation="AF", name="Atrial fibrillation", snomed="164889003", priority="high")
-    alarms = AlarmMachine("s1", "e1", alarm_specs((label,)))
+    alarms = AlarmMachine("s1", "e1", alarm_specs((label,), {"ALARM_STORM": AlarmOverride(priority="none")}))
     return [event for index in range(2 * count) for event in alarms.step(_decision(index, 0.9 - 0.8 * (index % 2)))]
 
 

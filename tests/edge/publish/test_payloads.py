@@ -58,6 +58,7 @@ def test_an_alert_is_a_cloud_event_with_everything_in_it(events, bundle) -> None
             "bundle": {"name": "rhythm", "version": "1", "sha256": "0" * 64},
             "epoch": "e1",
             "latency_ms": 12.5,
+            "historical": False,
         },
     }
     assert decode(encode(alert), AlertEvent) == alert

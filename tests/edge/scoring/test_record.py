@@ -1,5 +1,7 @@
 """From decisions and events to alarms, for a stream made by hand."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -70,6 +72,21 @@ def test_a_dip_that_the_off_delay_bridges_is_one_alarm(judge):
     assert len(judge.alarms(spec("AF"), heard({"AF": [*range(20, 25), *range(26, 30)]}))) == 1
     first, second = judge.alarms(spec("AF"), heard({"AF": [*range(20, 25), *range(40, 45)]}))
     assert (first.claim, second.claim) == ((24.5, 29.5), (44.5, 49.5))
+
+
+def test_windows_over_the_clear_threshold_prolong_an_alarm(judge):
+    """Window 30 is at 0.4: not enough to raise an alarm, and enough to keep one that is to end below 0.3."""
+    said = heard({"AF": range(20, 30)})
+    said.decisions[30].probabilities[1] = 0.4
+    lasting = dataclasses.replace(spec("AF"), clear_threshold=0.3)
+    assert judge.alarms(lasting, said)[0].seen == (20.0, 40.0)
+    assert judge.alarms(spec("AF"), said)[0].seen == (20.0, 39.0)
+
+
+def test_a_storm_is_counted_apart(judge):
+    """Ten premature beats within a minute are as many alarms, and one of the storm, that no window is evidence for."""
+    verdict = judge.judge(sinus(), heard({"PVC": range(0, 60, 2)}))
+    assert verdict.apart["ALARM_STORM"] == 1
 
 
 def test_what_stays_under_the_on_delay_is_no_alarm(judge):

@@ -1,0 +1,107 @@
+"""`ecg-edge ack`: tell a device that a person has seen an alarm."""
+
+import time
+
+import click
+
+from edge.alarms.command import MAX_SILENCE_S, Command
+from edge.commands.options import Address, broker_option
+from edge.errors import BrokerError, EdgeError, FrameError
+from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.publish.payloads import AlertEvent, decode, encode
+from edge.publish.subscriber import Subscriber
+from edge.publish.topics import alerts_topic, check_id, commands_topic
+
+_WAIT_S = 0.2
+
+
+@click.command()
+@click.argument("label")
+@broker_option(default="localhost:1883")
+@click.option("--device", metavar="ID", required=True, help="The device, as `ecg-edge watch` shows it.")
+@click.option("--stream", metavar="ID", required=True, help="The stream whose alarm it is.")
+@click.option(
+    "--silence",
+    "silence_s",
+    type=click.FloatRange(0, MAX_SILENCE_S, min_open=True),
+    metavar="SECONDS",
+    help=f"Also keep it from being raised anew for so long, {MAX_SILENCE_S:g} at most.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1, 60),
+    default=5.0,
+    metavar="SECONDS",
+    help="Wait for the answer.",
+)
+@click.option("--ca-file", metavar="FILE", help="Use TLS and trust these certificates.")
+@click.option("--username", metavar="NAME", help="Log in by this name.")
+@click.option("--password-file", metavar="FILE", help="The password's file.")
+def ack(  # noqa: PLR0913, PLR0917  click passes each option by its name
+    label: str,
+    broker: Address,
+    device: str,
+    stream: str,
+    silence_s: float | None,
+    timeout_s: float,
+    ca_file: str | None,
+    username: str | None,
+    password_file: str | None,
+) -> None:
+    r"""Acknowledge the alarm LABEL that is on, and wait for the device to say so.
+
+    A latched alarm then ends, another one when its condition does. Where the alarm is not on there is no answer, and
+    the exit code is 1.
+
+    \b
+    Examples:
+      ecg-edge ack --device ecg-edge --stream bed-7 AF
+      ecg-edge ack --broker ward:1883 --device ecg-edge --stream bed-7 LEAD_OFF --silence 120
+    """
+    config = BrokerConfig(
+        host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
+    )
+    if silence_s is None:
+        command = Command(command="acknowledge", label=check_id(label, "label"))
+    else:
+        command = Command(command="silence", label=check_id(label, "label"), silence_s=silence_s)
+    answer = "acknowledged" if silence_s is None else "silenced"
+    with Subscriber(config, [alerts_topic(device, stream)]) as subscriber:
+        _send(config, commands_topic(device, stream), command, timeout_s)
+        alert = _await(subscriber, f"ecg-nat.alarm.{answer}", label, timeout_s)
+    if alert is None:
+        raise EdgeError(
+            f"no answer from {device}/{stream} within {timeout_s:g} s: is {label} on, and not acknowledged yet? "
+            f"See: ecg-edge watch --broker {broker}"
+        )
+    click.echo(f"{device}/{stream}  {answer.upper()}  {alert.data.name}")
+
+
+def _send(config: BrokerConfig, topic: str, command: Command, timeout_s: float) -> None:
+    client = new_client(config)
+    open_connection(client, config)
+    try:
+        sent = client.publish(topic, encode(command), qos=1)
+        sent.wait_for_publish(timeout_s)
+        if not sent.is_published():
+            raise BrokerError(f"{config.address}: it took no command within {timeout_s:g} s")
+    except RuntimeError as exc:  # paho's, when the connection broke
+        raise BrokerError(f"{config.address}: {exc}") from exc
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _await(subscriber: Subscriber, kind: str, label: str, timeout_s: float) -> AlertEvent | None:
+    """Return the alert that answers, or None when none comes in time; what others publish is passed over."""
+    until_s = time.monotonic() + timeout_s
+    while time.monotonic() < until_s:
+        message = subscriber.get(_WAIT_S)
+        try:
+            alert = None if message is None else decode(message.payload, AlertEvent)
+        except FrameError:
+            continue
+        if alert is not None and (alert.type, alert.subject) == (kind, label):
+            return alert
+    return None

@@ -1,0 +1,209 @@
+"""The outbox and its file, without a broker: what is kept, what gives way, and what a bad file does."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from waiting import wait_until
+
+from edge.errors import ConfigError
+from edge.publish.flight import Flight
+from edge.publish.outbox import Outbox
+from edge.publish.queue import Message
+from edge.publish.store import Store
+
+
+@pytest.fixture
+def new_outbox(tmp_path) -> Iterator[Callable[..., Outbox]]:
+    """Give the function that starts an outbox in the test's folder."""
+    made = []
+
+    def new(capacity: int = 1000, **options: int) -> Outbox:
+        made.append(Outbox(tmp_path / "outbox.db", capacity, **options))
+        made[-1].start()
+        return made[-1]
+
+    yield new
+    for outbox in made:
+        outbox.close()
+
+
+def take(outbox: Outbox, count: int) -> list[Message]:
+    """Wait for messages and take them."""
+    taken = []
+    for _ in range(count):
+        wait_until(lambda: outbox.ready, what="a message")
+        taken.append(outbox.take())
+    return taken
+
+
+def topics(messages: list[Message]) -> list[str]:
+    return [message.topic for message in messages]
+
+
+def put(outbox: Outbox, names: list[str], rank: int = 0) -> None:
+    for name in names:
+        outbox.put(Message(name, b"{}", rank))
+
+
+def settled(outbox: Outbox) -> None:
+    wait_until(lambda: not outbox._incoming and not outbox._committing, what="the commit")
+
+
+def test_what_is_acknowledged_is_gone_and_the_rest_comes_again_as_of_an_earlier_run(new_outbox) -> None:
+    names = [str(number) for number in range(1000)]
+    first = new_outbox()
+    put(first, names)
+    taken = take(first, 600)
+    assert topics(taken) == names[:600]
+    assert not any(message.earlier for message in taken)
+    for message in taken[:500]:
+        first.done(message)
+    first.close()
+    assert len(first) == 500
+    second = new_outbox()
+    put(second, ["new"])
+    again = take(second, 501)
+    assert topics(again) == [*names[500:], "new"]
+    assert [message.earlier for message in again] == [True] * 500 + [False]
+    for message in again:
+        second.done(message)
+    second.close()
+    assert len(second) == 0
+    assert not second.waiting
+    assert first.lost == second.lost == {}
+
+
+def test_the_least_important_gives_way_and_what_was_taken_stays(new_outbox) -> None:
+    outbox = new_outbox(capacity=5)
+    put(outbox, ["low"])
+    (flying,) = take(outbox, 1)
+    put(outbox, ["high", "High"], 3)
+    put(outbox, ["medium", "Medium"], 2)
+    settled(outbox)
+    put(outbox, ["higher", "highest"], 3)
+    settled(outbox)
+    assert outbox.lost == {"evicted": 2}
+    assert topics(take(outbox, 4)) == ["high", "High", "higher", "highest"]
+    assert len(outbox) == 5
+    outbox.done(flying)
+    assert len(outbox) == 4
+
+
+def test_a_burst_that_the_writer_cannot_follow_gives_up_the_least_important(tmp_path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", 1000, incoming=3)  # not started: a disk that hangs
+    put(outbox, ["a", "b"])
+    put(outbox, ["c", "d", "e"], 3)
+    assert outbox.lost == {"queue_full": 2}
+    outbox.start()
+    assert topics(take(outbox, 3)) == ["c", "d", "e"]
+    outbox.close()
+
+
+@pytest.mark.parametrize("damage", [b"this is no database" * 1000, b""])
+def test_a_damaged_file_is_set_aside(tmp_path, new_outbox, caplog, damage) -> None:
+    path = tmp_path / "outbox.db"
+    path.write_bytes(damage)
+    outbox = new_outbox()
+    put(outbox, ["a"])
+    assert topics(take(outbox, 1)) == ["a"]
+    assert (tmp_path / "outbox.db.damaged").exists() is bool(damage)
+    assert len(caplog.records) == bool(damage)
+
+
+def test_a_file_that_is_damaged_inside_is_set_aside(tmp_path, new_outbox, caplog) -> None:
+    first = new_outbox()
+    put(first, [f"topic {number}" * 20 for number in range(500)])
+    first.close()
+    path = tmp_path / "outbox.db"
+    raw = bytearray(path.read_bytes())
+    raw[8192:20480] = bytes(12288)
+    path.write_bytes(raw)
+    second = new_outbox()
+    put(second, ["a"])
+    assert topics(take(second, 1)) == ["a"]
+    assert "set aside" in caplog.text
+
+
+def test_a_file_that_another_program_holds_is_waited_for(tmp_path, new_outbox, caplog) -> None:
+    other = Store(tmp_path / "outbox.db")
+    outbox = new_outbox()
+    put(outbox, ["a"])
+    assert topics(take(outbox, 1)) == ["a"]  # from memory meanwhile
+    assert "locked" in caplog.text
+    put(outbox, ["b"])
+    other.close()
+    wait_until(lambda: not outbox._trouble, what="the file")
+    assert outbox.lost == {}
+
+
+def test_a_missing_folder_is_named(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=f"there is no folder {tmp_path}/none"):
+        Outbox(tmp_path / "none" / "outbox.db", 10)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    commits=st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8),
+    capacity=st.integers(1, 8),
+    taken=st.integers(0, 3),
+)
+def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, commits, capacity, taken) -> None:
+    """Against a plain list: after each commit the oldest of the lowest rank are gone, but for what was taken."""
+    store = Store(tmp_path_factory.mktemp("store") / "outbox.db")
+    model: list[tuple[int, int]] = []  # key, rank
+    key = 0
+    for ranks in commits:
+        evicted = store.exchange([Message("t", b"", rank) for rank in ranks], [], capacity=capacity, evict_after=taken)
+        for rank in ranks:
+            key += 1
+            model.append((key, rank))
+        before = len(model)
+        while len(model) > capacity and any(old > taken for old, _ in model):
+            model.remove(min((pair for pair in model if pair[0] > taken), key=lambda pair: (pair[1], pair[0])))
+        assert evicted == before - len(model)
+        assert [(message.key, message.rank) for message in store.read(0, 1000)] == model
+        assert store.count == len(model)
+    store.close()
+
+
+def test_a_commit_that_fails_leaves_nothing_and_can_be_repeated(tmp_path) -> None:
+    store = Store(tmp_path / "outbox.db")
+    store._database.execute("PRAGMA max_page_count = 6")
+    messages = [Message("t", bytes(1000)) for _ in range(20)]
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.exchange(messages, [], capacity=100, evict_after=0)
+    store.close()
+    store = Store(tmp_path / "outbox.db")
+    assert store.count == 0
+    store.exchange(messages, [], capacity=100, evict_after=0)
+    assert store.count == len(store.read(0, 100)) == 20
+    store.close()
+
+
+def test_nothing_new_leaves_while_the_old_is_repeated() -> None:
+    flight = Flight(3)
+    one, two = Message("one", b""), Message("two", b"")
+    flight.leave()
+    assert flight.name(1, one) is None
+    flight.leave()
+    assert flight.open
+    flight.lose_connection()
+    assert not flight.open
+    assert flight.land(1) is one
+    assert not flight.open
+    assert flight.land(2) is None  # acknowledged before its id was known here
+    assert flight.name(2, two) is two
+    assert flight.open
+    assert len(flight) == 0
+    for _ in range(3):
+        flight.leave()
+    assert not flight.open
+
+
+def test_a_connection_lost_with_nothing_on_its_way_stays_open() -> None:
+    flight = Flight(1)
+    flight.lose_connection()
+    assert flight.open
