@@ -98,9 +98,11 @@ def test_it_scores_the_records_that_are_there(few_records, tmp_path):
 
 
 def test_it_scores_mitdb_by_label_and_record(data_dir, tmp_path):
+    """Here `--data` is the folder above the set's, and the bundle is named as the shipped one."""
+    (tmp_path / "mitdb").mkdir()
     for suffix in ("dat", "hea", "atr"):
-        shutil.copy(data_dir / "mitdb" / f"208.{suffix}", tmp_path)
-    result = ecg_train("evaluate", "mitdb", "--data", tmp_path, "--model", BUNDLES / "rhythm", "--json", "-")
+        shutil.copy(data_dir / "mitdb" / f"208.{suffix}", tmp_path / "mitdb")
+    result = ecg_train("evaluate", "mitdb", "--data", tmp_path, "--model", "rhythm", "--json", "-")
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
     assert figures["records"] == ["208"]

@@ -12,8 +12,13 @@ from edge.commands.options import json_option
 
 @click.command()
 @click.argument("dataset", type=click.Choice(["ptb-xl", "cinc2017", "mitdb"]))
-@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--model", "model", type=click.Path(path_type=Path), required=True, help="Folder of a bundle.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the data set, or the one that holds it by its name.",
+)
+@click.option("--model", required=True, help="A shipped bundle by name, or the folder of any bundle.")
 @click.option("--folds", metavar="9,10", help="ptb-xl: the folds to score; default: all that are there.")
 @click.option("--part", type=click.Choice(["train", "validation", "judge"]), help="cinc2017, mitdb: one part only.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
@@ -22,7 +27,7 @@ def evaluate(
     *,
     dataset: str,
     data: Path,
-    model: Path,
+    model: str,
     folds: str | None,
     part: str | None,
     threads: int,
@@ -38,14 +43,16 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from edge.bundle import load_bundle
+    from edge.config import find_bundle
 
     chosen = _folds(folds)
     if chosen is not None and dataset != "ptb-xl":
         raise click.UsageError("--folds belongs to ptb-xl")
     if part is not None and dataset == "ptb-xl":
         raise click.UsageError("--part belongs to cinc2017 and mitdb; use --folds")
-    bundle = load_bundle(model)
+    bundle = find_bundle(model)
+    if (data / dataset).is_dir():
+        data = data / dataset
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(dataset)
