@@ -1,5 +1,6 @@
 """`ecg-edge replay`: a record through the real path."""
 
+import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.bundle import Bundle
+from edge.classifiers.base import ClassifierConfig
 from edge.commands.options import Address, broker_option, json_option, model_option
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle
@@ -19,6 +21,8 @@ from edge.report import Report, clock, show, write_json
 from edge.runtime import Sink
 from edge.service import AlertSink, new_publisher
 from edge.wires import VIAS, Via
+
+_MAX_THREADS = 8  # of one run of the graph; a replay has the machine to itself, the service does not
 
 
 class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -90,6 +94,7 @@ def replay(
             record=record,
             via=via,
             speed=speed,
+            classifier=ClassifierConfig(threads=min(os.cpu_count() or 1, _MAX_THREADS)),
             broker=address,
         )
         report = run_with_progress(recording, bundle, config, sink, console)
