@@ -8,6 +8,7 @@ from edge.errors import EdgeError
 
 _COMMANDS = {
     "ack": ("edge.commands.ack", "Acknowledge or silence an alarm of a device."),
+    "bench": ("edge.commands.bench", "Measure how many streams one core takes."),
     "build": ("edge.commands.build", "Build, prove and time a TensorRT engine for this device."),
     "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
     "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),

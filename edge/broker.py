@@ -1,4 +1,4 @@
-"""A real MQTT 5 broker that starts and ends with the program, for the demo and for replays on a bare machine.
+"""A real MQTT 5 broker that starts and ends with the program, for the demo, the bench and replays on a bare machine.
 
 iotcore 0.4 (rumqttd, MIT, wheels of 5 MB for x86-64 and aarch64, ready in 0.1 s) did retained messages, removal of
 them, last will, and QoS 1 in order: 2,800 messages/s from one paho thread, as many as Mosquitto there, 6,700 alerts/s
@@ -7,10 +7,14 @@ passwords: not for a network.
 """
 
 import contextlib
+import shutil
 import socket
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.errors import BrokerError
 
@@ -33,6 +37,25 @@ max_payload_size = 1048576
 max_inflight_count = 100
 dynamic_filters = true
 """
+
+
+_MOSQUITTO_CONFIG = """
+listener {port} {host}
+allow_anonymous true
+max_inflight_messages 0
+max_queued_messages 0
+"""
+_PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # beside the PATH
+_START_S = 10.0
+_POLL_S = 0.05
+
+
+class LocalBroker(NamedTuple):
+    """A broker that runs, and what it is."""
+
+    host: str
+    port: int
+    name: str
 
 
 def free_port() -> int:
@@ -70,3 +93,41 @@ def embedded_broker() -> Iterator[tuple[str, int]]:
             yield HOST, port
         finally:
             broker.stop()
+
+
+@contextlib.contextmanager
+def local_broker() -> Iterator[LocalBroker]:
+    """Run Mosquitto on a free port where it is installed, else the embedded broker.
+
+    Raises
+    ------
+    BrokerError
+        When neither is there, or it does not start.
+    """
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_PLACES)
+    if program is None:
+        with embedded_broker() as (host, port):
+            yield LocalBroker(host, port, "the embedded broker")
+        return
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ecg-nat-broker-") as folder:
+        config = Path(folder) / "mosquitto.conf"
+        config.write_text(_MOSQUITTO_CONFIG.format(host=HOST, port=port), encoding="utf-8")
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([program, "-c", str(config)], stdout=quiet, stderr=quiet)  # noqa: S603  as installed
+        try:
+            _await_port(process, port)
+            yield LocalBroker(HOST, port, "Mosquitto")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    until_s = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < until_s:
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(_POLL_S)
+    raise BrokerError("Mosquitto does not start; try: mosquitto -p 1883")

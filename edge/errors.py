@@ -7,7 +7,8 @@
     ├── FrameError       bytes from a wire are no valid frame or payload
     ├── StreamError      blocks contradict each other (rate or leads change midway)
     ├── BundleError      a model bundle is missing, corrupt or does not fit
-    └── BrokerError      the MQTT broker cannot be reached or refuses
+    ├── BrokerError      the MQTT broker cannot be reached or refuses
+    └── BenchError       the bench cannot be run here, or the service under test failed
 
 Each message is one line that says what is wrong and what to do next. Errors of other libraries are
 mapped to these where they appear, with `raise ... from exc`.
@@ -44,3 +45,7 @@ class BundleError(EdgeError):
 
 class BrokerError(EdgeError):
     """The MQTT broker cannot be reached or refuses the connection."""
+
+
+class BenchError(EdgeError):
+    """The bench cannot be run here, or the service under test failed."""

@@ -57,6 +57,7 @@ class StreamMonitor:
         self.leads = first.leads
         self.duplicates = 0  # instants that came twice, or after their place was given up
         self.windows = 0
+        self.shed_windows = 0  # of these, given up under overload
         self._origin = first.first_sample
         self._stream = WindowStream(manifest.input, first.sample_rate_hz, first.leads)
         self._pooler = Pooler(manifest.pooling)
@@ -110,6 +111,7 @@ class StreamMonitor:
                 self._ledger.classify(window.first_sample, window.end_sample)
             self._ledger.settle(window.settled_sample, Cause.SHED if window.cause is Cause.SHED else Cause.BAD_QUALITY)
         self.windows += 1
+        self.shed_windows += window.cause is Cause.SHED
         return decision, tuple(self._alarms.step(decision))
 
     def obey(self, command: Command) -> tuple[AlarmEvent, ...]:

@@ -130,6 +130,42 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of a service that has ended; samples_in = samples_classified + sum of missing + pending."""
+
+    samples_in: int
+    samples_classified: int
+    pending: int
+    missing: dict[str, int]
+    duplicates: int
+    refused_blocks: int
+    counters: dict[str, int]  # what the sources threw away that was no sample
+    windows: int
+    shed_windows: int  # of these, given up under overload
+    latency_ms: Latency
+    peak_rss_mb: float
+    bundle: BundleName
+
+    @classmethod
+    def of(cls, runtime: Runtime, bundle: Bundle, *, refused_blocks: int, counters: dict[str, int]) -> "ServiceReport":
+        """Sum up a service's runtime."""
+        totals = runtime.totals()
+        return cls(
+            samples_in=totals.samples_in,
+            samples_classified=totals.classified,
+            pending=totals.pending,
+            missing=dict(totals.missing),
+            duplicates=totals.duplicates,
+            refused_blocks=refused_blocks,
+            counters=counters,
+            windows=totals.windows,
+            shed_windows=totals.shed_windows,
+            latency_ms=latency_of(list(runtime.latencies_s)),
+            peak_rss_mb=peak_rss_mb(),
+            bundle=BundleName.of(bundle),
+        )
+
+
 def latency_of(latencies_s: Sequence[float]) -> Latency:
     """Return the quantiles of latencies given in seconds; zeros when there is none."""
     if not latencies_s:

@@ -25,7 +25,7 @@ from edge.bundle import Manifest
 from edge.classifiers.base import Classifier, ClassifierFactory
 from edge.errors import BundleError, EdgeError, StreamError
 from edge.leads import LEADS
-from edge.monitor import Balance, StreamMonitor
+from edge.monitor import StreamMonitor
 from edge.samples import Block, Cause
 from edge.stream.windows import Window
 
@@ -76,16 +76,19 @@ class Totals:
     pending: int = 0
     missing: Counter[str] = field(default_factory=Counter)
     windows: int = 0
+    shed_windows: int = 0  # of these, given up under overload
     duplicates: int = 0
 
-    def add(self, balance: Balance, windows: int, duplicates: int) -> None:
+    def add(self, monitor: StreamMonitor) -> None:
         """Add the account of one stream."""
+        balance = monitor.balance
         self.samples_in += balance.samples_in
         self.classified += balance.classified
         self.pending += balance.pending
         self.missing.update(balance.missing)
-        self.windows += windows
-        self.duplicates += duplicates
+        self.windows += monitor.windows
+        self.shed_windows += monitor.shed_windows
+        self.duplicates += monitor.duplicates
 
 
 class Runtime:
@@ -165,7 +168,7 @@ class Runtime:
         with self._lock:
             sums = Totals(**{**vars(self._ended), "missing": Counter(self._ended.missing)})
             for monitor in (*self._monitors.values(), *self._closing):
-                sums.add(monitor.balance, monitor.windows, monitor.duplicates)
+                sums.add(monitor)
         return sums
 
     def run(self, blocks: Iterable[Block]) -> None:
@@ -350,5 +353,5 @@ class Runtime:
         events = monitor.close()
         with self._lock:
             self._closing.remove(monitor)
-            self._ended.add(monitor.balance, monitor.windows, monitor.duplicates)
+            self._ended.add(monitor)
         self._sink(monitor, None, events, time.monotonic() - job.arrived_s)

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import BundleRef
+from edge.report import ServiceReport
 from edge.runtime import Runtime
 from edge.samples import Block
 from edge.sources.base import Source
@@ -101,6 +103,7 @@ class Service:
         }
         self._failure: BaseException | None = None
         self._refused_blocks = 0
+        self._source_events: Counter[str] = Counter()  # of sources that were closed
         self._told_s = float("-inf")
         self._publisher = new_publisher(
             config.broker, config.device.id, bundle, config.publish.queue_messages, _new_outbox(config.publish)
@@ -118,6 +121,12 @@ class Service:
     def stop(self) -> None:
         """Make `run` return soon; may be called from any thread, or from a signal handler."""
         self._stopping.set()
+
+    def report(self) -> ServiceReport:
+        """Return the account of all streams so far."""
+        with self._lock:
+            counters = dict(self._source_events)
+        return ServiceReport.of(self.runtime, self._bundle, refused_blocks=self._refused_blocks, counters=counters)
 
     def run(self) -> None:
         """Run the sources, each in a thread of its own.
@@ -198,6 +207,7 @@ class Service:
         finally:
             with self._lock:
                 self._open.discard(source)
+                self._source_events.update(source.counters)
 
     def _claim(self, number: int, block: Block) -> None:
         """Raise StreamError when another source feeds the block's stream: mixed, both would be garbage."""

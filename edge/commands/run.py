@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
+from edge.commands.options import json_option
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle, read_config
+from edge.report import write_json
 from edge.service import Service
 
 
@@ -19,13 +21,17 @@ from edge.service import Service
     help="TOML file; deploy/ecg-edge.example.toml shows all of it.",
 )
 @click.option("--check", is_flag=True, help="Read configuration and bundle, and stop.")
+@json_option()
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens, not only what goes wrong.")
-def run(path: Path, check: bool, verbose: bool) -> None:
+def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
     r"""Run as the service that a configuration file describes, until SIGTERM or Ctrl-C.
 
+    With --json the account of all samples is written at the end.
+
     \b
-    Example:
+    Examples:
       ecg-edge run --config /etc/ecg-nat/ecg-edge.toml --verbose
+      ecg-edge run --config ecg-edge.toml --json account.json
     """
     if verbose:
         logging.getLogger("edge").setLevel(logging.INFO)
@@ -36,3 +42,5 @@ def run(path: Path, check: bool, verbose: bool) -> None:
         return
     with stop_on_signal(service.stop):
         service.run()
+    if json_path is not None:
+        write_json(service.report(), json_path)

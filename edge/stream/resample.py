@@ -51,6 +51,17 @@ def _filter(up: int, down: int) -> tuple[NDArray[np.float32], int]:
     return padded, half + lead_in
 
 
+def look_ahead(rate_in_hz: float, rate_out_hz: float) -> int:
+    """Return how many native instants behind the end of a step must be there before the step can be computed."""
+    up, down = resampling_ratio(rate_in_hz, rate_out_hz)
+    return (_half_width(up, down) - down) // up + 1
+
+
+def _half_width(up: int, down: int) -> int:
+    """Return how far the filter reaches to each side, in periods of `up` times the native rate."""
+    return _HALF_ZEROS * max(up, down) if up != down else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The next run of output samples; new arrays."""
@@ -78,7 +89,7 @@ class StepResampler:
     def __init__(self, leads: int, rate_in_hz: float, rate_out_hz: float, *, first_step: int, step: int) -> None:
         self._up, self._down = resampling_ratio(rate_in_hz, rate_out_hz)
         self._taps, self._middle = _filter(self._up, self._down)
-        self._half = _HALF_ZEROS * max(self._up, self._down) if self._up != self._down else 0
+        self._half = _half_width(self._up, self._down)
         self._step = step
         self._next_end = first_step  # the output index at which the next step ends
         self._next = 0  # the next output index
