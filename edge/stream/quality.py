@@ -26,6 +26,11 @@ def usable_leads(window: NDArray[np.float32], missing: NDArray[np.bool_], min_co
     usable: NDArray[np.bool_] = here.mean(axis=1) >= min_coverage
     for lead in np.flatnonzero(usable):
         present = window[lead] if here[lead].all() else window[lead, here[lead]]
-        far = np.abs(present - np.median(present)) > LIMIT_MV
-        usable[lead] = np.ptp(present) >= FLAT_MV and far.mean() <= MAX_CLIPPED
+        span = np.ptp(present)
+        usable[lead] = span >= FLAT_MV and (span <= LIMIT_MV or _clipped(present) <= MAX_CLIPPED)
     return usable
+
+
+def _clipped(present: NDArray[np.float32]) -> float:
+    """Return the part that stands further than LIMIT_MV from the median."""
+    return float((np.abs(present - np.median(present)) > LIMIT_MV).mean())
