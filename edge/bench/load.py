@@ -95,11 +95,6 @@ class Load:
         self._client.loop_stop()
         self._subscriber.__exit__(*exc)
 
-    @property
-    def sent_s(self) -> float:
-        """Seconds of ECG that the first stream has sent."""
-        return (self._history + (len(self._published[0]) - 1) * self._block) / self._config.sample_rate_hz
-
     def start(self) -> None:
         """Let the devices speak."""
         self._sender.start()

@@ -106,7 +106,7 @@ def show(report: BenchReport, console: Console) -> None:
         f"{len(report.leads)} lead(s) at {report.sample_rate_hz:g} Hz in blocks of {report.block_s:g} s through "
         f"{report.broker}; windows of {report.window_s:g} s each {report.hop_s:g} s; bundle {report.bundle.name} "
         f"{report.bundle.version}, {report.precision} on {report.backend}; core {report.service_core}{shared} of "
-        f"{report.machine}",
+        f"{report.machine}; devices at most {max(trial.load_behind_ms for trial in report.trials):g} ms late",
         highlight=False,
         soft_wrap=True,
     )

@@ -27,7 +27,7 @@ from edge.stream.resample import look_ahead
 DEVICE = "bench"
 TOPIC = "bench/+/samples"
 _READY_S = 60.0
-_SETTLE_S = 3.0  # the first windows of all streams, and what the begin of so many costs
+_SETTLE_S = 2.0  # the first windows of all streams, and what the begin of so many costs
 _DRAIN_S = 1.0  # for the alerts of the last windows
 _TICK_S = 0.2
 _BEHIND_S = 0.5  # a load that is later than this was not in real time

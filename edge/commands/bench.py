@@ -52,6 +52,8 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
       ecg-edge bench --model bundles/mine --precision fp32 --leads 2 --block-s 0.2
     """
     bundle = find_bundle(model)
+    precision = precision or _best(bundle)
+    bundle.graph(precision)
     core, others = cores()
     stopped = threading.Event()
     console = Console(stderr=json_path is not None and str(json_path) == "-")
@@ -60,7 +62,7 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
             bundle=bundle,
             broker=BrokerConfig(host=broker.host, port=broker.port),
             core=core,
-            precision=precision or _best(bundle),
+            precision=precision,
             leads=("II", "V1")[:leads],
             block_s=block_s,
         )
