@@ -24,6 +24,7 @@ from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
 from edge.classifiers.base import Classifier, ClassifierFactory
 from edge.errors import BundleError, EdgeError, StreamError
+from edge.health.loops import Loop
 from edge.leads import LEADS
 from edge.monitor import StreamMonitor
 from edge.samples import Block, Cause
@@ -37,6 +38,7 @@ MAX_GAP_S = 600.0  # a longer jump of the sequence is booked at once, and the wi
 MAX_BACK_S = 10.0  # a block from further back is of a device that counts anew
 _LATENCIES_KEPT = 100_000
 _EPOCHS_KEPT = 4096  # streams whose number of epochs is remembered
+_LOOP_LIMIT_S = 30.0  # how long one batch may take
 _POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
 
 
@@ -65,6 +67,14 @@ class _Wish:
     monitor: StreamMonitor
     command: Command
     arrived_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the classifier has not decided yet."""
+
+    windows: int  # that wait in the queue
+    oldest_s: float  # since the last block of the oldest window arrived, those being classified included; 0: none
 
 
 @dataclass
@@ -139,6 +149,8 @@ class Runtime:
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
+        self._busy_since_s: float | None = None  # arrival of the oldest job that is being decided
+        self.loop = Loop("classifier", _LOOP_LIMIT_S)
         self._thread = threading.Thread(target=self._classify_forever, name="classifier", daemon=True)
 
     def __enter__(self) -> "Self":
@@ -162,6 +174,20 @@ class Runtime:
     def alive(self) -> bool:
         """Whether the classifier's thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._monitors)
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits for the classifier at this moment; takes the queue's lock for no longer than a look."""
+        with self._jobs.mutex:
+            waiting = len(self._jobs.queue)
+            first = self._jobs.queue[0] if waiting else None
+        since_s = [each for each in (self._busy_since_s, first and first.arrived_s) if each is not None]
+        return Backlog(waiting, max(0.0, time.monotonic() - min(since_s)) if since_s else 0.0)
 
     def totals(self) -> Totals:
         """Return the sums over all streams at this moment."""
@@ -302,7 +328,10 @@ class Runtime:
 
     def _classify_batch(self, classifier: Classifier) -> bool:
         """Take what waits, `max_batch` at most, and decide it; return False when told to stop."""
+        self.loop.rest()
         job = self._jobs.get()
+        self.loop.turn()
+        self._busy_since_s = None if job is None else job.arrived_s
         jobs: list[_Job | _Wish] = []
         while job is not None:
             jobs.append(job)
@@ -313,6 +342,7 @@ class Runtime:
             except queue.Empty:
                 break
         self._decide(classifier, jobs)
+        self._busy_since_s = None
         return job is not None
 
     def _decide(self, classifier: Classifier, jobs: list[_Job | _Wish]) -> None:

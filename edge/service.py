@@ -22,6 +22,8 @@ from edge.bundle import Bundle
 from edge.classifiers.base import open_classifier
 from edge.config import PublishConfig, ServiceConfig
 from edge.errors import BrokerError, SourceError, StreamError
+from edge.health.loops import Loop
+from edge.health.watchdog import Watchdog
 from edge.monitor import StreamMonitor
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
@@ -32,6 +34,7 @@ from edge.runtime import Runtime
 from edge.samples import Block
 from edge.sources.base import Source
 from edge.sources.config import MqttConfig, SourceConfig, SyntheticConfig, WfdbConfig, open_source
+from edge.systemd import Notifier
 from edge.wires import Pace
 
 _LOG = logging.getLogger(__name__)
@@ -152,9 +155,16 @@ class Service:
             for thread in threads:
                 thread.start()
             _LOG.info("%d sources, bundle %s", len(threads), self._bundle.manifest.name)
+            notifier = stack.enter_context(Notifier())
+            watchdog = Watchdog(
+                notifier, loops=self._loops, oldest_s=lambda: self.runtime.backlog.oldest_s, state=self._state
+            )
+            notifier.ready()
             while self.runtime.alive and any(thread.is_alive() for thread in threads):
+                watchdog.look()
                 if self._stopping.wait(_POLL_S):
                     break
+            notifier.stopping()
             self._stopping.set()
             with self._lock:
                 for source in self._open:
@@ -163,6 +173,19 @@ class Service:
                 thread.join()
             if self._failure is not None:
                 raise self._failure
+
+    def _loops(self) -> list[Loop]:
+        """Return every loop that must turn."""
+        with self._lock:
+            sources = list(self._open)
+        return [self.runtime.loop, *self._publisher.loops, *(loop for source in sources for loop in source.loops)]
+
+    def _state(self) -> str:
+        """Return one line for `systemctl status`."""
+        streams = self.runtime.streams
+        waiting = self._publisher.counts.queued
+        broker = self._publisher.trouble or f"{self._config.broker.address}: connected"
+        return f"streams: {streams}; broker {broker}" + (f"; {waiting} messages wait" if waiting else "")
 
     def _feed(self, number: int, config: SourceConfig, source: Source) -> None:
         """Feed from one source until it ends; nothing that fails here goes unseen."""
@@ -196,9 +219,13 @@ class Service:
         with self._lock:
             self._open.add(source)
         try:
+            source.loop.name = f"source {number + 1}"
+            source.loop.turn()
             with source:
                 for block in () if self._stopping.is_set() else source.blocks():
+                    source.loop.rest()
                     pace.wait(block.end_sample / block.sample_rate_hz)
+                    source.loop.turn()
                     try:
                         self._claim(number, block)
                         self.runtime.push(block)

@@ -1,5 +1,6 @@
 """`ecg-edge run`: the service."""
 
+import faulthandler
 import logging
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
       ecg-edge run --config /etc/ecg-nat/ecg-edge.toml --verbose
       ecg-edge run --config ecg-edge.toml --json account.json
     """
+    faulthandler.enable()  # a service that its watchdog kills, by SIGABRT, leaves where each thread was in the log
     if verbose:
         logging.getLogger("edge").setLevel(logging.INFO)
     config = read_config(path)

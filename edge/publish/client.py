@@ -3,18 +3,22 @@
 MQTT 5 over TCP or TLS. Knows nothing of topics or payloads.
 """
 
+import logging
 import socket
 import ssl
-from pathlib import Path
+from typing import Any
 
 import msgspec
 from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.errors import BrokerError, ConfigError
+from edge.health.loops import Loop
+from edge.publish import tls
 
 CONNECT_TIMEOUT_S = 5.0
+_LOOP_LIMIT_S = 300.0  # looking up a name alone may take a minute; a broker that is away is no reason to restart
 IN_FLIGHT = 20  # messages of QoS 1 that wait for their acknowledgement at the same time
 _MAX_PASSWORD_BYTES = 4096
 
@@ -43,12 +47,99 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("key_file needs a cert_file")
 
     @property
+    def uses_tls(self) -> bool:
+        """Whether TLS is on."""
+        return bool(self.tls or self.ca_file or self.cert_file)
+
+    @property
     def address(self) -> str:
         """Host and port for messages."""
         return f"{self.host}:{self.port}"
 
 
-def new_client(config: BrokerConfig) -> Client:
+class BrokerClient(Client):
+    """A paho client that knows why it is not connected, and whose thread can be watched.
+
+    `trouble` is one line, empty while connected and before the first try; `network` is the thread's loop.
+    """
+
+    def __init__(self, config: BrokerConfig) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=MQTTv5)
+        self.trouble = ""
+        self.network = Loop("network", _LOOP_LIMIT_S)
+        self._config = config
+        self._lost: OSError | None = None  # what ended the connection
+        self._answered = False  # by the broker, since the last try
+        self._told = ""
+        errors = logging.Logger("paho", logging.ERROR)  # noqa: LOG001  of this client alone; paho has no other way to tell
+        errors.addFilter(self._note_loss)
+        self.enable_logger(errors)
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        """Run paho's thread; where that ends by a fault, the loop is left turning, and so is stuck."""
+        self.network.turn()
+        code = super().loop_forever(timeout, retry_first_connection)
+        self.network.rest()
+        return code
+
+    def loop_misc(self) -> MQTTErrorCode:
+        """Note a turn; paho calls this in each."""
+        self.network.turn()
+        return super().loop_misc()
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connect, and keep in `trouble` why that failed.
+
+        Raises
+        ------
+        OSError
+            When it did; no other error, since that would end paho's thread.
+        """
+        self.network.turn()
+        self._lost, self._answered = None, False
+        try:
+            return super().reconnect()
+        except (OSError, ValueError) as exc:  # ValueError: a host that can be none
+            self.trouble = f"{self._config.address}: {_reason(exc)}"
+            raise exc if isinstance(exc, OSError) else OSError(str(exc)) from exc
+
+    def accepted(self, code: ReasonCode) -> bool:
+        """Take the broker's answer to a connection; keep in `trouble` why it refuses."""
+        self._answered = True
+        if code.is_failure:
+            self.trouble = refusal(code, self._config)
+        else:
+            self.trouble = self._told = ""
+        return not code.is_failure
+
+    def lost(self, code: ReasonCode) -> bool:
+        """Take the end of a connection, keep in `trouble` why, and say whether the broker had not even answered."""
+        if not code.is_failure or (self._answered and self.trouble):  # we wanted it, or were refused
+            return False
+        if isinstance(self._lost, ssl.SSLError):
+            why = tls.reason(self._lost)
+        elif not self._answered:
+            why = f"it closed the connection before it answered; {_advice(self._config)}"
+        else:
+            why = f"the connection was lost ({code.getName().lower()})"
+        self.trouble = f"{self._config.address}: {why}"
+        return not self._answered
+
+    def news(self) -> str:
+        """Return the trouble if it is another one than this returned before, else nothing."""
+        if self.trouble == self._told:
+            return ""
+        self._told = self.trouble
+        return self.trouble
+
+    def _note_loss(self, record: logging.LogRecord) -> bool:
+        arguments: Any = record.args
+        if isinstance(arguments, tuple) and arguments and isinstance(arguments[-1], OSError):
+            self._lost = arguments[-1]
+        return False
+
+
+def new_client(config: BrokerConfig) -> BrokerClient:
     """Return a client that is set up and not connected.
 
     Raises
@@ -56,19 +147,19 @@ def new_client(config: BrokerConfig) -> Client:
     ConfigError
         When a file of the configuration cannot be used.
     """
-    client = Client(CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=MQTTv5)
+    client = BrokerClient(config)
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages_set(IN_FLIGHT)
     client.reconnect_delay_set(min_delay=1, max_delay=30)
     client.on_socket_open = _send_at_once
-    if config.tls or config.ca_file or config.cert_file:
-        client.tls_set_context(_tls_context(config))
+    if config.uses_tls:
+        client.tls_set_context(tls.new_context(config))
     if config.username is not None:
         client.username_pw_set(config.username, _password(config))
     return client
 
 
-def open_connection(client: Client, config: BrokerConfig) -> None:
+def open_connection(client: BrokerClient, config: BrokerConfig) -> None:
     """Open the connection and start the client's thread; the broker's answer comes to `on_connect`.
 
     Raises
@@ -78,8 +169,8 @@ def open_connection(client: Client, config: BrokerConfig) -> None:
     """
     try:
         client.connect(config.host, config.port, config.keepalive_s)
-    except (OSError, ValueError) as exc:
-        raise BrokerError(f"{config.address}: {_reason(exc)}") from exc
+    except OSError as exc:
+        raise BrokerError(client.trouble) from exc
     client.loop_start()
 
 
@@ -105,34 +196,26 @@ def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _tls_context(config: BrokerConfig) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file)
-        if config.cert_file:
-            context.load_cert_chain(config.cert_file, config.key_file)
-    except OSError as exc:  # ssl.SSLError is one
-        files = ", ".join(filter(None, (config.ca_file, config.cert_file, config.key_file)))
-        raise ConfigError(f"TLS files {files}: {exc}") from exc
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 def _password(config: BrokerConfig) -> str | None:
     if config.password_file is None:
         return None
+    path = tls.find_file("password_file", config.password_file)
     try:
-        with Path(config.password_file).open("rb") as file:
+        with path.open("rb") as file:
             return file.read(_MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"password_file {config.password_file}: {exc}") from exc
+        raise ConfigError(f"password_file {path}: {exc}") from exc
+
+
+def _advice(config: BrokerConfig) -> str:
+    if not config.uses_tls:
+        return "does it want TLS?"
+    return "is the certificate one that it takes?" if config.cert_file else "does it want a certificate (cert_file)?"
 
 
 def _reason(exc: OSError | ValueError) -> str:
-    match exc:
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted ({exc.verify_message}); name its ca_file"
-        case ssl.SSLError():
-            return f"the TLS handshake failed ({exc.reason}); does the port speak TLS?"
+    if isinstance(exc, ssl.SSLError):
+        return tls.reason(exc)
     plain: dict[type[Exception], str] = {
         ConnectionRefusedError: "nothing listens there; is the broker running?",
         ConnectionResetError: "the connection was closed at once; is TLS switched on at one side alone?",

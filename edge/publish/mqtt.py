@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 import msgspec
@@ -28,8 +28,9 @@ from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
 from edge.errors import BrokerError, FrameError
+from edge.health.loops import Loop
 from edge.publish import topics
-from edge.publish.client import IN_FLIGHT, BrokerConfig, new_client, open_connection, refusal
+from edge.publish.client import IN_FLIGHT, BrokerClient, BrokerConfig, new_client, open_connection
 from edge.publish.flight import Flight
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import (
@@ -47,6 +48,7 @@ from edge.publish.payloads import (
 from edge.publish.queue import RANKS, Message, MessageQueue
 
 _LOG = logging.getLogger(__name__)
+_LOOP_LIMIT_S = 30.0  # how long handing one message to paho may take
 LATE_S = 30.0  # an alert that goes out later than this is of the past
 
 
@@ -110,7 +112,7 @@ class Publisher:
         self._commands: Counter[str] = Counter()
         self._sent = self._connects = self._failures = 0
         self._dropped: Counter[str] = Counter()
-        self._error = ""
+        self._loop = Loop("publisher", _LOOP_LIMIT_S)
         self._client = self._new_client(topics.status_topic(device))
         self._sender = threading.Thread(target=self._send, name="mqtt-sender", daemon=True)
 
@@ -119,6 +121,16 @@ class Publisher:
         """Whether the broker has accepted us and is there."""
         with self._wake:
             return self._connected
+
+    @property
+    def trouble(self) -> str:
+        """Why the broker is not there, in one line; empty while it is."""
+        return "" if self.connected else self._client.trouble or f"{self._config.address}: connecting"
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """The loops that bring messages to the broker."""
+        return (self._loop, self._client.network, *(() if self._outbox is None else (self._outbox.loop,)))
 
     @property
     def counts(self) -> Counts:
@@ -147,8 +159,8 @@ class Publisher:
         open_connection(self._client, self._config)
         self._start_sending()
         with self._wake:
-            answered = self._wake.wait_for(lambda: self._connected or self._error, timeout_s)
-            error = self._error if answered else f"{self._config.address}: no MQTT answer within {timeout_s:g} s"
+            answered = self._wake.wait_for(lambda: self._connected or self._client.trouble, timeout_s)
+            error = self._client.trouble if answered else f"{self._config.address}: no answer within {timeout_s:g} s"
             if self._connected:
                 return
         self.close(0.0)
@@ -259,10 +271,12 @@ class Publisher:
 
     def _send(self) -> None:
         while True:
+            self._loop.rest()
             with self._wake:
                 self._wake.wait_for(lambda: self._stopped or self._ready)
                 if self._stopped:
                     return
+                self._loop.turn()
                 message = self._next()
                 self._flight.leave()
             self._publish(message)
@@ -312,7 +326,7 @@ class Publisher:
         del self._stale[topic]
         return Message(topic, self._states.get(topic, b""), retain=True)
 
-    def _new_client(self, status_topic: str) -> Client:
+    def _new_client(self, status_topic: str) -> BrokerClient:
         client = new_client(self._config)
         will = msgspec.structs.replace(self._status, state="offline", since=None)
         client.will_set(status_topic, encode(will), qos=1, retain=True)
@@ -327,10 +341,9 @@ class Publisher:
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
         with self._wake:
-            if code.is_failure:
+            if not self._client.accepted(code):
                 self._failures += 1
-                self._error = refusal(code, self._config)
-                _LOG.warning("%s", self._error)
+                self._tell_trouble()
             else:
                 self._connects += 1
                 self._connected = self._greet = True
@@ -346,17 +359,24 @@ class Publisher:
     def _on_connect_fail(self, _client: Client, _data: object) -> None:
         with self._wake:
             self._failures += 1
-        _LOG.warning("%s: cannot be reached; alerts wait here meanwhile", self._config.address)
+            self._tell_trouble()
+            self._wake.notify_all()
+
+    def _tell_trouble(self) -> None:
+        """Log why there is no broker, once for each reason: it is tried again for as long as it takes."""
+        news = self._client.news()
+        if news:
+            _LOG.warning("%s; alerts wait here meanwhile, and it is tried again", news)
 
     def _on_disconnect(
         self, _client: Client, _data: object, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
         with self._wake:
             self._connected = False
+            self._failures += self._client.lost(code)
+            self._tell_trouble()
             self._flight.lose_connection()
             self._wake.notify_all()
-        if code.is_failure:
-            _LOG.warning("%s: connection lost: %s", self._config.address, code)
 
     def _on_publish(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.errors import ConfigError
+from edge.health.loops import Loop
 from edge.publish.queue import Message, MessageQueue
 from edge.publish.store import Store
 
@@ -26,6 +27,7 @@ INCOMING = 1000  # messages that wait at most for their commit
 _AHEAD = 256  # committed messages that are kept in memory for the sender
 _RETRY_S = 1.0  # wait before a disk that failed is tried again
 _TIDY_S = 1.0  # acknowledged messages are deleted this late at most: fewer commits, and a few more repetitions
+_LOOP_LIMIT_S = 120.0  # a bad card may take long to sync, and a restart does not mend it
 _TIDY_COUNT = 200  # or when there are so many
 
 
@@ -67,6 +69,7 @@ class Outbox:
         self._next_key = 1
         self._earlier_to: int | None = None  # keys up to this one are of an earlier run
         self._notify: Callable[[], None] = lambda: None
+        self.loop = Loop("outbox", _LOOP_LIMIT_S)
         self._writer = threading.Thread(target=self._write_forever, name="outbox-writer", daemon=True)
 
     def __len__(self) -> int:
@@ -155,12 +158,14 @@ class Outbox:
     def _write_forever(self) -> None:
         closing = False
         while not closing:
+            self.loop.rest()
             with self._turn:
                 if self._trouble:
                     self._turn.wait_for(lambda: self._closing, _RETRY_S)
                 elif self._store is not None:
                     self._turn.wait_for(lambda: self._due, _TIDY_S)
                 closing = self._closing
+            self.loop.turn()
             try:
                 self._store = self._store or self._open()
                 self._commit(self._store)
@@ -169,6 +174,7 @@ class Outbox:
                 self._fail(exc)
             self._notify()
         self._shut()
+        self.loop.rest()
 
     def _open(self) -> Store:
         store = Store(self._path, self._next_key)

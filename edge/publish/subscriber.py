@@ -5,12 +5,12 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.errors import BrokerError
-from edge.publish.client import BrokerConfig, new_client, open_connection, refusal
+from edge.publish.client import BrokerConfig, new_client, open_connection
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
@@ -45,6 +45,7 @@ class Subscriber:
         self._error: str | None = None
         self._client = new_client(config)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
 
@@ -74,17 +75,29 @@ class Subscriber:
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        if code.is_failure:
-            self._error = refusal(code, self._config)
-            self._answered.set()
-        else:
+        if self._client.accepted(code):
             client.subscribe(self._filters)
+        else:
+            self._fail(self._client.trouble)
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._client.lost(code)
+        if self._client.trouble:
+            self._fail(self._client.trouble)
+
+    def _fail(self, error: str) -> None:
+        """Say why there is no subscription, where one is waited for."""
+        if not self._answered.is_set():
+            self._error = error
+            self._answered.set()
 
     def _on_subscribe(
         self, _client: Client, _data: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None
     ) -> None:
         if any(code.is_failure for code in codes):
-            self._error = f"{self._config.address}: the broker does not grant the subscription; check its access list"
+            self._fail(f"{self._config.address}: the broker does not grant the subscription; check its access list")
         self._answered.set()
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:

@@ -5,13 +5,16 @@ Knows nothing of wires, records or of what is done with the blocks.
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from edge.health.loops import Loop
 from edge.samples import Block
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
+
+_LOOP_LIMIT_S = 120.0  # how long a source may take until it looks at its wire again
 
 
 class Source(Protocol):
@@ -24,6 +27,14 @@ class Source(Protocol):
     @property
     def counters(self) -> Mapping[str, int]:
         """What was thrown away so far, by name; safe to read from any thread."""
+
+    @property
+    def loop(self) -> Loop:
+        """The loop of `blocks`: a live source turns it each time that it looks at its wire."""
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """All loops of the source, that of `blocks` included."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the source ends or `stop` is called; may be called once.
@@ -53,11 +64,17 @@ class SourceBase:
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._counters: Counter[str] = Counter()
+        self.loop = Loop("source", _LOOP_LIMIT_S)
 
     @property
     def counters(self) -> Mapping[str, int]:
         """What was thrown away so far, by name."""
         return dict(self._counters)
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """The loops of the source."""
+        return (self.loop,)
 
     def stop(self) -> None:
         """Make `blocks` end soon."""

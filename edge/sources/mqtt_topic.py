@@ -15,7 +15,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -26,7 +26,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.errors import BrokerError, ConfigError, FrameError
 from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, decode_payload
-from edge.publish.client import BrokerConfig, new_client, refusal
+from edge.health.loops import Loop
+from edge.publish.client import BrokerClient, BrokerConfig, new_client
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
@@ -89,10 +90,15 @@ class MqttTopicSource(SourceBase):
         self._ticked_s = float("-inf")
         self._subscribed = threading.Event()
         self._broker = config.broker or BrokerConfig()
-        self._refusal = f"{self._broker.address}: no answer; is the broker running?"
+        self._refusal = ""  # of the subscription
         self._opened = False
         self._logged_s = 0.0
         self._client = self._make_client()
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """The loops that bring payloads from the broker."""
+        return self.loop, self._client.network
 
     @property
     def true_rates_hz(self) -> Mapping[str, float]:
@@ -118,11 +124,13 @@ class MqttTopicSource(SourceBase):
         self._client.loop_start()
         deadline_s = time.monotonic() + self._config.connect_timeout_s
         while not self._subscribed.wait(_POLL_S):
+            self.loop.turn()
             if self._stopping.is_set():
                 return
             if time.monotonic() > deadline_s:
                 self.close()
-                raise BrokerError(self._refusal)
+                trouble = self._refusal or self._client.trouble
+                raise BrokerError(trouble or f"{broker.address}: no answer; is the broker running?")
 
     def blocks(self) -> Iterator[Block]:
         """Yield what arrives until `stop`; after a lost connection it goes on by itself.
@@ -134,6 +142,7 @@ class MqttTopicSource(SourceBase):
         """
         self.open()
         while not self._stopping.is_set():
+            self.loop.turn()
             now_s = time.monotonic()
             try:
                 arrival = self._queue.get(timeout=_POLL_S)
@@ -205,10 +214,11 @@ class MqttTopicSource(SourceBase):
             self._logged_s = time.monotonic()
             _LOG.warning("stream %r: payload thrown away: %s", stream[:64], reason)
 
-    def _make_client(self) -> mqtt.Client:
+    def _make_client(self) -> BrokerClient:
         client = new_client(self._broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
@@ -216,8 +226,8 @@ class MqttTopicSource(SourceBase):
     def _on_connect(
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, code: ReasonCode, ___: Properties | None
     ) -> None:
-        if code.is_failure:
-            self._refusal = refusal(code, self._broker)
+        if not self._client.accepted(code):
+            self._tell_trouble()
             return
         if self._subscribed.is_set():
             self._counters["reconnects"] += 1
@@ -225,7 +235,19 @@ class MqttTopicSource(SourceBase):
         client.subscribe(self._config.topic, options=options)
 
     def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
-        self._refusal = f"{self._broker.address}: no connection; is the broker running?"
+        self._tell_trouble()
+
+    def _on_disconnect(
+        self, _: mqtt.Client, __: object, ___: mqtt.DisconnectFlags, code: ReasonCode, ____: Properties | None
+    ) -> None:
+        self._client.lost(code)
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        """Log why the connection is gone, once for each reason; while it was never there, `open` raises it."""
+        news = self._client.news() if self._subscribed.is_set() else ""
+        if news:
+            _LOG.warning("%s; no samples arrive from there meanwhile, and it is tried again", news)
 
     def _on_subscribe(
         self, _: mqtt.Client, __: object, ___: int, codes: list[ReasonCode], ____: Properties | None

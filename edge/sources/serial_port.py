@@ -98,6 +98,7 @@ class SerialPortSource(SourceBase):
         self._live = live
         self._tell_to_send(time.monotonic())
         while not self._stopping.is_set():
+            self.loop.turn()
             data = self._read()
             now_s = time.monotonic()
             if data:

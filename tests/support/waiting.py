@@ -15,7 +15,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, what: str = "the condition") -> None:
     """Return as soon as `condition` holds; fail after `timeout_s`."""
     pause = threading.Event()
     for _ in range(int(timeout_s / 0.02)):

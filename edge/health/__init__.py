@@ -1,0 +1,1 @@
+"""Health: how the service itself does, for those who look after it."""

@@ -1,0 +1,50 @@
+"""A service whose classifier hangs for as long as a file exists; its limits are short, so that tests are.
+
+python hung_service.py CONFIG FILE
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+from edge import runtime, service
+from edge.commands.stopping import stop_on_signal
+from edge.config import find_bundle, read_config
+
+LIMIT_S = 0.5
+
+
+class Hanging:
+    """Passes windows on to the classifier that it holds."""
+
+    def __init__(self, classifier, file):
+        self._classifier = classifier
+        self._file = file
+
+    def classify(self, signal, keep):
+        pause = threading.Event()
+        while self._file.exists():
+            pause.wait(0.02)
+        return self._classifier.classify(signal, keep)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._classifier.__exit__(*exc)
+
+
+def main():
+    """Run until SIGTERM."""
+    config, file = map(Path, sys.argv[1:])
+    really_open = service.open_classifier
+    service.open_classifier = lambda *arguments: Hanging(really_open(*arguments), file)
+    runtime._LOOP_LIMIT_S = LIMIT_S
+    settings = read_config(config)
+    running = service.Service(settings, find_bundle(settings.model))
+    with stop_on_signal(running.stop):
+        running.run()
+
+
+if __name__ == "__main__":
+    main()
