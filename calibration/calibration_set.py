@@ -82,7 +82,7 @@ def _part(
     target = (windows.target & windows.known)[rows, : len(PRODUCT_LABELS)] > 0
     some = stratified(target, rows, count, random)
     keep = np.stack([_leads(windows.keep[row] > 0, number, random) for number, row in enumerate(some)])
-    signal = windows.signal[some].astype(np.float32) * keep[:, :, None]
+    signal = windows.windows(some) * keep[:, :, None]
     records = [
         {
             "data_set": windows.name,

@@ -28,6 +28,7 @@ MAX_DIFFERENCE = 1e-4  # between torch and the graph, in probability
 GRAPH = "model.onnx"
 CARD = "MODEL_CARD.md"
 SEEN = "seen_records.json"
+POOLING = Pooling("mean", windows=5)  # five windows, a second apart, see nine seconds
 _PARITY_WINDOWS = 64  # of each data set
 _SUPERCLASS_LABELS = tuple(label for label in PRODUCT_LABELS if label.abbreviation in SUPERCLASSES)
 _LABELS: dict[Which, tuple[Label, ...]] = {
@@ -60,7 +61,7 @@ def make_bundle(
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, graph of ONNX opset "
         f"{graph.OPSET}, {(out / GRAPH).stat().st_size / 1e6:.1f} MB",
     )
-    write_golden(out / GOLDEN, deployed)
+    write_golden(out / GOLDEN, deployed, INPUT)
     (out / SEEN).write_text(json.dumps(validation.seen_records()) + "\n", encoding="utf-8")
     labels, choices = _thresholds(_LABELS[which], validation, model, which, say)
     manifest = Manifest(
@@ -68,7 +69,7 @@ def make_bundle(
         name=f"ecg-nat-{which}",
         version=version,
         input=INPUT,
-        pooling=Pooling(),
+        pooling=POOLING,
         labels=labels,
         graphs={"fp32": GRAPH},
         files={},

@@ -57,7 +57,7 @@ def load(data: Path, manifest: Manifest, parts: Mapping[str, tuple[str, int]]) -
     for name, (part, stride) in parts.items():
         windows = cache.load(name, data)
         rows = splits.rows_of(windows, data)[part][::stride]
-        signals.append(windows.signal[rows].astype(np.float32))
+        signals.append(windows.windows(rows))
         keeps.append(windows.keep[rows].astype(np.float32))
         targets.append(windows.target[rows][:, columns])
         knowns.append(windows.known[rows][:, columns])

@@ -59,6 +59,6 @@ class Validation:
         signals, keeps = [], []
         for windows, rows in self._sets:
             some = rows["validation"][:: max(rows["validation"].size // count, 1)][:count]
-            signals.append(windows.signal[some].astype(np.float32))
+            signals.append(windows.windows(some))
             keeps.append(windows.keep[some].astype(np.float32))
         return np.concatenate(signals), np.concatenate(keeps)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ecgnat.attention import Backend, neighborhood_attention
 
+Size = Literal["tiny", "small", "base"]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -23,9 +25,9 @@ class ModelConfig:
 
     outputs: int
     leads: int = 12
-    dims: tuple[int, ...] = (64, 128, 192, 256)
-    depths: tuple[int, ...] = (2, 2, 2, 2)
-    kernels: tuple[int, ...] = (13, 13, 13)
+    dims: tuple[int, ...] = (32, 64, 128, 192)
+    depths: tuple[int, ...] = (2, 2, 2, 4)
+    kernels: tuple[int, ...] = (13, 13, 25)
     dilations: tuple[int, ...] = (1, 1, 1)
     head_dim: int = 32
     mlp_ratio: float = 2.0
@@ -49,13 +51,14 @@ class ModelConfig:
 
 
 _NAMED = {
-    "tiny": ModelConfig(outputs=1, dims=(32, 64, 96, 128), depths=(1, 1, 1, 1)),
+    "tiny": ModelConfig(outputs=1, dims=(32, 64, 96, 128), depths=(1, 1, 1, 2)),
     "small": ModelConfig(outputs=1),
+    "base": ModelConfig(outputs=1, dims=(64, 128, 192, 320), depths=(2, 2, 4, 4)),
 }
 
 
-def named_config(name: Literal["tiny", "small"], outputs: int) -> ModelConfig:
-    """Return a configuration by name: `tiny` for tests and small boards, `small` is the one shipped."""
+def named_config(name: Size, outputs: int) -> ModelConfig:
+    """Return a configuration by name: 0.5, 1.7 and 5.2 million parameters; `small` is the one shipped."""
     return replace(_NAMED[name], outputs=outputs)
 
 

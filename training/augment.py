@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.errors import DataError
 from training.labels import INDEX
-from training.windows import INPUT, resample
+from training.windows import INPUT, STRETCH_SAMPLES, resample
 
 _SINGLE_LEADS = (0, 0, 0, 1, 1, 1, 6, 10)  # I and II most often, then V1 and V5
 _READABLE_SNR_DB = 0.0
@@ -33,13 +33,13 @@ class Batch:
 def read_noise(folder: Path) -> Tensor:
     """Read the noise records `bw` and `ma` of an nstdb folder: (stretches, samples) float32, high-passed, RMS 1.
 
-    Each stretch is as long as two windows, so that any window can be cut from it.
+    Each is twice as long as a stretch of a record, so that any window can be cut from it.
     """
     import wfdb
 
     from edge.stream.conditioning import condition
 
-    length = 2 * INPUT.window_samples
+    length = 2 * STRETCH_SAMPLES
     stretches = []
     for name in ("bw", "ma"):
         try:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from training.augment import Batch
 from training.cache import WindowSet
 from training.labels import INDEX
-from training.windows import CROP_S, INPUT
+from training.windows import SPARE_SAMPLES
 
 SHARES = {"ptb-xl": 0.7, "cinc2017": 0.15, "mitdb": 0.15}  # of a batch
-CROP_SAMPLES = round(CROP_S * INPUT.sample_rate_hz)
 _RARE = ("AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "PACED", "NOISE", "OTHER", "PAC", "LBBB", "RBBB")
 _MOST = {"ptb-xl": 4.0}  # how much more often than its share a window may be drawn
 _MOST_ELSEWHERE = 12.0
@@ -54,23 +53,16 @@ class Sampler:
         """Rows at the start of a batch that have all labels, and so may be mixed."""
         return self._counts.get("ptb-xl", 0)
 
-    def draw(self, crop: bool) -> Batch:
-        """Draw one batch of whole windows, or of crops."""
-        parts = [self._part(self._sources[name], count, crop) for name, count in self._counts.items()]
+    def draw(self) -> Batch:
+        """Draw one batch of windows."""
+        parts = [self._part(self._sources[name], count) for name, count in self._counts.items()]
         signal, keep, target, known = (
             torch.from_numpy(np.concatenate([part[i] for part in parts]).astype(np.float32)) for i in range(4)
         )
         return Batch(signal, keep, target, known)
 
-    def _part(self, source: Source, count: int, crop: bool) -> tuple[NDArray[np.number], ...]:
+    def _part(self, source: Source, count: int) -> tuple[NDArray[np.number], ...]:
         windows = source.windows
         rows = source.rows[np.searchsorted(source.cumulative, self.random.random(count), side="right")]
-        if not crop:
-            return windows.signal[rows], windows.keep[rows], windows.target[rows], windows.known[rows]
-        starts = windows.crop_start[rows].astype(int)
-        anywhere = self.random.integers(INPUT.window_samples - CROP_SAMPLES + 1, size=count)
-        starts = np.where(starts < 0, anywhere, starts)
-        signal = np.stack(
-            [windows.signal[row, :, at : at + CROP_SAMPLES] for row, at in zip(rows, starts, strict=True)]
-        )
-        return signal, windows.keep[rows], windows.crop_target[rows], windows.crop_known[rows]
+        anywhere = self.random.integers(SPARE_SAMPLES + 1, size=count)
+        return windows.windows(rows, anywhere), windows.keep[rows], windows.target[rows], windows.known[rows]

@@ -1,10 +1,10 @@
-"""Windows of a whole data set on disk, memory-mapped, so that training starts at once.
+"""Stretches of a whole data set on disk, memory-mapped, so that training starts at once.
 
 A cache lies under `ECG_CACHE` (default `~/.cache/ecg-nat/windows`), in a folder whose name carries a key of
-the label table, the window and the conditioning: a change of any of them makes a new cache.
+the label table, the stretch and the window: a change of any of them makes a new cache.
 
-    signal.f16   (windows, 12, samples) float16, mV, raw
-    *.npy        keep, target, known, crop_start, crop_target, crop_known, record, patient, start_s
+    signal.f16   (stretches, 12, samples) float16, mV, without offset, not conditioned
+    *.npy        keep, target, known, place, record, patient, start_s
 """
 
 import hashlib
@@ -21,34 +21,42 @@ from edge.leads import LEADS
 from training.datasets import cinc2017, mitdb, ptb_xl, wfdb_folder
 from training.errors import DataError
 from training.labels import NAMES
-from training.windows import CROP_S, INPUT, Window, WindowReader
+from training.windows import INPUT, SPARE_SAMPLES, STRETCH_S, STRETCH_SAMPLES, Stretch, StretchReader, look
 
-READERS: dict[str, WindowReader] = {
-    "ptb-xl": ptb_xl.windows,
-    "cinc2017": cinc2017.windows,
-    "mitdb": mitdb.windows,
+READERS: dict[str, StretchReader] = {
+    "ptb-xl": ptb_xl.stretches,
+    "cinc2017": cinc2017.stretches,
+    "mitdb": mitdb.stretches,
 }
-_TABLES_VERSION = 1  # raise it when a data set's table of meanings changes
+_TABLES_VERSION = 2  # raise it when a data set's table of meanings changes
 
 
 @dataclass(frozen=True)
 class WindowSet:
-    """The labelled windows of one data set; row i of every array is window i."""
+    """The labelled stretches of one data set; row i of every array is stretch i."""
 
     name: str
-    signal: NDArray[np.float16]  # (windows, 12, samples) mV, memory-mapped
-    keep: NDArray[np.uint8]  # (windows, 12)
-    target: NDArray[np.uint8]  # (windows, labels)
-    known: NDArray[np.uint8]  # (windows, labels)
-    crop_start: NDArray[np.int16]  # (windows,) in samples; -1 where any crop inherits the window's labels
-    crop_target: NDArray[np.uint8]  # (windows, labels)
-    crop_known: NDArray[np.uint8]  # (windows, labels)
-    record: NDArray[np.str_]  # (windows,)
-    patient: NDArray[np.str_]  # (windows,)
-    start_s: NDArray[np.float64]  # (windows,)
+    signal: NDArray[np.float16]  # (stretches, 12, STRETCH_SAMPLES) mV, memory-mapped, not conditioned
+    keep: NDArray[np.uint8]  # (stretches, 12)
+    target: NDArray[np.uint8]  # (stretches, labels)
+    known: NDArray[np.uint8]  # (stretches, labels)
+    place: NDArray[np.int16]  # (stretches,) where the labelled window begins; -1 where any window has the labels
+    record: NDArray[np.str_]  # (stretches,)
+    patient: NDArray[np.str_]  # (stretches,)
+    start_s: NDArray[np.float64]  # (stretches,)
+
+    def windows(
+        self, rows: NDArray[np.intp], anywhere: NDArray[np.integer] | int = SPARE_SAMPLES // 2
+    ) -> NDArray[np.float32]:
+        """Return the labelled window of each of these rows, (rows, 12, window_samples) mV, conditioned.
+
+        Where any window has the labels, the one that begins at `anywhere` (a number, or one a row): the middle.
+        """
+        places = np.where(self.place[rows] < 0, anywhere, self.place[rows])
+        return look(self.signal[rows], places)
 
 
-_ARRAYS = ("keep", "target", "known", "crop_start", "crop_target", "crop_known", "record", "patient", "start_s")
+_ARRAYS = ("keep", "target", "known", "place", "record", "patient", "start_s")
 
 
 def cache_root() -> Path:
@@ -58,12 +66,12 @@ def cache_root() -> Path:
 
 def cache_folder(name: str) -> Path:
     """Folder of the cache of one data set, whether it is there or not."""
-    parts = (_TABLES_VERSION, NAMES, CROP_S, INPUT)
+    parts = (_TABLES_VERSION, NAMES, STRETCH_S, INPUT)
     return cache_root() / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
 def load(name: str, data: Path) -> WindowSet:
-    """Return the windows of `data`/`name`, building the cache first where it is not there.
+    """Return the stretches of `data`/`name`, building the cache first where it is not there.
 
     Raises
     ------
@@ -74,28 +82,28 @@ def load(name: str, data: Path) -> WindowSet:
 
 
 def load_folder(folder: Path) -> WindowSet:
-    """Return the windows of a plain folder of WFDB records, without labels; as `load`."""
+    """Return the stretches of a plain folder of WFDB records, without labels; as `load`."""
     name = f"folder-{wfdb_folder.fingerprint(folder)}"
-    return _open(name, cache_folder(name), lambda: wfdb_folder.windows(folder))
+    return _open(name, cache_folder(name), lambda: wfdb_folder.stretches(folder))
 
 
-def _open(name: str, folder: Path, read: Callable[[], Iterator[Window]]) -> WindowSet:
+def _open(name: str, folder: Path, read: Callable[[], Iterator[Stretch]]) -> WindowSet:
     if not folder.is_dir():
         _build(folder, read())
-    shape = (-1, len(LEADS), INPUT.window_samples)
+    shape = (-1, len(LEADS), STRETCH_SAMPLES)
     signal = np.memmap(folder / "signal.f16", np.float16, "r").reshape(shape)
     return WindowSet(name, signal, **{key: np.load(folder / f"{key}.npy", allow_pickle=False) for key in _ARRAYS})
 
 
-def _build(folder: Path, windows: Iterator[Window]) -> None:
+def _build(folder: Path, stretches: Iterator[Stretch]) -> None:
     scratch = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     scratch.mkdir(parents=True)
     try:
         rows = []
         with (scratch / "signal.f16").open("wb") as file:
-            for window in windows:
-                window.signal.astype(np.float16).tofile(file)
-                rows.append(_row(window))
+            for stretch in stretches:
+                stretch.signal.astype(np.float16).tofile(file)
+                rows.append(_row(stretch))
         if not rows:
             raise DataError(f"no record was found for {folder.name.rpartition('-')[0]}")  # noqa: TRY301 - cleans up below
         for key, column in zip(_ARRAYS, zip(*rows, strict=True), strict=True):
@@ -106,16 +114,13 @@ def _build(folder: Path, windows: Iterator[Window]) -> None:
         raise
 
 
-def _row(window: Window) -> tuple[object, ...]:
-    crop = window.crop_marks or window.marks
+def _row(stretch: Stretch) -> tuple[object, ...]:
     return (
-        window.keep,
-        window.marks.target,
-        window.marks.known,
-        np.int16(window.crop_start),
-        crop.target,
-        crop.known,
-        window.record,
-        window.patient,
-        window.start_s,
+        stretch.keep,
+        stretch.marks.target,
+        stretch.marks.known,
+        np.int16(stretch.place),
+        stretch.record,
+        stretch.patient,
+        stretch.start_s,
     )

@@ -55,12 +55,24 @@ def load_encoder(folder: Path, model: EcgNat) -> None:
         When there is no usable checkpoint, or it holds a network of another shape.
     """
     pretrained, _ = load_model(folder)
-    mine, theirs = model.config, pretrained.config
-    free = {name: getattr(mine, name) for name in ("outputs", "drop_path", "dropout", "backend")}
-    if dataclasses.replace(theirs, **free) != mine:
-        raise CheckpointError(f"{folder}: holds a network of another shape than the one to be trained")
+    _check_shape(folder, pretrained, model, {"outputs": model.config.outputs})
     weights = {key: value for key, value in pretrained.state_dict().items() if not key.startswith("head.")}
     model.load_state_dict(weights, strict=False)
+
+
+def load_whole(folder: Path, model: EcgNat, names: tuple[str, ...]) -> None:
+    """Take all weights of a trained network into a model of the same shape and outputs; errors as of `load_encoder`."""
+    trained, theirs = load_model(folder)
+    if theirs != names:
+        raise CheckpointError(f"{folder}: its outputs are not today's label table; train again")
+    _check_shape(folder, trained, model, {})
+    model.load_state_dict(trained.state_dict())
+
+
+def _check_shape(folder: Path, loaded: EcgNat, model: EcgNat, free: dict[str, Any]) -> None:
+    free |= {name: getattr(model.config, name) for name in ("drop_path", "dropout", "backend")}
+    if dataclasses.replace(loaded.config, **free) != model.config:
+        raise CheckpointError(f"{folder}: holds a network of another shape than the one to be trained")
 
 
 def save_command(folder: Path, arguments: list[str]) -> None:

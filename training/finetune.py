@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from ecgnat import ranks
-from ecgnat.model import EcgNat, named_config
+from ecgnat.model import EcgNat, Size, named_config
 from training import cache, checkpoint, splits
 from training.augment import read_noise
 from training.batches import SHARES, Sampler, make_source
@@ -26,9 +25,10 @@ _VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3, "ptb-xl": 1}  # neighbouring wi
 class Start:
     """What training starts from."""
 
-    model: Literal["tiny", "small"] = "small"
+    model: Size = "small"
     sets: tuple[str, ...] = tuple(SHARES)
-    pretrained: Path | None = None  # folder of `ecg-train pretrain`; None for random weights
+    pretrained: Path | None = None  # folder of `ecg-train pretrain`, for its encoder
+    trained: Path | None = None  # folder of `ecg-train finetune`, for all of its weights
     labels: float = 1.0  # part of the training patients
 
 
@@ -54,12 +54,11 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
     network = EcgNat(named_config(start.model, len(NAMES)))
     if start.pretrained and not resume:
         checkpoint.load_encoder(start.pretrained, network)
+    if start.trained and not resume:
+        checkpoint.load_whole(start.trained, network, NAMES)
     trainer = Trainer(
         network,
-        (
-            Sampler(sources, config.batch_size, config.seed),
-            Sampler(sources, config.window_batch_size, config.seed + 1),
-        ),
+        Sampler(sources, config.batch_size, config.seed),
         read_noise(data / "nstdb"),
         config,
         out,

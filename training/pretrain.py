@@ -3,7 +3,6 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.progress import Progress as Bar
 
 from ecgnat import ranks
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
-from ecgnat.model import named_config
+from ecgnat.model import Size, named_config
 from training import checkpoint
 from training.pretraining import PretrainConfig, Pretrainer, Progress
 from training.unlabelled import Pool, pool_of_folder, pool_of_set
@@ -26,7 +25,7 @@ def open_pools(data: Path | None, sets: tuple[str, ...], folders: tuple[Path, ..
             pools += [pool_of_set(name, data) for name in sets]
         pools += [pool_of_folder(folder) for folder in folders]
     for pool in pools:
-        console.print(f"{pool.name}: {pool.train.size} windows train, {pool.validation.size} are watched")
+        console.print(f"{pool.windows.name}: {pool.train.size} windows train, {pool.validation.size} are watched")
     return pools
 
 
@@ -34,7 +33,7 @@ def pretrain(
     pools: list[Pool],
     out: Path,
     config: PretrainConfig,
-    model: Literal["tiny", "small"],
+    model: Size,
     masking: MaskConfig,
     *,
     resume: bool,

@@ -20,7 +20,7 @@ from training import checkpoint, pictures
 from training.errors import CheckpointError, TrainingError
 from training.optimizing import Average, make_optimizer, schedule, set_learning_rate
 from training.resuming import Generator, Resumable, append_log, cut_log, read_log
-from training.unlabelled import CropSampler, Pool, validation_windows, vary, whole_windows
+from training.unlabelled import Pool, WindowSampler, training_windows, validation_windows, vary
 
 _SETTLING_WINDOWS, _SETTLING_BATCH = 512, 64
 
@@ -32,7 +32,6 @@ class PretrainConfig:
     minutes: float | None = None
     steps: int | None = None
     batch_size: int = 128
-    crop_samples: int = 512  # a multiple of the encoder's stride
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warm_up: float = 0.05  # part of the budget
@@ -73,13 +72,13 @@ class Pretrainer:
         self.model, self.config, self.out, self._pools = model, config, out, pools
         self.average = Average(model, copy.deepcopy(model), config.ema_decay)
         ranks.share_batch_norm(model)
-        self._sampler = CropSampler(pools, config.batch_size, config.crop_samples, config.seed)
-        self._watched = validation_windows(pools, config.crop_samples)
+        self._sampler = WindowSampler(pools, config.batch_size, config.seed)
+        self._watched = validation_windows(pools)
         self._parameters = list(model.parameters())
         self.optimizer = make_optimizer(list(model.named_parameters()), config.weight_decay)
         self.progress = Progress()
         self._generator = torch.Generator().manual_seed(config.seed)
-        generators: dict[str, Generator] = {"masks": self._generator, "crops": self._sampler.random}
+        generators: dict[str, Generator] = {"masks": self._generator, "sampler": self._sampler.random}
         self._state = Resumable({"model": model, "average": self.average.model}, self.optimizer, generators)
 
     def resume(self) -> None:
@@ -146,7 +145,7 @@ class Pretrainer:
             validation = float(self.average.model.loss(drawn, signal, keep, masked))
         append_log(self.out, asdict(self.progress) | {"validation": validation})
         encoder = copy.deepcopy(self.average.model.encoder)
-        whole = whole_windows(self._pools, _SETTLING_WINDOWS)
+        whole = training_windows(self._pools, _SETTLING_WINDOWS)
         settle_batch_norm(encoder, zip(*(torch.split(part, _SETTLING_BATCH) for part in whole), strict=True))
         checkpoint.save_model(self.out, encoder, ())
         pictures.loss_curve(self.out, read_log(self.out))

@@ -1,7 +1,7 @@
 """The trainer: supervised, many data sets, one head; budgeted by minutes or by steps, resumable.
 
-First crops of 2.56 s, which are cheap, then whole windows, which is what the device classifies. The weights
-kept are the running average of the last step; nothing is chosen by looking at a judged part.
+It trains on windows as the device classifies them, from anywhere in the labelled stretches. The weights kept are
+the running average of the last step; nothing is chosen by looking at a judged part.
 """
 
 import math
@@ -36,8 +36,6 @@ class TrainConfig:
     minutes: float | None = None
     steps: int | None = None
     batch_size: int = 128
-    window_batch_size: int = 64  # of whole windows, which cost four times as much
-    window_share: float = 0.35  # last part of the budget that trains on whole windows
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warm_up: float = 0.04  # part of the budget
@@ -69,7 +67,7 @@ class Progress:
     """How far training has come; survives a restart."""
 
     step: int = 0
-    windows: int = 0  # drawn so far, crops and whole ones
+    windows: int = 0  # drawn so far
     elapsed_s: float = 0.0
     validated_s: float = 0.0
     loss: float = math.nan  # smoothed
@@ -89,12 +87,12 @@ def predict(
     only: NDArray[np.uint8] | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float32]:
-    """Probabilities of whole windows, (rows, labels) float32; `only`, (12,), limits the leads that are looked at."""
+    """Probabilities of the middle windows, (rows, labels) float32; `only`, (12,), limits the leads looked at."""
     parts = []
     for first in range(0, rows.size, batch_size):
         some = rows[first : first + batch_size]
-        signal = torch.from_numpy(windows.signal[some].astype(np.float32))
         keep = torch.from_numpy((windows.keep[some] if only is None else windows.keep[some] * only).astype(np.float32))
+        signal = torch.from_numpy(windows.windows(some)) * keep.unsqueeze(-1)
         parts.append(torch.sigmoid(model(signal, keep)).numpy())
     return np.concatenate(parts)
 
@@ -105,14 +103,14 @@ class Trainer:
     def __init__(
         self,
         model: EcgNat,
-        samplers: tuple[Sampler, Sampler],
+        sampler: Sampler,
         noise: Tensor,
         config: TrainConfig,
         out: Path,
         validation: list[tuple[WindowSet, NDArray[np.intp]]],
     ) -> None:
         self.model, self.config, self.out = model, config, out
-        self._crops, self._wholes = samplers
+        self._sampler = sampler
         self._noise, self._validation = noise, validation
         self.average = Average(model, EcgNat(model.config), config.ema_decay)
         self.projection = ProjectionHead(model.config) if config.contrastive_weight else None
@@ -129,8 +127,7 @@ class Trainer:
         self._generator = torch.Generator().manual_seed(config.seed)
         generators: dict[str, Generator] = {
             "augment": self._generator,
-            "crops": samplers[0].random,
-            "wholes": samplers[1].random,
+            "sampler": sampler.random,
         }
         self._state = Resumable(modules, self.optimizer, generators)
 
@@ -165,9 +162,7 @@ class Trainer:
     def step(self) -> float:
         """Take one step and return its loss."""
         share = self.progress.share(self.config)
-        crop = share < 1.0 - self.config.window_share
-        sampler = self._crops if crop else self._wholes
-        batch = augment(sampler.draw(crop), sampler.mixable, self._noise, self._generator)
+        batch = augment(self._sampler.draw(), self._sampler.mixable, self._noise, self._generator)
         self._freeze(share < self.config.probe_share)
         set_learning_rate(self.optimizer, self.config.learning_rate_at(share))
         loss = self._loss(own_part(batch))

@@ -1,4 +1,4 @@
-"""Windows for pretraining: which may be drawn, and batches of crops of them, labels left behind.
+"""Windows for pretraining: which may be drawn, and batches of them, labels left behind.
 
 Only the training part of a set is ever drawn, so that pretraining sees no patient who validates, judges or
 tests. Of a plain folder, whose owner says that all of it may be used, one record in twenty validates.
@@ -16,7 +16,7 @@ from training import cache, splits
 from training.augment import Batch, drop_leads, gain
 from training.batches import SHARES
 from training.errors import TrainingError
-from training.windows import INPUT
+from training.windows import SPARE_SAMPLES, look
 
 _FOLDER_SHARE = 0.3  # of a batch, against the shares of the sets
 _FOLDER_VALIDATION = 0.05
@@ -27,10 +27,8 @@ _MOST_VALIDATION = 128  # windows of a set
 class Pool:
     """The windows of one set that pretraining may draw, and those that it is watched on."""
 
-    name: str
+    windows: cache.WindowSet
     share: float
-    signal: NDArray[np.float16]  # (windows, 12, samples) mV
-    keep: NDArray[np.uint8]  # (windows, 12)
     train: NDArray[np.intp]
     validation: NDArray[np.intp]
 
@@ -52,13 +50,13 @@ def pool_of_folder(folder: Path) -> Pool:
 
 def _pool(windows: cache.WindowSet, share: float, train: NDArray[np.intp], validation: NDArray[np.intp]) -> Pool:
     some = validation[:: max(1, validation.size // _MOST_VALIDATION)][:_MOST_VALIDATION]
-    return Pool(windows.name, share, windows.signal, windows.keep, train, some)
+    return Pool(windows, share, train, some)
 
 
-class CropSampler:
-    """Endless stream of batches of crops, (batch, 12, samples) and (batch, 12)."""
+class WindowSampler:
+    """Endless stream of batches of windows, (batch, 12, samples) and (batch, 12)."""
 
-    def __init__(self, pools: list[Pool], batch_size: int, samples: int, seed: int) -> None:
+    def __init__(self, pools: list[Pool], batch_size: int, seed: int) -> None:
         self.random = np.random.default_rng(seed)
         self._pools = [pool for pool in pools if pool.train.size]
         if not self._pools:
@@ -66,36 +64,34 @@ class CropSampler:
         total = sum(pool.share for pool in self._pools)
         edges = np.cumsum([pool.share / total for pool in self._pools])
         self._counts = np.diff(np.round(edges * batch_size).astype(int), prepend=0)
-        self._samples = samples
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw one batch."""
         signals, keeps = [], []
         for pool, count in zip(self._pools, self._counts, strict=True):
             rows = pool.train[self.random.integers(pool.train.size, size=count)]
-            first = self.random.integers(INPUT.window_samples - self._samples + 1, size=count)
-            cut = [pool.signal[row, :, at : at + self._samples] for row, at in zip(rows, first, strict=True)]
-            signals += cut
-            keeps.append(pool.keep[rows])
-        return _tensors(np.stack(signals), np.concatenate(keeps))
+            anywhere = self.random.integers(SPARE_SAMPLES + 1, size=count)
+            signals.append(look(pool.windows.signal[rows], anywhere))
+            keeps.append(pool.windows.keep[rows])
+        return _tensors(signals, keeps)
 
 
-def whole_windows(pools: list[Pool], count: int) -> tuple[Tensor, Tensor]:
-    """Take about `count` whole training windows, evenly spread over the pools: the same ones every time."""
+def training_windows(pools: list[Pool], count: int) -> tuple[Tensor, Tensor]:
+    """Take about `count` training windows, evenly spread over the pools: the same ones every time."""
     each = max(1, count // len(pools))
-    rows = [pool.train[:: max(1, pool.train.size // each)][:each] for pool in pools]
-    signals = [pool.signal[some] for pool, some in zip(pools, rows, strict=True)]
-    keeps = [pool.keep[some] for pool, some in zip(pools, rows, strict=True)]
-    return _tensors(np.concatenate(signals), np.concatenate(keeps))
+    return _taken([(pool, pool.train[:: max(1, pool.train.size // each)][:each]) for pool in pools])
 
 
-def validation_windows(pools: list[Pool], samples: int) -> tuple[Tensor, Tensor]:
-    """Take the middle of every validation window; of training windows where no pool has any."""
+def validation_windows(pools: list[Pool]) -> tuple[Tensor, Tensor]:
+    """Take a window of every validation stretch; of training stretches where no pool has any."""
     pairs = [(pool, pool.validation) for pool in pools if pool.validation.size]
-    pairs = pairs or [(pool, pool.train[:_MOST_VALIDATION]) for pool in pools]
-    first = (INPUT.window_samples - samples) // 2
-    signals = np.concatenate([pool.signal[rows, :, first : first + samples] for pool, rows in pairs])
-    return _tensors(signals, np.concatenate([pool.keep[rows] for pool, rows in pairs]))
+    return _taken(pairs or [(pool, pool.train[:_MOST_VALIDATION]) for pool in pools])
+
+
+def _taken(pairs: list[tuple[Pool, NDArray[np.intp]]]) -> tuple[Tensor, Tensor]:
+    return _tensors(
+        [pool.windows.windows(rows) for pool, rows in pairs], [pool.windows.keep[rows] for pool, rows in pairs]
+    )
 
 
 def vary(signal: Tensor, keep: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -105,5 +101,5 @@ def vary(signal: Tensor, keep: Tensor, generator: torch.Generator) -> tuple[Tens
     return batch.signal, batch.keep
 
 
-def _tensors(signal: NDArray[np.float16], keep: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(signal.astype(np.float32)), torch.from_numpy(keep.astype(np.float32))
+def _tensors(signals: list[NDArray[np.float32]], keeps: list[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(np.concatenate(signals)), torch.from_numpy(np.concatenate(keeps).astype(np.float32))

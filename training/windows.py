@@ -1,6 +1,7 @@
-"""Labelled windows as the device would see them: same rate, same conditioning, same lead order.
+"""Labelled stretches of records, and the windows in them as the device would see them.
 
-Knows how to cut, not what the annotations mean.
+A stretch is twice as long as a window and a little less: training takes its windows anywhere in it, and each is
+conditioned by itself, as on the device. Knows how to cut, not what the annotations mean.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,14 @@ from scipy import signal as dsp
 
 from edge.bundle import InputSpec
 from edge.leads import LEADS, lead_positions
-from edge.stream.conditioning import condition
+from edge.stream.conditioning import bridge, condition
 from training.errors import DataError
 from training.labels import Marks
 
-INPUT = InputSpec(sample_rate_hz=100.0, window_s=10.0, hop_s=1.0, min_coverage=0.9)
-CROP_S = 2.56
+INPUT = InputSpec(sample_rate_hz=100.0, window_s=5.12, hop_s=1.0, min_coverage=0.9)
+STRETCH_S = 10.0  # a record of PTB-XL
+STRETCH_SAMPLES = round(STRETCH_S * INPUT.sample_rate_hz)
+SPARE_SAMPLES = STRETCH_SAMPLES - INPUT.window_samples  # the last window of a stretch begins here
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,23 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Window:
-    """One conditioned window with its labels.
+class Stretch:
+    """One stretch with its labels.
 
-    A crop is a stretch of `CROP_S` inside it with labels of its own, for sets that annotate beats; where a
-    set labels whole records only there is none, and any stretch inherits the record's labels.
+    Where a set annotates beats they are the labels of the one window that begins at `place`; where it labels
+    whole records, any window inherits them.
     """
 
     record: str
     patient: str
     start_s: float
-    signal: NDArray[np.float32]  # (12, samples) mV
+    signal: NDArray[np.float32]  # (12, STRETCH_SAMPLES) mV, without offset, not conditioned
     keep: NDArray[np.uint8]  # (12,)
     marks: Marks
-    crop_start: int = -1  # in samples of the window; -1 without a crop
-    crop_marks: Marks | None = None
+    place: int = -1  # in samples of the stretch; -1: anywhere
 
 
-WindowReader = Callable[[Path], Iterator[Window]]
+StretchReader = Callable[[Path], Iterator[Stretch]]
 
 
 def resample(samples: NDArray[np.float32], rate_hz: float) -> NDArray[np.float32]:
@@ -78,14 +80,14 @@ def place(samples: NDArray[Any], rate_hz: float, names: Sequence[str]) -> Record
 
 
 def cut(recording: Recording, start: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Cut and condition the window that begins at sample `start`; what lies past the end is missing.
+    """Cut the stretch that begins at sample `start`; what lies past the end is missing.
 
     Returns
     -------
-    signal : (12, samples) float32, mV
+    signal : (12, STRETCH_SAMPLES) float32, mV, without offset, gaps bridged; 0 where the lead is not kept
     keep : (12,) uint8, 1 where the lead's coverage is at least `INPUT.min_coverage`
     """
-    length = INPUT.window_samples
+    length = STRETCH_SAMPLES
     samples = np.zeros((len(LEADS), length), np.float32)
     missing = np.ones((len(LEADS), length), bool)
     part = slice(start, start + length)
@@ -93,14 +95,34 @@ def cut(recording: Recording, start: int) -> tuple[NDArray[np.float32], NDArray[
     samples[:, :here] = recording.samples[:, part]
     missing[:, :here] = recording.missing[:, part]
     keep = (1.0 - missing.mean(axis=1) >= INPUT.min_coverage - 1e-9).astype(np.uint8)
-    signal = condition(samples, missing, INPUT.sample_rate_hz)
-    return signal * keep[:, None], keep
+    bridged = bridge(samples, missing)
+    return ((bridged - bridged.mean(axis=1, keepdims=True)) * keep[:, None]).astype(np.float32), keep
+
+
+def look(stretches: NDArray[np.floating], places: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Cut one window out of each stretch and condition it as the device does.
+
+    Parameters
+    ----------
+    stretches : (n, 12, STRETCH_SAMPLES), mV
+    places : (n,) first sample of each window in its stretch
+
+    Returns
+    -------
+    (n, 12, window_samples) float32, mV
+    """
+    length = INPUT.window_samples
+    cuts = [stretch[:, place : place + length] for stretch, place in zip(stretches, places, strict=True)]
+    rows = np.concatenate(cuts).astype(np.float32)
+    there = rows.any(axis=1)  # a lead that is not kept is all zero, and stays so
+    rows[there] = condition(rows[there], np.zeros((int(there.sum()), length), bool), INPUT.sample_rate_hz)
+    return rows.reshape(len(cuts), -1, length)
 
 
 def starts(samples: int, hop_s: float) -> range:
-    """First samples of the windows of a recording, `hop_s` apart; one window when it is too short for any."""
+    """First samples of the stretches of a recording, `hop_s` apart; one when it is too short for any."""
     hop = round(hop_s * INPUT.sample_rate_hz)
-    return range(0, max(samples - INPUT.window_samples, 0) + 1, hop)
+    return range(0, max(samples - STRETCH_SAMPLES, 0) + 1, hop)
 
 
 def read_record(path: Path) -> Recording:

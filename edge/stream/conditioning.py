@@ -24,6 +24,16 @@ def _high_pass(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[np.f
     return numerator, denominator, signal.lfilter_zi(numerator, denominator)[None]
 
 
+def bridge(window: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Fill what is missing by a straight line between its neighbours; arguments as of `condition`."""
+    filled = window.astype(np.float64)
+    for lead in np.flatnonzero(missing.any(axis=1)):
+        gone = missing[lead]
+        here = np.flatnonzero(~gone)
+        filled[lead] = np.interp(np.arange(gone.size), here, filled[lead, here]) if here.size else 0.0
+    return filled
+
+
 def condition(window: NDArray[np.float32], missing: NDArray[np.bool_], sample_rate_hz: float) -> NDArray[np.float32]:
     """Fill what is missing, remove offset and wander, and limit the amplitude of one window.
 
@@ -42,11 +52,7 @@ def condition(window: NDArray[np.float32], missing: NDArray[np.bool_], sample_ra
     filter they are set to 0, as training's time-out augmentation does. The filter is `scipy.signal.sosfiltfilt`
     of that design, without what it works out anew for each window.
     """
-    filled = window.astype(np.float64)
-    for lead in np.flatnonzero(missing.any(axis=1)):
-        gone = missing[lead]
-        here = np.flatnonzero(~gone)
-        filled[lead] = np.interp(np.arange(gone.size), here, filled[lead, here]) if here.size else 0.0
+    filled = bridge(window, missing)
     filled -= filled.mean(axis=1, keepdims=True)
     filtered = _both_ways(filled, sample_rate_hz)
     np.clip(filtered, -LIMIT_MV, LIMIT_MV, out=filtered)

@@ -53,7 +53,7 @@ def float_bundle(tmp_path_factory):
     folder.mkdir()
     deployed = graph.Deployed(model, list(range(len(PRODUCT_LABELS))))
     graph.export(deployed, 12, INPUT.window_samples, folder / "model.onnx")
-    write_golden(folder / "golden.npz", deployed)
+    write_golden(folder / "golden.npz", deployed, INPUT)
     labels = tuple(msgspec.structs.replace(label, threshold=0.9) for label in PRODUCT_LABELS)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,

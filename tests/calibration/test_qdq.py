@@ -9,6 +9,7 @@ from calibration import qdq
 from calibration.half import to_half
 from calibration.heldout import predict
 from calibration.sensitivity import histograms, open_graph
+from training.windows import INPUT
 
 
 def load(bundle, precision):
@@ -114,7 +115,7 @@ def test_splitting_biases_changes_nothing(float_bundle):
     split = qdq.split_biases(model)
     assert len(split.graph.node) > len(model.graph.node)
     random = np.random.default_rng(0)
-    signal, keep = random.normal(size=(4, 12, 1000)).astype(np.float32), np.ones((4, 12), np.float32)
+    signal, keep = random.normal(size=(4, 12, INPUT.window_samples)).astype(np.float32), np.ones((4, 12), np.float32)
     before, after = (predict(open_graph(m), signal, keep) for m in (model, split))
     assert np.abs(before - after).max() < 1e-5
 
@@ -123,7 +124,7 @@ def test_only_the_chosen_layers_are_quantized(float_bundle):
     model = onnx.load(float_bundle / "model.onnx")
     layers = [layer for layer in qdq.find_layers(model) if layer.kind == "MatMul"][:2]
     random = np.random.default_rng(0)
-    signal, keep = random.normal(size=(2, 12, 1000)).astype(np.float32), np.ones((2, 12), np.float32)
+    signal, keep = random.normal(size=(2, 12, INPUT.window_samples)).astype(np.float32), np.ones((2, 12), np.float32)
     found = histograms(model, qdq.ranged_tensors(model, layers), signal, keep)
     out = qdq.insert(model, layers, {tensor: h.range("minmax") for tensor, h in found.items()})
     assert len(pairs(out, "QuantizeLinear")) == 2

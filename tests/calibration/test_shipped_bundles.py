@@ -32,7 +32,7 @@ def test_it_proves_itself_and_is_small(bundle):
 
 
 def test_golden_windows_are_the_synthetic_ones(bundle):
-    signal, keep = golden_inputs()
+    signal, keep = golden_inputs(bundle.manifest.input)
     golden = bundle.golden()
     assert np.allclose(golden.signal, signal, atol=1e-5)
     assert np.array_equal(golden.keep, keep)

@@ -12,6 +12,7 @@ import torch
 from ecgnat import ranks
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
+from training.cache import WindowSet
 from training.pretraining import PretrainConfig, Pretrainer
 from training.unlabelled import Pool
 
@@ -32,7 +33,10 @@ def pulses(count=48):
 def pool(count=48):
     """Make a pool of those windows; every eighth is watched only."""
     rows = np.arange(count)
-    return Pool("toy", 1.0, pulses(count), np.ones((count, 12), np.uint8), rows[rows % 8 > 0], rows[rows % 8 == 0])
+    names, nothing = rows.astype(str), np.zeros((count, 0), np.uint8)
+    keep, place = np.ones((count, 12), np.uint8), np.full(count, -1, np.int16)
+    windows = WindowSet("toy", pulses(count), keep, nothing, nothing, place, names, names, np.zeros(count))
+    return Pool(windows, 1.0, rows[rows % 8 > 0], rows[rows % 8 == 0])
 
 
 def trainer(out, **changes):
@@ -40,7 +44,7 @@ def trainer(out, **changes):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = MaskedAutoencoder(TOY, MaskConfig(decoder_dim=16))
-    config = {"steps": 12, "batch_size": 16, "crop_samples": 256, "learning_rate": 1e-2, "save_every_s": 0.0}
+    config = {"steps": 12, "batch_size": 16, "learning_rate": 1e-2, "save_every_s": 0.0}
     return Pretrainer(model, [pool()], PretrainConfig(**{**config, "bfloat16": False, **changes}), out)
 
 

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from waiting import free_port, wait_until
 
 from ecgnat.model import EcgNat
-from training import checkpoint, pictures
+from training import checkpoint, pictures, unlabelled
 from training.errors import CheckpointError, TrainingError
 from training.pretraining import PretrainConfig
 from training.resuming import STATE, read_log
-from training.unlabelled import CropSampler
+from training.unlabelled import WindowSampler
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = toy_pretraining.__file__
@@ -134,10 +134,13 @@ def test_two_processes_walk_the_path_of_one(tmp_path):
     assert max(abs(one[step] - two[step]) for step in one) < 1e-4
 
 
-def test_a_crop_comes_from_a_training_window():
+def test_windows_come_from_training_stretches(monkeypatch):
     pool = toy_pretraining.pool(16)
     marked = np.broadcast_to(np.arange(16, dtype=np.float16)[:, None, None], (16, 12, 1000))
-    sampler = CropSampler([dataclasses.replace(pool, signal=marked)], 64, 256, 0)
+    monkeypatch.setattr(unlabelled, "look", lambda stretches, _places: stretches.astype(np.float32))
+    sampler = WindowSampler(
+        [dataclasses.replace(pool, windows=dataclasses.replace(pool.windows, signal=marked))], 64, 0
+    )
     drawn = {int(value) for _ in range(10) for value in sampler.draw()[0].unique()}
     assert drawn == set(pool.train.tolist())
 
@@ -146,4 +149,4 @@ def test_a_wrong_budget_is_refused():
     with pytest.raises(TrainingError, match="either minutes or steps"):
         PretrainConfig()
     with pytest.raises(TrainingError, match="no window to pretrain on"):
-        CropSampler([], 4, 256, 0)
+        WindowSampler([], 4, 0)

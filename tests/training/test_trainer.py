@@ -10,13 +10,14 @@ from safetensors.torch import load_file
 
 from ecgnat.model import EcgNat, ModelConfig
 from training import checkpoint
-from training.batches import CROP_SAMPLES, Sampler, make_source
+from training.batches import Sampler, make_source
 from training.cache import WindowSet
 from training.errors import CheckpointError, TrainingError
 from training.labels import INDEX, NAMES
 from training.optimizing import make_optimizer, set_learning_rate
 from training.resuming import LOG, STATE, append_log, read_log
 from training.trainer import TrainConfig, Trainer
+from training.windows import INPUT, look
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
 
@@ -40,8 +41,6 @@ def toy_set():
         target,
         known,
         np.full(count, -1, np.int16),
-        target,
-        known,
         names,
         names,
         np.zeros(count),
@@ -52,9 +51,8 @@ def make_trainer(windows, out, **changes):
     torch.manual_seed(0)
     rows = np.arange(len(windows.record))
     sources = {"ptb-xl": make_source(windows, rows)}
-    samplers = Sampler(sources, 16, 1), Sampler(sources, 8, 2)
-    config = TrainConfig(**{"steps": 12, "batch_size": 16, "window_batch_size": 8, "learning_rate": 5e-3} | changes)
-    return Trainer(EcgNat(TOY), samplers, torch.randn(4, 2000), config, out, [(windows, rows)])
+    config = TrainConfig(**{"steps": 12, "batch_size": 16, "learning_rate": 5e-3} | changes)
+    return Trainer(EcgNat(TOY), Sampler(sources, 16, 1), torch.randn(4, 2000), config, out, [(windows, rows)])
 
 
 def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
@@ -193,18 +191,20 @@ def test_the_learning_rate_warms_up_and_ends_at_zero():
     assert rates[100] == pytest.approx(0, abs=1e-12)
 
 
-def test_crops_carry_their_own_labels(toy_set):
-    """A crop with a fixed place gets the labels of that place; a window gets its own."""
+def test_a_window_is_cut_where_its_labels_hold(toy_set):
+    """A stretch whose labels belong to one place gives the window there, conditioned; any other gives any window."""
     rows = np.arange(len(toy_set.record))
-    toy_set.crop_start[:] = 100
-    object.__setattr__(toy_set, "crop_target", np.ones_like(toy_set.target))
-    sampler = Sampler({"ptb-xl": make_source(toy_set, rows)}, 16, 0)
-    crop = sampler.draw(crop=True)
-    assert crop.signal.shape == (16, 12, CROP_SAMPLES)
-    assert (crop.target == 1).all()
-    places = [np.abs(toy_set.signal[:, 0, 100:110] - crop.signal[i, 0, :10].numpy()).max(1).min() for i in range(16)]
-    assert max(places) == 0
-    assert sampler.draw(crop=False).signal.shape == (16, 12, 1000)
+    source = {"ptb-xl": make_source(toy_set, rows)}
+
+    def distance(place):
+        expected = look(toy_set.signal, np.full(rows.size, place))[:, 0]
+        drawn = Sampler(source, 16, 0).draw().signal.numpy()
+        assert drawn.shape == (16, 12, INPUT.window_samples)
+        return max(np.abs(expected - window[0]).max(axis=1).min() for window in drawn)
+
+    assert distance(100) > 0.1
+    toy_set.place[:] = 100
+    assert distance(100) == 0
 
 
 def test_rare_labels_are_drawn_more_often(toy_set):
@@ -213,5 +213,5 @@ def test_rare_labels_are_drawn_more_often(toy_set):
     toy_set.known[:] = 1
     rows = np.arange(len(toy_set.record))
     sampler = Sampler({"ptb-xl": make_source(toy_set, rows)}, 500, 0)
-    share = sampler.draw(crop=False).target[:, INDEX["VT"]].mean().item()
+    share = sampler.draw().target[:, INDEX["VT"]].mean().item()
     assert share > 1.5 / len(rows)

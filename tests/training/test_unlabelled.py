@@ -9,7 +9,7 @@ from training.cache import WindowSet
 from training.datasets import wfdb_folder
 from training.errors import DataError
 from training.labels import NAMES
-from training.unlabelled import pool_of_folder, pool_of_set, whole_windows
+from training.unlabelled import pool_of_folder, pool_of_set, training_windows
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_a_folder_gives_windows_without_labels(tmp_path):
     write(folder, "long", 25, 250, ["II", "V1"])
     write(folder / "below", "short", 6, 500, ["I"])
     write(folder, "pressure", 20, 125, ["ABP"])
-    windows = list(wfdb_folder.windows(folder))
+    windows = list(wfdb_folder.stretches(folder))
     assert [(w.record, w.start_s) for w in windows] == [("long", 0.0), ("long", 10.0)]
     assert windows[0].keep.nonzero()[0].tolist() == [1, 6]
     assert not any(w.marks.known.any() for w in windows)
@@ -42,11 +42,11 @@ def test_a_pool_of_a_folder_is_cached_until_the_folder_changes(tmp_path):
     assert first.train.size + first.validation.size == 30
     assert 0 < first.validation.size < 6
     assert not set(first.train) & set(first.validation)
-    assert first.name == pool_of_folder(folder).name
+    assert first.windows.name == pool_of_folder(folder).windows.name
     write(folder, "more", 12, 100, ["II"])
-    assert pool_of_folder(folder).signal.shape[0] == 31
-    signal, keep = whole_windows([first], 8)
-    assert signal.shape == (8, 12, 1000)
+    assert pool_of_folder(folder).windows.signal.shape[0] == 31
+    signal, keep = training_windows([first], 8)
+    assert signal.shape == (8, 12, 512)
     assert keep.sum() == 8
 
 
@@ -70,7 +70,7 @@ def ptb_xl_like():
     marks, keep = np.zeros((1000, len(NAMES)), np.uint8), np.ones((1000, 12), np.uint8)
     start = np.full(1000, -1, np.int16)
     signal = np.zeros((1000, 12, 1), np.float16)
-    return WindowSet("ptb-xl", signal, keep, marks, marks, start, marks, marks, records, patient, np.zeros(1000))
+    return WindowSet("ptb-xl", signal, keep, marks, marks, start, records, patient, np.zeros(1000))
 
 
 def test_pretraining_sees_no_patient_who_validates_judges_or_tests(tmp_path, monkeypatch):

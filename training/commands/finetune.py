@@ -1,13 +1,16 @@
 """`ecg-train finetune`: its options."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
+
+if TYPE_CHECKING:
+    from ecgnat.model import Size
 
 _DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 _SETS = ("ptb-xl", "cinc2017", "mitdb")
 _LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
-_PRETRAINED = "pretrained:"
 _PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
 _DECAY = "How much slower each layer learns than the next."
 _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
@@ -18,10 +21,14 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; validation comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
-@click.option("--model", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
+@click.option("--model", type=click.Choice(["tiny", "small", "base"]), default="small", show_default=True)
 @click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: all.")
 @click.option(
-    "--init", default="random", show_default=True, metavar="random|pretrained:DIR", help="Weights to start with."
+    "--init",
+    default="random",
+    show_default=True,
+    metavar="random|pretrained:DIR|trained:DIR",
+    help="Weights to start with: the encoder of a pretraining run, or all of a finetune run.",
 )
 @click.option(
     "--labels", type=click.Choice(list(_LABELS)), default="100%", show_default=True, help="Training patients."
@@ -30,13 +37,6 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help=_DECAY)
 @click.option("--contrast", type=click.FloatRange(min=0), default=0.0, show_default=True, help=_CONTRAST)
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
-@click.option(
-    "--window-share",
-    type=click.FloatRange(0, 1),
-    default=0.35,
-    show_default=True,
-    help="Last part of the budget, on whole windows instead of crops.",
-)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
@@ -55,7 +55,6 @@ def finetune(  # noqa: PLR0913 - one argument an option
     layer_decay: float,
     contrast: float,
     batch_size: int,
-    window_share: float,
     learning_rate: float,
     seed: int,
     threads: int,
@@ -78,16 +77,15 @@ def finetune(  # noqa: PLR0913 - one argument an option
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
-    if init != "random" and not (init.startswith(_PRETRAINED) and Path(init.removeprefix(_PRETRAINED)).is_dir()):
-        raise click.UsageError("--init is random, or pretrained: and the folder of a pretraining run")
+    origin, _, folder = init.partition(":")
+    if init != "random" and not (origin in {"pretrained", "trained"} and Path(folder).is_dir()):
+        raise click.UsageError("--init is random, or pretrained: or trained: and the folder of such a run")
     torch.set_num_threads(threads)
     ranks.start()
     config = TrainConfig(
         minutes=minutes,
         steps=steps,
         batch_size=batch_size,
-        window_batch_size=batch_size // 2,
-        window_share=window_share,
         learning_rate=learning_rate,
         seed=seed,
         probe_share=probe,
@@ -95,9 +93,10 @@ def finetune(  # noqa: PLR0913 - one argument an option
         contrastive_weight=contrast,
     )
     start = Start(
-        model="tiny" if model == "tiny" else "small",
+        model=cast("Size", model),
         sets=sets or _SETS,
-        pretrained=None if init == "random" else Path(init.removeprefix(_PRETRAINED)),
+        pretrained=Path(folder) if origin == "pretrained" else None,
+        trained=Path(folder) if origin == "trained" else None,
         labels=_LABELS[labels],
     )
     run(data, out, config, start, resume=resume)

@@ -1,9 +1,12 @@
 """`ecg-train pretrain`: its options."""
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
+
+if TYPE_CHECKING:
+    from ecgnat.model import Size
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _SETS = ("ptb-xl", "cinc2017", "mitdb")
@@ -16,11 +19,10 @@ _SETS = ("ptb-xl", "cinc2017", "mitdb")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; saving comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
-@click.option("--model", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
+@click.option("--model", type=click.Choice(["tiny", "small", "base"]), default="small", show_default=True)
 @click.option("--mask", type=click.Choice(["blocks", "leads"]), default="blocks", show_default=True)
 @click.option("--mask-ratio", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5, show_default=True)
 @click.option("--mask-block", type=click.IntRange(min=1), default=2, show_default=True, help="Patches of 0.16 s.")
-@click.option("--crop-s", type=click.FloatRange(0.32, 9.92), default=5.12, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
@@ -39,7 +41,6 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     mask: str,
     mask_ratio: float,
     mask_block: int,
-    crop_s: float,
     batch_size: int,
     learning_rate: float,
     seed: int,
@@ -62,11 +63,9 @@ def pretrain(  # noqa: PLR0913 - one argument an option
 
     from ecgnat import ranks
     from ecgnat.masked import MaskConfig
-    from ecgnat.model import named_config
     from training.pretrain import open_pools
     from training.pretrain import pretrain as run
     from training.pretraining import PretrainConfig
-    from training.windows import INPUT
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
@@ -74,13 +73,11 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("give --data for the known sets, or --folder, or both")
     torch.set_num_threads(threads)
     ranks.start()
-    size: Literal["tiny", "small"] = "tiny" if model == "tiny" else "small"
-    stride = named_config(size, 1).stride
+    size = cast("Size", model)
     config = PretrainConfig(
         minutes=minutes,
         steps=steps,
         batch_size=batch_size,
-        crop_samples=int(crop_s * INPUT.sample_rate_hz) // stride * stride,
         learning_rate=learning_rate,
         seed=seed,
         save_every_s=save_every,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from training.errors import DataError
 from training.labels import Marks
-from training.windows import INPUT, Window, cut, read_record, starts
+from training.windows import INPUT, Stretch, cut, read_record, starts
 
 HOP_S = 5.0
 CLASSES = {"N": "SR", "A": "AF", "O": "OTHER", "~": "NOISE"}
@@ -49,12 +49,12 @@ def marks(name: str) -> Marks:
     return out
 
 
-def windows(folder: Path) -> Iterator[Window]:
-    """Yield the windows of every record that is there; what does not fill a last window is left out."""
+def stretches(folder: Path) -> Iterator[Stretch]:
+    """Yield the stretches of every record that is there; what does not fill a last window is left out."""
     for record, name in read_classes(folder).items():
         if not (folder / f"{record}.hea").is_file():
             continue
         recording = read_record(folder / record)
         for start in starts(recording.samples.shape[1], HOP_S):
             signal, keep = cut(recording, start)
-            yield Window(record, record, start / INPUT.sample_rate_hz, signal, keep, marks(name))
+            yield Stretch(record, record, start / INPUT.sample_rate_hz, signal, keep, marks(name))

@@ -1,6 +1,6 @@
 """MIT-BIH Arrhythmia 1.0.0 (Moody & Mark 2001, doi 10.13026/C2F305): two leads, beats and rhythms annotated.
 
-Labels are read off the annotations inside each window:
+Labels are read off the annotations inside a window, one in each stretch:
 
     sustained  SR AF AFL BIGEMINY TRIGEMINY SBRAD PACED OTHER: hold where their rhythm fills at least half of
                the window; left open where it fills less
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from training.errors import DataError
 from training.labels import Marks
-from training.windows import CROP_S, INPUT, Window, cut, read_record, starts
+from training.windows import INPUT, SPARE_SAMPLES, Stretch, cut, read_record, starts
 
 HOP_S = 2.0
 _EDGE_S = 0.25
@@ -171,26 +171,16 @@ def patient_of(record: str) -> str:
     return "201" if record == "202" else record
 
 
-def windows(folder: Path) -> Iterator[Window]:
-    """Yield a window every `HOP_S` of every record, each with one crop whose place moves from window to window."""
+def stretches(folder: Path) -> Iterator[Stretch]:
+    """Yield a stretch every `HOP_S` of every record, each with one window whose place moves from one to the next."""
     names = sorted(path.stem for path in folder.glob("*.atr"))
     if not names:
         raise DataError(f"{folder}: no MIT-BIH record (*.atr) there")
-    rate, room = INPUT.sample_rate_hz, INPUT.window_s - CROP_S
     for name in names:
         recording, annotation = read_record(folder / name), read_annotation(folder / name)
         for number, start in enumerate(starts(recording.samples.shape[1], HOP_S)):
             signal, keep = cut(recording, start)
-            start_s = start / rate
-            crop = round(number * 0.618034 % 1.0 * room * rate)  # golden ratio: places spread evenly
-            crop_s = start_s + crop / rate
-            yield Window(
-                name,
-                patient_of(name),
-                start_s,
-                signal,
-                keep,
-                marks(annotation, start_s, start_s + INPUT.window_s),
-                crop,
-                marks(annotation, crop_s, crop_s + CROP_S),
-            )
+            place = round(number * 0.618034 % 1.0 * SPARE_SAMPLES)  # golden ratio: places spread evenly
+            start_s = (start + place) / INPUT.sample_rate_hz
+            said = marks(annotation, start_s, start_s + INPUT.window_s)
+            yield Stretch(name, patient_of(name), start / INPUT.sample_rate_hz, signal, keep, said, place)

@@ -19,7 +19,7 @@ from pathlib import Path
 from training.errors import DataError
 from training.labels import SUPERCLASSES, Marks, statement_name
 from training.statements import SCP_STATEMENTS
-from training.windows import Window, cut, read_record
+from training.windows import Stretch, cut, read_record
 
 _DIRECT = {
     "AF": {"AFIB"},
@@ -103,11 +103,11 @@ def marks(entry: Entry, groups: dict[str, dict[str, str]]) -> Marks:
     return out
 
 
-def windows(folder: Path) -> Iterator[Window]:
-    """Yield one window a record, in the order of the database; records that are not there are left out."""
+def stretches(folder: Path) -> Iterator[Stretch]:
+    """Yield one stretch a record, in the order of the database; records that are not there are left out."""
     groups = read_groups(folder)
     for entry in read_entries(folder):
         path = folder / entry.path
         if path.with_name(path.name + ".hea").is_file():
             signal, keep = cut(read_record(path), 0)
-            yield Window(entry.ecg_id, entry.patient, 0.0, signal, keep, marks(entry, groups))
+            yield Stretch(entry.ecg_id, entry.patient, 0.0, signal, keep, marks(entry, groups))

@@ -1,7 +1,7 @@
 """Any folder of WFDB records, labels ignored: unlabelled data for pretraining.
 
-Windows follow one another without overlap, and what does not fill the last one is left out, but a record a
-little shorter than a window (by the coverage that the device wants) gives one. Leads are found by the names in
+Stretches follow one another without overlap, and what does not fill the last one is left out, but a record a
+little shorter than a stretch (by the coverage that the device wants) gives one. Leads are found by the names in
 the headers; a record without a lead that the model knows gives nothing. No patients are named: a record
 stands for one.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.errors import DataError
 from training.labels import Marks
-from training.windows import INPUT, Window, cut, read_record, starts
+from training.windows import INPUT, STRETCH_S, Stretch, cut, read_record, starts
 
 _SPLIT = {"ptbxl_database.csv": "ptb-xl", "REFERENCE-v3.csv": "cinc2017", "208.atr": "mitdb"}
 
@@ -40,12 +40,12 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:12]
 
 
-def windows(folder: Path) -> Iterator[Window]:
-    """Yield the windows of every record; a window without a usable lead is left out."""
+def stretches(folder: Path) -> Iterator[Stretch]:
+    """Yield the stretches of every record; a window without a usable lead is left out."""
     for path in headers(folder):
         name = str(path.relative_to(folder).with_suffix(""))
         recording = read_record(path.with_suffix(""))
-        for start in starts(recording.samples.shape[1], INPUT.window_s):
+        for start in starts(recording.samples.shape[1], STRETCH_S):
             signal, keep = cut(recording, start)
             if keep.any():
-                yield Window(name, name, start / INPUT.sample_rate_hz, signal, keep, Marks())
+                yield Stretch(name, name, start / INPUT.sample_rate_hz, signal, keep, Marks())
