@@ -11,6 +11,10 @@ _COMMANDS = {
     "bench": ("edge.commands.bench", "Measure how many streams one core takes."),
     "build": ("edge.commands.build", "Build, prove and time a TensorRT engine for this device."),
     "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
+    "evidence": (
+        "edge.commands.evidence",
+        "Write the ECG that an alert rests on: a WFDB record, a strip on ECG paper.",
+    ),
     "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),
     "run": ("edge.commands.run", "Run as the service that a configuration file describes."),
     "score": ("edge.commands.score", "Score the alarms on annotated WFDB records."),

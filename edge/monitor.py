@@ -6,13 +6,14 @@ thread of the classifier; the account is shared by both, and so has a lock.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
+from edge.alarms.evidence import window_evidence
 from edge.alarms.machine import AlarmEvent, AlarmMachine, AlarmSpec
 from edge.bundle import Manifest
 from edge.samples import Block, Cause
@@ -61,6 +62,8 @@ class StreamMonitor:
         self._origin = first.first_sample
         self._stream = WindowStream(manifest.input, first.sample_rate_hz, first.leads)
         self._pooler = Pooler(manifest.pooling)
+        self._labels = tuple(label.abbreviation for label in manifest.labels)
+        self._model_rate_hz = manifest.input.sample_rate_hz
         self._alarms = AlarmMachine(first.stream, epoch, specs)
         self._ledger = Ledger()
         self._lock = threading.Lock()
@@ -112,7 +115,11 @@ class StreamMonitor:
             self._ledger.settle(window.settled_sample, Cause.SHED if window.cause is Cause.SHED else Cause.BAD_QUALITY)
         self.windows += 1
         self.shed_windows += window.cause is Cause.SHED
-        return decision, tuple(self._alarms.step(decision))
+        events = self._alarms.step(decision)
+        if events:
+            evidence = window_evidence(window, pooled, self._labels, self._model_rate_hz)
+            events = [replace(event, evidence=evidence) for event in events]
+        return decision, tuple(events)
 
     def obey(self, command: Command) -> tuple[AlarmEvent, ...]:
         """Do what a person asks of an alarm, in the classifier's thread; nothing follows where there is none."""

@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from edge.alarms.evidence import Evidence
 from edge.alarms.machine import AlarmEvent
 from edge.bundle import Bundle
 from edge.runtime import Runtime
@@ -56,6 +57,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     leads: tuple[str, ...]
     probability: float | None
     reason: str | None
+    evidence: Evidence | None = None
 
     @classmethod
     def of(cls, event: AlarmEvent) -> "Alert":
@@ -74,6 +76,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
             leads=event.leads,
             probability=event.probability,
             reason=event.reason,
+            evidence=event.evidence,
         )
 
 

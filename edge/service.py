@@ -25,6 +25,7 @@ from edge.errors import BrokerError, SourceError, StreamError
 from edge.health.loops import Loop
 from edge.health.watchdog import Watchdog
 from edge.monitor import StreamMonitor
+from edge.publish.alert_log import AlertLog
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
 from edge.publish.outbox import Outbox
@@ -40,6 +41,7 @@ from edge.wires import Pace
 _LOG = logging.getLogger(__name__)
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits before a source that failed is opened again; the last one repeats
 _POLL_S = 0.5
+_PLAIN = PublishConfig()
 _TELL_EVERY_S = 1.0  # a stream that cannot be used is logged this often at most
 
 
@@ -63,17 +65,21 @@ class AlertSink:
             self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=self._labels)
 
 
-def new_publisher(
-    broker: BrokerConfig, device: str, bundle: Bundle, capacity: int = 10_000, outbox: Outbox | None = None
-) -> Publisher:
-    """Return a publisher for a device and its bundle, not yet started."""
+def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
+    """Return a publisher for a device and its bundle, not yet started; ConfigError where a file's folder is missing."""
     manifest = bundle.manifest
-    reference = BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
-    return Publisher(broker, device, version=__version__, bundle=reference, capacity=capacity, outbox=outbox)
-
-
-def _new_outbox(config: PublishConfig) -> Outbox | None:
-    return None if config.outbox is None else Outbox(Path(config.outbox), config.outbox_messages)
+    outbox = None if config.outbox is None else Outbox(Path(config.outbox), config.outbox_messages)
+    alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
+    return Publisher(
+        broker,
+        device,
+        version=__version__,
+        bundle=BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256),
+        capacity=config.queue_messages,
+        outbox=outbox,
+        alert_log=alert_log,
+        evidence=config.evidence,
+    )
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -108,9 +114,7 @@ class Service:
         self._refused_blocks = 0
         self._source_events: Counter[str] = Counter()  # of sources that were closed
         self._told_s = float("-inf")
-        self._publisher = new_publisher(
-            config.broker, config.device.id, bundle, config.publish.queue_messages, _new_outbox(config.publish)
-        )
+        self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
         self.runtime = Runtime(
             bundle.manifest,
             lambda: open_classifier(bundle, config.classifier, self._publisher.tell_classifier),

@@ -7,16 +7,19 @@ one when no other lies between them and they overlap or adjoin. After `signal_lo
 with the reason `signal_lost`.
 
 When too many alarms come at once, the storm is one alarm more, and those below high priority are withheld while it
-lasts. Pure and clock-free: time is the stream's. Knows nothing of models, wall time, transport or payloads.
+lasts; its events say how many of each label came.
+
+Pure and clock-free: time is the stream's. Knows nothing of models, wall time, transport or payloads.
 """
 
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
+from edge.alarms.evidence import Evidence
 from edge.alarms.track import AlarmSpec, Moment, Reason, State, Track, What
 
 __all__ = ["SIGNAL_LOST_S", "AlarmEvent", "AlarmMachine", "AlarmSpec", "Reason", "State", "What"]
@@ -46,6 +49,8 @@ class AlarmEvent:
     leads: tuple[str, ...]  # kept in that window
     probability: float | None  # in that window; None where there was none
     reason: Reason | None = None  # why it was cleared
+    evidence: Evidence | None = None  # the window that decided, where one did
+    came: dict[str, int] | None = None  # of a storm alone: how many alarms of each label came, the withheld too
 
 
 class AlarmMachine:
@@ -68,7 +73,8 @@ class AlarmMachine:
         in_order = sorted(raised, key=lambda spec: spec.storm_limit is not None)  # the storm comes after what it counts
         self._tracks = {spec.label: Track(spec, signal_lost_s) for spec in in_order}
         self._storm = next((track for track in self._tracks.values() if track.spec.storm_limit is not None), None)
-        self._came_s: deque[float] = deque(maxlen=self._storm.spec.storm_limit if self._storm else 0)
+        self._came: deque[tuple[float, str]] = deque(maxlen=self._storm.spec.storm_limit if self._storm else 0)
+        self._in_storm: Counter[str] = Counter()  # alarms of each label in the storm that is on
         self._last: Decision | None = None
 
     def state(self, label: str) -> State:
@@ -115,8 +121,8 @@ class AlarmMachine:
     def _over(self, track: Track, decision: Decision, gated: bool) -> bool | None:
         spec = track.spec
         if spec.storm_limit is not None:
-            full = len(self._came_s) == spec.storm_limit
-            return full and decision.end_s - self._came_s[0] < spec.storm_window_s
+            full = len(self._came) == spec.storm_limit
+            return full and decision.end_s - self._came[0][0] < spec.storm_window_s
         return None if gated and spec.kind == "physiological" else track.over(decision)
 
     def _alarm_id(self, track: Track, decision: Decision) -> uuid.UUID:
@@ -127,11 +133,18 @@ class AlarmMachine:
         """Make the event of each moment while the track still stands there."""
         events = []
         for what, reason in moments:
-            if what in {"raised", "withheld"} and track is not self._storm:
-                self._came_s.append(decision.end_s)
+            if what in {"raised", "withheld"}:
+                self._count(track, decision)
             if what != "withheld":
                 events.append(self._event(track, decision, what, reason))
         return events
+
+    def _count(self, track: Track, decision: Decision) -> None:
+        if track is self._storm:
+            self._in_storm = Counter(label for _, label in self._came)
+        else:
+            self._came.append((decision.end_s, track.spec.label))
+            self._in_storm[track.spec.label] += 1
 
     def _event(self, track: Track, decision: Decision, what: What, reason: Reason | None) -> AlarmEvent:
         spec, onset = track.spec, track.onset or decision
@@ -151,4 +164,5 @@ class AlarmMachine:
             leads=decision.leads,
             probability=None if spec.output is None or outputs is None else float(outputs[spec.output]),
             reason=reason,
+            came=dict(self._in_storm) if track is self._storm else None,
         )

@@ -64,6 +64,8 @@ class Follower:
             parts.append(f"({data.reason})")
         if data.historical:
             parts.append("(told late)")
+        if data.evidence is not None:
+            parts.append(f"id {alert.id[:8]}")
         return self._line("alert", where, data.priority, parts, alert, record)
 
     def _alarm(self, where: Topic, topic: str, payload: bytes, record: dict[str, Any]) -> Line | None:

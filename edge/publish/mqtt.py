@@ -30,6 +30,7 @@ from edge.alarms.machine import AlarmEvent
 from edge.errors import BrokerError, FrameError
 from edge.health.loops import Loop
 from edge.publish import topics
+from edge.publish.alert_log import AlertLog
 from edge.publish.client import IN_FLIGHT, BrokerClient, BrokerConfig, new_client, open_connection
 from edge.publish.flight import Flight
 from edge.publish.outbox import Outbox
@@ -61,6 +62,7 @@ class Counts(msgspec.Struct, frozen=True):
     failures: int  # connections that failed or were refused
     commands: dict[str, int]  # by what became of them: taken, refused, bad
     dropped: dict[str, int]  # by cause: queue_full, refused, closed, damaged; of the outbox: evicted, disk
+    unlogged: int  # alerts that the alert log could not keep
 
 
 def _now() -> datetime:
@@ -78,11 +80,13 @@ class Publisher:
     bundle : the model whose alerts these are
     capacity : messages that wait at most while the broker is away
     outbox : where alerts wait; without one they wait in memory, with the predictions
+    alert_log : keeps the last alerts on this device
+    evidence : whether alerts carry the window that decided
     now : gives aware wall time
     clock_s : gives monotonic time
     """
 
-    def __init__(  # noqa: PLR0913  each by its name, and the last four have defaults
+    def __init__(  # noqa: PLR0913  each by its name, and the last six have defaults
         self,
         config: BrokerConfig,
         device: str,
@@ -91,6 +95,8 @@ class Publisher:
         bundle: BundleRef,
         capacity: int = 10_000,
         outbox: Outbox | None = None,
+        alert_log: AlertLog | None = None,
+        evidence: bool = True,
         now: Callable[[], datetime] = _now,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +106,8 @@ class Publisher:
         self._now = now
         self._clock_s = clock_s
         self._outbox = outbox
+        self._alert_log = alert_log
+        self._evidence = evidence
         self._status = DeviceStatus(state="online", version=version, bundle=bundle, since=now())
         self._wake = threading.Condition()  # guards all below; never held while paho is called
         self._queue = MessageQueue(capacity)
@@ -135,12 +143,13 @@ class Publisher:
     @property
     def counts(self) -> Counts:
         """What became of the messages so far."""
-        outbox = self._outbox
+        outbox, alert_log = self._outbox, self._alert_log
         stored, lost = (0, {}) if outbox is None else (len(outbox), outbox.lost)
         with self._wake:
             dropped = dict(self._dropped + Counter(lost))
             waiting = len(self._queue) + stored
-            return Counts(waiting, self._sent, self._connects, self._failures, dict(self._commands), dropped)
+            unlogged = 0 if alert_log is None else alert_log.lost
+            return Counts(waiting, self._sent, self._connects, self._failures, dict(self._commands), dropped, unlogged)
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost; needs no broker to be there yet."""
@@ -183,20 +192,16 @@ class Publisher:
             bundle=self._bundle,
             time=time,
             latency_ms=latency_ms,
+            evidence=self._evidence,
         )
+        payload, alerts_topic = encode(alert), topics.alerts_topic(self._device, event.stream)
+        if self._alert_log is not None:
+            self._alert_log.put(alerts_topic, payload)
         state = alarm_state(event, time=time)
         topic = topics.alarm_topic(self._device, event.stream, event.spec.label)
         rank = RANKS[event.spec.priority]
         with self._wake:
-            self._put_alert(
-                Message(
-                    topics.alerts_topic(self._device, event.stream),
-                    encode(alert),
-                    rank,
-                    CLOUD_EVENTS,
-                    put_s=self._clock_s(),
-                )
-            )
+            self._put_alert(Message(alerts_topic, payload, rank, CLOUD_EVENTS, put_s=self._clock_s()))
             if state is None:
                 self._states.pop(topic, None)
             elif event.what in {"raised", "acknowledged"}:
@@ -239,6 +244,8 @@ class Publisher:
         self._client.loop_stop()
         if self._outbox is not None:
             self._outbox.close()
+        if self._alert_log is not None:
+            self._alert_log.close()
 
     def _start_sending(self) -> None:
         self._sender.start()
@@ -266,8 +273,8 @@ class Publisher:
     def _put(self, message: Message) -> None:
         if self._closing:
             self._dropped["closed"] += 1
-        elif self._queue.put(message) is not None:
-            self._dropped["queue_full"] += 1
+        else:
+            self._dropped["queue_full"] += len(self._queue.put(message))
 
     def _send(self) -> None:
         while True:

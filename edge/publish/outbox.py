@@ -106,8 +106,7 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Take a message; it is committed soon, with the others that come meanwhile."""
         with self._turn:
-            if self._incoming.put(message) is not None:
-                self._lost["disk" if self._trouble else "queue_full"] += 1
+            self._lost["disk" if self._trouble else "queue_full"] += len(self._incoming.put(message))
             self._turn.notify_all()
 
     def take(self) -> Message:
@@ -224,7 +223,7 @@ class Outbox:
         with self._turn:
             told, self._trouble = self._trouble, str(why)
             for message in (*self._committing, *self._incoming.take_all()):
-                self._lost["disk"] += self._refused.put(message) is not None
+                self._lost["disk"] += len(self._refused.put(message))
             self._committing = []
             self._more = self._more and self._earlier_to is not None  # what cannot be read cannot come first
         if not told:

@@ -11,6 +11,7 @@ import msgspec
 
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
+from edge.alarms.evidence import Evidence
 from edge.alarms.machine import AlarmEvent, Reason, What
 from edge.bundle import Kind, Priority
 from edge.errors import FrameError
@@ -73,6 +74,8 @@ class AlertData(Payload, frozen=True, kw_only=True):
     epoch: str  # names one unbroken count of samples
     latency_ms: float | None  # from the window's last sample to this event, where it can be known
     historical: bool  # told late: it had to wait for the broker, or a later run of the device tells it
+    came: dict[str, int] | None = None  # of ALARM_STORM: how many alarms of each label came, the withheld ones too
+    evidence: Evidence | None = None  # the window that decided; None for answers to commands and at a stream's end
 
 
 class AlertEvent(Payload, frozen=True, kw_only=True):
@@ -160,8 +163,9 @@ def alert_event(
     bundle: BundleRef,
     time: datetime,
     latency_ms: float | None = None,
+    evidence: bool = True,
 ) -> AlertEvent:
-    """Return the alert that tells of an event of the alarms; `time` is aware wall time."""
+    """Return the alert that tells of an event of the alarms, with evidence or without; `time` is aware wall time."""
     spec = event.spec
     data = AlertData(
         label=spec.label,
@@ -184,6 +188,8 @@ def alert_event(
         epoch=event.epoch,
         latency_ms=latency_ms,
         historical=False,
+        came=event.came,
+        evidence=event.evidence if evidence else None,
     )
     return AlertEvent(
         id=str(event.id),

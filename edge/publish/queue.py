@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edge.bundle import Priority
 
 RANKS: dict[Priority, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,33 +24,44 @@ class Message:
 
 
 class MessageQueue:
-    """First in, first out; when full, the oldest message of the lowest rank goes."""
+    """First in, first out; when full, the oldest messages of the lowest rank go.
 
-    def __init__(self, capacity: int) -> None:
+    Parameters
+    ----------
+    capacity : most messages
+    most_bytes : of all payloads together
+    """
+
+    def __init__(self, capacity: int, most_bytes: int = MOST_BYTES) -> None:
         self._messages: deque[Message] = deque()
         self._capacity = capacity
+        self._most_bytes = most_bytes
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, message: Message) -> Message | None:
-        """Append a message; return the one that was given up for it, which may be itself."""
-        if len(self._messages) < self._capacity:
-            self._messages.append(message)
-            return None
-        victim = min(self._messages, key=lambda queued: queued.rank, default=message)
-        if not self._messages or message.rank < victim.rank:
-            return message
-        self._messages.remove(victim)
+    def put(self, message: Message) -> list[Message]:
+        """Append a message; return those that were given up for it, itself perhaps."""
         self._messages.append(message)
-        return victim
+        self._bytes += len(message.payload)
+        victims: list[Message] = []
+        while len(self._messages) > self._capacity or self._bytes > self._most_bytes:
+            victim = min(self._messages, key=lambda queued: queued.rank)
+            self._messages.remove(victim)
+            self._bytes -= len(victim.payload)
+            victims.append(victim)
+        return victims
 
     def take(self) -> Message:
         """Remove and return the oldest message; IndexError when there is none."""
-        return self._messages.popleft()
+        message = self._messages.popleft()
+        self._bytes -= len(message.payload)
+        return message
 
     def take_all(self) -> list[Message]:
         """Remove and return all messages, the oldest first."""
         messages = list(self._messages)
         self._messages.clear()
+        self._bytes = 0
         return messages

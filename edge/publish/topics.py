@@ -94,6 +94,11 @@ def filters(device: str | None = None) -> tuple[str, ...]:
     return f"{base}/status", f"{base}/+/alerts", f"{base}/+/alarms/+"
 
 
+def alerts_filter() -> str:
+    """Return the subscription that gives the alerts of all devices."""
+    return f"{ROOT}/+/+/alerts"
+
+
 def alarms_filter(device: str) -> str:
     """Return the subscription that gives the states of all alarms of one device."""
     return f"{ROOT}/{check_id(device, 'device')}/+/alarms/+"

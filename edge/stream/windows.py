@@ -29,6 +29,8 @@ class Window:
     cause: Cause  # PRESENT when at least one lead is good; else why most instants are not
     positions: tuple[int, ...]  # rows of `signal` in the model's lead order
     signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
+    offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
+    present: NDArray[np.float64]  # (offered leads,) part of each lead's samples that is there
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -134,6 +136,7 @@ class WindowStream:
         first = self._next_first
         view = slice(first - self._start, first - self._start + self._window)
         values, missing = self._values[:, view], self._missing[:, view]
+        present = 1.0 - missing.mean(axis=1)
         usable = usable_leads(values, missing, self._spec.min_coverage)
         return Window(
             first_sample=self._resampler.native_index(first),
@@ -142,6 +145,8 @@ class WindowStream:
             cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
             positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
             signal=condition(values[usable], missing[usable], self._spec.sample_rate_hz),
+            offered=self._positions,
+            present=present,
         )
 
 

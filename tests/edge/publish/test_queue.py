@@ -10,9 +10,7 @@ def fill(capacity: int, ranks: list[int]) -> tuple[list[str], list[str]]:
     """Return the names (position) of what stayed and of what was given up."""
     queue, lost = MessageQueue(capacity), []
     for index, rank in enumerate(ranks):
-        victim = queue.put(Message(str(index), b"", rank))
-        if victim is not None:
-            lost.append(victim.topic)
+        lost += [victim.topic for victim in queue.put(Message(str(index), b"", rank))]
     return [queue.take().topic for _ in range(len(queue))], lost
 
 
@@ -26,6 +24,15 @@ def test_what_is_less_important_than_all_that_waits_is_not_taken() -> None:
 
 def test_no_room_at_all() -> None:
     assert fill(0, [3]) == ([], ["0"])
+
+
+def test_bytes_are_bounded_too() -> None:
+    queue = MessageQueue(100, most_bytes=10)
+    puts = [(3, 6), (1, 3), (2, 3), (3, 9)]
+    lost = [[victim.payload for victim in queue.put(Message("t", bytes(size), rank))] for rank, size in puts]
+    assert lost == [[], [], [bytes(3)], [bytes(3), bytes(6)]]
+    assert queue.put(Message("t", bytes(11), 3)) == [Message("t", bytes(9), 3), Message("t", bytes(11), 3)]
+    assert len(queue) == 0
 
 
 @given(capacity=st.integers(0, 5), ranks=st.lists(st.integers(0, 3), max_size=30))

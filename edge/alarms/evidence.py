@@ -1,0 +1,89 @@
+"""What an alert rests on: the window that decided, small enough to ride in the alert itself. Pure.
+
+The samples are those that the model saw, resampled and conditioned, as integers of 16 bits; JSON carries them as
+base64. Made only for windows that raise, escalate or end an alarm. Knows nothing of transport.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.leads import LEADS
+from edge.stream.windows import Window
+
+UNITS_PER_MV = 1000  # conditioning limits a sample to 10 mV
+MAX_SAMPLES = 12_288  # of all leads together: 12 leads of 10 s at 100 Hz, 32 KB as base64
+FLOOR = 0.01  # a probability below this is left out
+MAX_PROBABILITIES = 100
+
+
+class LeadQuality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was said of one lead of the stream in that window."""
+
+    lead: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]{1,8}$")]
+    kept: bool  # good enough to be shown to the model
+    present: float  # part of its samples that was there, 0 to 1
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The window that decided, as the model saw it: at the model's rate, 0.5 Hz high-passed, gaps as zeros.
+
+    `samples` holds one kept lead after the other, little-endian int16, `units_per_mv` to the millivolt, and ends with
+    the window: of a window too long for the bound it holds the last part. Empty where no lead was kept.
+    """
+
+    cause: str  # `present`: the window was good; else why not
+    sample_rate_hz: Annotated[float, msgspec.Meta(ge=25, le=1000)]  # of `samples`; what a bundle may ask for
+    units_per_mv: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = UNITS_PER_MV
+    samples: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_SAMPLES)]
+    leads: Annotated[tuple[LeadQuality, ...], msgspec.Meta(max_length=len(LEADS))]
+    probabilities: Annotated[dict[str, float], msgspec.Meta(max_length=MAX_PROBABILITIES)]  # by label, pooled; from .01
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the leads in `samples`, in their order."""
+        return tuple(lead.lead for lead in self.leads if lead.kept)
+
+    def signal_mv(self) -> NDArray[np.float32]:
+        """Return the samples as (kept leads, samples) float32, mV.
+
+        Raises
+        ------
+        ValueError
+            When they do not divide into the kept leads.
+        """
+        kept = len(self.kept)
+        if not kept:
+            return np.zeros((0, 0), np.float32)
+        units = np.frombuffer(self.samples, "<i2").reshape(kept, -1)
+        return (units / self.units_per_mv).astype(np.float32)
+
+
+def window_evidence(
+    window: Window, probabilities: NDArray[np.float32] | None, labels: Sequence[str], sample_rate_hz: float
+) -> Evidence:
+    """Return the evidence that a window at the model's rate is; `probabilities` is (labels,), pooled."""
+    signal = window.signal
+    if len(signal):
+        signal = signal[:, -(MAX_SAMPLES // len(signal)) :]
+    return Evidence(
+        cause=window.cause.key,
+        sample_rate_hz=sample_rate_hz,
+        samples=np.rint(signal * UNITS_PER_MV).astype("<i2").tobytes(),
+        leads=tuple(
+            LeadQuality(lead=LEADS[place], kept=place in window.positions, present=round(float(part), 3))
+            for place, part in zip(window.offered, window.present, strict=True)
+        ),
+        probabilities={} if probabilities is None else _named(probabilities, labels),
+    )
+
+
+def _named(probabilities: NDArray[np.float32], labels: Sequence[str]) -> dict[str, float]:
+    """Name the probabilities that are not below the floor, in the bundle's order."""
+    likely = np.flatnonzero(probabilities >= FLOOR)
+    if likely.size > MAX_PROBABILITIES:
+        likely = np.sort(np.argsort(-probabilities, kind="stable")[:MAX_PROBABILITIES])
+    return {labels[output]: round(float(probabilities[output]), 4) for output in likely.tolist()}

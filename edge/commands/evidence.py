@@ -1,0 +1,90 @@
+"""`ecg-edge evidence`: the ECG that an alert rests on."""
+
+import threading
+from pathlib import Path
+
+import click
+
+from edge.commands.options import Address, broker_option
+from edge.commands.stopping import stop_on_signal
+from edge.config import read_config
+from edge.errors import ConfigError
+from edge.evidence.find import await_alert, check_wanted, find_in_files
+from edge.evidence.picture import draw_strip
+from edge.evidence.record import write_record
+from edge.evidence.strip import Strip
+from edge.publish.alert_log import log_files
+from edge.publish.client import BrokerConfig
+from edge.publish.subscriber import Subscriber
+from edge.publish.topics import alerts_filter
+
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("alert_id", metavar="ID")
+@click.option("--from", "path", type=_EXISTING, metavar="FILE", help="Of `watch --json` or `replay --json`.")
+@click.option("--config", type=_EXISTING, metavar="FILE", help="The service's: look into its alert_log.")
+@broker_option()
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=60.0, show_default=True, metavar="SECONDS")
+@click.option("--ca-file", metavar="FILE", help="Use TLS and trust these certificates.")
+@click.option("--username", metavar="NAME", help="Log in by this name.")
+@click.option("--password-file", metavar="FILE", help="The password's file.")
+@click.option(
+    "--out",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    default=".",
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the files go.",
+)
+def evidence(  # noqa: PLR0913  click passes each option by its name
+    *,
+    alert_id: str,
+    path: Path | None,
+    config: Path | None,
+    broker: Address | None,
+    timeout_s: float,
+    ca_file: str | None,
+    username: str | None,
+    password_file: str | None,
+    out: Path,
+) -> None:
+    r"""Write the window that the alert ID rests on as a WFDB record and as a picture on ECG paper.
+
+    ID is the id of an alert or of its alarm, or the first 8 characters or more; or `latest`, the newest alert that
+    raised an alarm. It is looked for in one place: a file of alerts, the log of the service on this device, or the
+    alerts that a broker sends from now on.
+
+    \b
+    Examples:
+      ecg-edge evidence 5b0c2b6e --config /etc/ecg-nat/ecg-edge.toml --out /tmp
+      ecg-edge replay mitdb/208 --json report.json && ecg-edge evidence latest --from report.json
+      ecg-edge evidence latest --broker ward:1883 --timeout 600
+    """
+    wanted = check_wanted(alert_id)
+    if sum(place is not None for place in (path, config, broker)) != 1:
+        raise click.UsageError("say where to look: one of --from, --config and --broker")
+    if broker is not None:
+        address = BrokerConfig(
+            host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
+        )
+        strip = _listen(address, wanted, timeout_s)
+    else:
+        strip = find_in_files(_log(config) if path is None else [path], wanted)
+    click.echo(strip.heading)
+    for written in (*write_record(strip, out), draw_strip(strip, out / f"{strip.id}.png")):
+        click.echo(written)
+
+
+def _log(config: Path | None) -> list[Path]:
+    log = None if config is None else read_config(config).publish.alert_log
+    if log is None:
+        raise ConfigError(f"{config}: it names no alert_log under [publish], so no alert is kept on this device")
+    return log_files(Path(log))
+
+
+def _listen(config: BrokerConfig, wanted: str, timeout_s: float) -> Strip:
+    stopped = threading.Event()
+    with stop_on_signal(stopped.set), Subscriber(config, [alerts_filter()]) as subscriber:
+        return await_alert(subscriber, wanted, timeout_s, stopped.is_set)
