@@ -17,6 +17,7 @@ import pytest
 from waiting import wait_until
 
 from edge import wires
+from edge.alarms.evidence import FLOOR
 from edge.errors import BrokerError, BundleError, EdgeError, RecordError
 from edge.framing.adc import AdcBlock, AdcSpec
 from edge.framing.payload import decode_payload
@@ -31,11 +32,21 @@ SCENARIO = "synthetic:sinus:15,af:20,noise:14,lead_off:9,vt:12,sinus:12"
 
 
 def same_alerts(one, other):
-    """Say whether two reports tell the same, but for 1e-5 in a probability."""
+    """Say whether two reports tell the same, samples included, but for 1e-5 in a probability (and its rounding)."""
     assert len(one.alerts) == len(other.alerts)
     for a, b in zip(one.alerts, other.alerts, strict=True):
         assert a.probability == pytest.approx(b.probability, abs=1e-5)
-        assert msgspec.structs.replace(a, probability=None) == msgspec.structs.replace(b, probability=None)
+        assert (a.evidence is None) == (b.evidence is None)
+        if a.evidence is not None:
+            likely, other_likely = a.evidence.probabilities, b.evidence.probabilities
+            for label in likely | other_likely:
+                assert likely.get(label, FLOOR) == pytest.approx(other_likely.get(label, FLOOR), abs=1.1e-4)
+        assert without_probabilities(a) == without_probabilities(b)
+
+
+def without_probabilities(alert):
+    evidence = alert.evidence and msgspec.structs.replace(alert.evidence, probabilities={})
+    return msgspec.structs.replace(alert, probability=None, evidence=evidence)
 
 
 def balanced(report):

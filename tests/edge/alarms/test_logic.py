@@ -144,6 +144,21 @@ def test_after_a_storm_what_was_withheld_and_lasts_is_raised() -> None:
     ]
 
 
+def test_a_storm_sums_up_what_came_and_what_was_withheld() -> None:
+    alarms = storm_machine()
+    rows = ["#.##..", "......", *["#...##", "......"] * 2, *["......"] * 12]
+    storm = [
+        event
+        for index, row in enumerate(rows)
+        for event in alarms.step(window(index, *row))
+        if event.spec.label == "ALARM_STORM"
+    ]
+    assert [(event.what, event.came) for event in storm] == [
+        ("raised", {"A": 1, "C": 1, "D": 1}),
+        ("cleared", {"A": 3, "C": 1, "D": 1, "E": 2, "F": 2}),
+    ]
+
+
 def test_alarms_that_flutter_keep_the_storm_alive() -> None:
     """What is withheld counts too: else the storm would end, and begin anew, for as long as the cause lasts."""
     told = play_all(storm_machine(), ["#.##..", *["......", "#.##.."] * 30])

@@ -59,6 +59,8 @@ def test_an_alert_is_a_cloud_event_with_everything_in_it(events, bundle) -> None
             "epoch": "e1",
             "latency_ms": 12.5,
             "historical": False,
+            "came": None,
+            "evidence": None,
         },
     }
     assert decode(encode(alert), AlertEvent) == alert
