@@ -106,6 +106,7 @@ class StreamMonitor:
             end_sample=self._origin + window.end_sample,
             end_s=(self._origin + window.end_sample) / self.sample_rate_hz,
             cause=window.cause,
+            overload=window.overload,
             leads=window.leads,
             probabilities=pooled,
         )

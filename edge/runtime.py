@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from edge.health.loops import Loop
 from edge.leads import LEADS
 from edge.monitor import StreamMonitor
 from edge.samples import Block, Cause
+from edge.shedding import Shedder
 from edge.stream.windows import Window
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class _Job:
     monitor: StreamMonitor
     window: Window | None  # None ends the stream
     arrived_s: float  # monotonic time at which the window's last block arrived
+    timed: bool = True  # its latency counts: a block completed it, not the end of the stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,8 @@ class Runtime:
     max_batch : most windows in one run of the graph
     queue_windows : most windows that may wait
     session : begins the name of every epoch; another one for each run of a service, so that alarm ids are new
-    shed : what happens when that many wait: True, a window is given up and counted as `shed` (a live source does not
-        wait); False, the source waits (a replay never drops)
+    shed : what happens when more come than can be classified: True, windows are given up and counted as `shed`, see
+        `edge.shedding` (a live source does not wait); False, the source waits (a replay never drops)
     """
 
     def __init__(  # noqa: PLR0913  what is wired in once, and limits that tests lower
@@ -135,7 +137,8 @@ class Runtime:
         self._sink = sink
         self._max_batch = max_batch
         self._session = session
-        self._shed_above = queue_windows if shed else None
+        self._shedder = Shedder(manifest.input.hop_s) if shed else None
+        self._queue_windows = queue_windows
         # A shed window still passes through the queue, without its samples, so that the account stays in order.
         self._jobs: queue.Queue[_Job | _Wish | None] = queue.Queue(queue_windows * 16 if shed else queue_windows)
         spec = manifest.input
@@ -229,7 +232,7 @@ class Runtime:
             self._closing.append(monitor)
         arrived_s = time.monotonic()
         for window in monitor.finish():
-            self._submit(monitor, window, arrived_s)
+            self._put(_Job(monitor, window, arrived_s, timed=False))
         self._put(_Job(monitor, None, arrived_s))
 
     def command(self, stream: str, command: Command) -> bool:
@@ -295,9 +298,17 @@ class Runtime:
         return name if begun == 1 else f"{name}#{begun}"
 
     def _submit(self, monitor: StreamMonitor, window: Window, arrived_s: float) -> None:
-        if self._shed_above is not None and self._jobs.qsize() >= self._shed_above:
-            window = window.shed()
+        if self._shedder is not None:
+            window = self._thin_out(self._shedder, monitor, window)
         self._put(_Job(monitor, window, arrived_s))
+
+    def _thin_out(self, shedder: Shedder, monitor: StreamMonitor, window: Window) -> Window:
+        """Give the window up where its stream has to lose one; a window that is not good costs nothing, and stays."""
+        if window.cause is Cause.PRESENT:
+            full = self._jobs.qsize() >= self._queue_windows
+            if not shedder.keeps(monitor, full=full):
+                return window.shed()
+        return replace(window, overload=True) if shedder.overloaded else window
 
     def _put(self, job: _Job | _Wish | None) -> None:
         while self._thread.is_alive():
@@ -332,6 +343,9 @@ class Runtime:
         job = self._jobs.get()
         self.loop.turn()
         self._busy_since_s = None if job is None else job.arrived_s
+        if self._shedder is not None and job is not None:
+            now_s = time.monotonic()
+            self._shedder.observe(now_s - job.arrived_s, now_s)
         jobs: list[_Job | _Wish] = []
         while job is not None:
             jobs.append(job)
@@ -362,7 +376,8 @@ class Runtime:
             probabilities = next(outputs) if job.window.cause is Cause.PRESENT else None
             decision, events = job.monitor.decide(job.window, probabilities)
             latency_s = time.monotonic() - job.arrived_s
-            self.latencies_s.append(latency_s)
+            if job.timed and job.window.cause is not Cause.SHED:
+                self.latencies_s.append(latency_s)
             self._sink(job.monitor, decision, events, latency_s)
 
     def _run_graph(self, classifier: Classifier, windows: list[Window]) -> np.ndarray:
@@ -381,6 +396,8 @@ class Runtime:
     def _close(self, job: _Job) -> None:
         monitor = job.monitor
         events = monitor.close()
+        if self._shedder is not None:
+            self._shedder.forget(monitor)
         with self._lock:
             self._closing.remove(monitor)
             self._ended.add(monitor)

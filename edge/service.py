@@ -42,6 +42,7 @@ _LOG = logging.getLogger(__name__)
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits before a source that failed is opened again; the last one repeats
 _POLL_S = 0.5
 _PLAIN = PublishConfig()
+_SMALL_BATCH = 4  # on a CPU a window costs the same in any batch; a small one answers sooner, in less memory
 _TELL_EVERY_S = 1.0  # a stream that cannot be used is logged this often at most
 
 
@@ -120,6 +121,7 @@ class Service:
             lambda: open_classifier(bundle, config.classifier, self._publisher.tell_classifier),
             alarm_specs(bundle.manifest.labels, config.alarm),
             AlertSink(self._publisher, bundle, predictions=config.publish.predictions),
+            max_batch=_SMALL_BATCH if config.classifier.backend == "onnxruntime" else config.classifier.max_batch,
             session=uuid.uuid4().hex[:8],
             shed=True,
         )
@@ -262,11 +264,14 @@ class Service:
         totals = self.runtime.totals()
         missing = ", ".join(f"{cause} {count}" for cause, count in sorted(totals.missing.items())) or "none"
         _LOG.info(
-            "stopped: samples %d = classified %d + missing (%s) + pending %d; blocks refused %d; messages %s",
+            "stopped: samples %d = classified %d + missing (%s) + pending %d; "
+            "windows %d, shed %d; blocks refused %d; messages %s",
             totals.samples_in,
             totals.classified,
             missing,
             totals.pending,
+            totals.windows,
+            totals.shed_windows,
             self._refused_blocks,
             self._publisher.counts,
         )

@@ -17,7 +17,7 @@ class Decision:
     """One window of one stream after classification and pooling.
 
     The decisions of a stream come in the order of their windows. Windows may overlap; `end_s` grows from one to the
-    next. A stretch without a decision (the windows of a shed load, say) is no evidence of anything.
+    next. A stretch without a decision is no evidence of anything.
     """
 
     stream: str  # opaque id, unique on this device
@@ -27,6 +27,7 @@ class Decision:
     cause: Cause  # PRESENT: the window was good; else the main reason why it was not
     leads: tuple[str, ...]  # the leads that were kept
     probabilities: NDArray[np.float32] | None  # (labels,), in the manifest's order; None when not good
+    overload: bool = False  # the window came while the machine gave up windows
 
     def __post_init__(self) -> None:
         """Raise StreamError when quality and probabilities contradict each other."""

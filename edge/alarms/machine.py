@@ -4,7 +4,7 @@ Each window is evidence for a label (over its threshold, or under) or no evidenc
 or in which a technical output of the model (noise) is over its threshold, is no evidence about a rhythm: it confirms
 nothing, denies nothing, and the delays stand still. Delay time passes only from one window with evidence to the next
 one when no other lies between them and they overlap or adjoin. After `signal_lost_s` without evidence an alarm ends
-with the reason `signal_lost`.
+with the reason `signal_lost`. A window that was given up under overload is no evidence either, and breaks no stretch.
 
 When too many alarms come at once, the storm is one alarm more, and those below high priority are withheld while it
 lasts; its events say how many of each label came.

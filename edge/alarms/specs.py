@@ -35,9 +35,19 @@ TECHNICAL = (
         name="Samples do not arrive",
         kind="technical",
         priority="medium",
-        causes=frozenset({Cause.SEQUENCE_GAP, Cause.SILENT, Cause.OVERRUN, Cause.LATE, Cause.SHED}),
+        causes=frozenset({Cause.SEQUENCE_GAP, Cause.SILENT, Cause.OVERRUN, Cause.LATE}),
         on_delay_s=5.0,
         off_delay_s=2.0,
+    ),
+    AlarmSpec(
+        label="OVERLOAD",
+        name="Device overloaded, windows left out",
+        kind="technical",
+        priority="medium",
+        causes=frozenset({Cause.SHED}),
+        overload=True,
+        on_delay_s=5.0,
+        off_delay_s=10.0,
     ),
     AlarmSpec(
         label="ALARM_STORM",
@@ -48,8 +58,8 @@ TECHNICAL = (
         off_delay_s=30.0,
     ),
 )
-"""Alarms about the signal, for which every window is evidence (short losses stay below the on delay), and the one about
-the alarms."""
+"""Alarms about the signal and the machine, for which every window is evidence (short losses stay below the on delay),
+and the one about the alarms."""
 
 
 class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

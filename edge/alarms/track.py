@@ -53,7 +53,8 @@ _ON = (State.ACTIVE, State.CLEARING, State.LATCHED)
 class AlarmSpec:
     """When one alarm is raised and when it ends.
 
-    It is driven by an output of the model, by causes of bad windows, or by the number of the stream's other alarms.
+    It is driven by an output of the model, by causes of bad windows, by the machine's overload, or by the number of the
+    stream's other alarms.
     """
 
     label: str
@@ -65,6 +66,7 @@ class AlarmSpec:
     threshold: float | None = None  # of that output
     clear_threshold: float | None = None  # the alarm lasts while the output is not below this
     causes: frozenset[Cause] = frozenset()  # without an output: the windows that count as over
+    overload: bool = False  # without an output: over while windows are given up
     storm_limit: int | None = None  # over while so many alarms, raised or withheld, came within `storm_window_s`
     storm_window_s: float = 60.0
     on_delay_s: float = 0.0
@@ -81,7 +83,7 @@ class AlarmSpec:
     def over(self, decision: Decision, *, on: bool = False) -> bool | None:
         """Whether the window is over the threshold, for an alarm that is `on` or not; None when it says nothing."""
         if self.output is None or self.threshold is None:
-            return decision.cause in self.causes
+            return decision.cause in self.causes or (self.overload and decision.overload)
         if decision.probabilities is None:
             return None
         level = self.clear_threshold if on and self.clear_threshold is not None else self.threshold
@@ -123,7 +125,7 @@ class Track:
             if over and self.spec.output is not None:
                 over = self.over(decision)  # what keeps an alarm need not raise one
         if over is None:
-            self._unbroken = False
+            self._unbroken &= decision.cause is Cause.SHED  # which is as if the hop were longer
         else:
             self._weigh(decision, over)
             yield from self._due(withhold)

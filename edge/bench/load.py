@@ -51,9 +51,13 @@ class Heard:
 
     end_to_end_s: list[float] = field(default_factory=list)  # from the last sample that the window needs
     last_sample_s: list[float] = field(default_factory=list)  # from the window's own last sample
-    at_s: list[float] = field(default_factory=list)  # when each of these alerts came
     events: Counter[tuple[str, str]] = field(default_factory=Counter)  # (label, raised or cleared ...)
     windows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (stream, cause), where predictions are told
+
+    def take(self) -> list[float]:
+        """Return the times from the last sample that was needed to each alert, and forget them."""
+        taken, self.end_to_end_s, self.last_sample_s = self.end_to_end_s, [], []
+        return taken
 
 
 class Load:
@@ -94,6 +98,12 @@ class Load:
         self._client.disconnect()
         self._client.loop_stop()
         self._subscriber.__exit__(*exc)
+
+    @property
+    def sent_s(self) -> float:
+        """Seconds of ECG that the first stream has sent."""
+        blocks = len(self._published[0])
+        return (self._history + (blocks - 1) * self._block) / self._config.sample_rate_hz if blocks else 0.0
 
     def start(self) -> None:
         """Let the devices speak."""
@@ -159,7 +169,6 @@ class Load:
         if own is not None and needed is not None:
             heard.last_sample_s.append(now_s - own)
             heard.end_to_end_s.append(now_s - needed)
-            heard.at_s.append(now_s)
 
     def _published_s(self, number: int, end_sample: int) -> float | None:
         """Return when the block was published that holds the instant before `end_sample`."""

@@ -30,6 +30,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What a process holds at one moment."""
 
     cpu_s: float
+    rss_mb: float
     peak_rss_mb: float
     descriptors: int
     threads: int
@@ -106,6 +107,7 @@ class ServiceProcess:
             descriptors = len(list((folder / "fd").iterdir()))
             return Usage(
                 cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+                rss_mb=round(int(status["VmRSS"].split()[0]) / 1024, 1),
                 peak_rss_mb=round(int(status["VmHWM"].split()[0]) / 1024, 1),
                 descriptors=descriptors,
                 threads=int(status["Threads"]),

@@ -10,7 +10,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from edge.bench.overload import Overload
 from edge.bench.search import kept_up
+from edge.bench.soak import Soak
 from edge.bench.trial import Setup, Trial
 from edge.report import BundleName, Latency
 
@@ -39,10 +41,18 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     other_cores: tuple[int, ...]
     machine: str
     trials: tuple[Trial, ...]
+    overload: Overload | None
 
     @classmethod
     def of(
-        cls, setup: Setup, trials: Sequence[Trial], *, broker: str, others: frozenset[int], searched: bool
+        cls,
+        setup: Setup,
+        trials: Sequence[Trial],
+        overload: Overload | None,
+        *,
+        broker: str,
+        others: frozenset[int],
+        searched: bool,
     ) -> "BenchReport":
         """Sum up trials, the reference first."""
         first, spec = trials[0], setup.bundle.manifest.input
@@ -68,6 +78,7 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
             other_cores=tuple(sorted(others)),
             machine=_machine(),
             trials=tuple(trials),
+            overload=overload,
         )
 
 
@@ -107,6 +118,44 @@ def show(report: BenchReport, console: Console) -> None:
         f"{report.broker}; windows of {report.window_s:g} s each {report.hop_s:g} s; bundle {report.bundle.name} "
         f"{report.bundle.version}, {report.precision} on {report.backend}; core {report.service_core}{shared} of "
         f"{report.machine}; devices at most {max(trial.load_behind_ms for trial in report.trials):g} ms late",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if report.overload is not None:
+        _show_overload(report.overload, console)
+
+
+def _show_overload(found: Overload, console: Console) -> None:
+    end = "not over in time" if found.recovered_s is None else f"over {found.recovered_s:g} s after"
+    console.print(
+        f"overload, {found.streams} streams: {found.shed_share:.0%} of the windows shed, {found.least_shed_share:.0%} "
+        f"of the stream that lost least, {found.most_shed_share:.0%} of the one that lost most; latency p50 "
+        f"{found.window_latency_ms.p50:g} ms, p99 {found.window_latency_ms.p99:g} ms; OVERLOAD raised on "
+        f"{found.raised}, cleared on {found.cleared}; with {found.streams_after} streams {end}, then "
+        f"{found.shed_afterwards} shed",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_soak(found: Soak, console: Console) -> None:
+    """Print what was seen on the way, and what it comes to."""
+    table = Table("ECG h", "memory MB", "descriptors", "threads", "CPU s", "alerts", "p50", "p99 ms", box=SIMPLE)
+    for point in found.points:
+        latency = point.end_to_end_ms
+        row = point.hours, point.rss_mb, point.descriptors, point.threads, point.cpu_s, point.alerts
+        table.add_row(*map(str, row), f"{latency.p50:g}", f"{latency.p99:g}")
+    console.print(table)
+    lost = ", ".join(f"{cause} {count}" for cause, count in found.missing.items()) or "none"
+    console.print(
+        f"{found.streams} streams, {found.hours:g} h of ECG each at {found.speed:g} times real time, in "
+        f"{found.wall_s:g} s; {found.windows} windows, {found.shed_windows} shed; samples missing: {lost}; "
+        f"{found.alerts} alerts\n"
+        f"after the warm-up: memory {found.rss_first_mb:g} to {found.rss_last_mb:g} MB, "
+        f"{found.rss_slope_mb_per_day:+g} MB a day; descriptors {found.descriptors_first} to {found.descriptors_last}; "
+        f"threads {found.threads_first} to {found.threads_last}; last sample to alert p99 {found.p99_first_ms:g} ms in "
+        f"the first half, {found.p99_last_ms:g} ms in the second\n"
+        f"bundle {found.bundle.name} {found.bundle.version}, {found.precision}",
         highlight=False,
         soft_wrap=True,
     )

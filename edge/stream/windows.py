@@ -27,6 +27,7 @@ class Window:
     end_sample: int  # native index after the last instant
     settled_sample: int  # no later window holds an instant before this one
     cause: Cause  # PRESENT when at least one lead is good; else why most instants are not
+    overload: bool  # it came while windows were given up
     positions: tuple[int, ...]  # rows of `signal` in the model's lead order
     signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
     offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
@@ -39,7 +40,7 @@ class Window:
 
     def shed(self) -> "Window":
         """Return the same window given up under overload: without its samples."""
-        return replace(self, cause=Cause.SHED, positions=(), signal=self.signal[:0])
+        return replace(self, cause=Cause.SHED, overload=True, positions=(), signal=self.signal[:0])
 
 
 class WindowStream:
@@ -143,6 +144,7 @@ class WindowStream:
             end_sample=min(self._resampler.native_index(first + self._window), self._arrived),
             settled_sample=self._resampler.native_index(first + self._hop),
             cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
+            overload=False,
             positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
             signal=condition(values[usable], missing[usable], self._spec.sample_rate_hz),
             offered=self._positions,

@@ -1,14 +1,16 @@
 """The runtime: many streams, one classifier, every sample accounted for, failures told."""
 
+import itertools
 import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from waiting import wait_until
 
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import AlarmOverride, alarm_specs
 from edge.classifiers.base import ClassifierConfig, open_classifier
 from edge.errors import BundleError, StreamError
 from edge.runtime import MAX_GAP_S, Runtime
@@ -300,6 +302,56 @@ def test_overload_sheds_windows_and_counts_them(start):
     assert totals.missing["shed"] > 20 * RATE
     assert totals.classified > 10 * RATE
     assert totals.windows == 51
+
+
+class Slow:
+    """A stand-in for a graph that takes 2 ms a window, and finds nothing."""
+
+    def classify(self, signal, keep):
+        threading.Event().wait(0.002 * len(signal))
+        return np.zeros((len(signal), 4), np.float32)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+def test_overload_is_told_on_every_stream_and_ends_by_itself(tiny_bundle):
+    """Twenty streams send as fast as they can, then no faster than is decided: OVERLOAD is raised, and cleared."""
+    spec = replace(tiny_bundle.manifest.input, window_s=1.0, hop_s=0.1)
+    manifest = replace(tiny_bundle.manifest, input=spec)
+    specs = alarm_specs(manifest.labels, {"OVERLOAD": AlarmOverride(on_delay_s=1.0, off_delay_s=1.0)})
+    sink, streams, hops = Record(), {f"s{k}" for k in range(20)}, itertools.count()
+    hop = round(0.1 * RATE)
+    with Runtime(manifest, Slow, specs, sink, shed=True, queue_windows=64) as runtime:
+
+        def hear_a_hop_more():
+            first = next(hops) * hop
+            for stream in streams:
+                runtime.push(block(tone(0.1), first, stream))
+
+        def on_all(what):
+            return {event[0] for event in sink.events if event[1:3] == ("OVERLOAD", what)} == streams
+
+        def raised():
+            for _ in range(10):
+                hear_a_hop_more()
+            return on_all("raised")
+
+        def cleared():
+            before = runtime.totals().windows
+            hear_a_hop_more()
+            wait_until(lambda: runtime.totals().windows >= before + len(streams), what="the decision of what waits")
+            return on_all("cleared")
+
+        wait_until(raised, what="the alarm of every stream")
+        overloaded = runtime.totals()
+        wait_until(cleared, 60.0, what="its end")
+    totals = runtime.totals()
+    assert balanced(totals)
+    assert totals.shed_windows >= overloaded.shed_windows > 100
 
 
 def test_a_classifier_that_does_not_open_is_told_at_once(start):

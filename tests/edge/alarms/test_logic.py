@@ -16,14 +16,14 @@ LEVELS = {"#": 0.8, "+": 0.4, ".": 0.1}
 
 
 def window(index: int, *letters: str) -> Decision:
-    """Return window `index` of 10 s every second, with one letter a label: `#` over, `+` between, `.` under, `x`."""
-    good = "x" not in letters
+    """Return window `index` of 10 s every second, by letters: `#` over, `.` under, `+` between; `x` bad, `s` shed."""
+    good = letters[0] not in "xs"
     return Decision(
         stream="s",
         first_sample=index * RATE,
         end_sample=(index + 10) * RATE,
         end_s=index + 10.0,
-        cause=Cause.PRESENT if good else Cause.BAD_QUALITY,
+        cause=Cause.PRESENT if good else Cause.SHED if "s" in letters else Cause.BAD_QUALITY,
         leads=("II",) if good else (),
         probabilities=np.array([LEVELS[letter] for letter in letters], np.float32) if good else None,
     )
@@ -65,6 +65,10 @@ def play(alarms: AlarmMachine, letters: str, first: int = 0) -> list[str]:
         ({"escalate_s": 3.0, "priority": "high", "latch": True}, "#.....", ["0:raised", "3:escalated"]),
         ({"escalate_s": 0.0, "priority": "high"}, "#" * 100, ["0:raised"]),
         ({"priority": "high"}, "#" * 62, ["0:raised", "60:escalated"]),
+        ({"on_delay_s": 4.0}, "#s#ss#", ["5:raised"]),  # what is shed is as if the hop were longer
+        ({"on_delay_s": 4.0}, "#s#xs####", ["7:raised"]),
+        ({"off_delay_s": 4.0}, "#.s.s.", ["0:raised", "5:cleared"]),
+        ({"off_delay_s": 3.0}, "#" + "s" * 40 + "#", ["0:raised", "30:cleared", "41:raised"]),
     ],
 )
 def test_table_of_windows_and_events(changes, letters, expected) -> None:
