@@ -55,6 +55,21 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{key} {getattr(self, key)} is not in 1 to 1000000")
 
 
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the service tells of its own health."""
+
+    interval_s: float = 30.0  # between messages on MQTT; 0: none
+    metrics_port: int = 0  # of the Prometheus endpoint; 0: there is none
+    metrics_host: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant."""
+        if not (self.interval_s == 0 or 1 <= self.interval_s <= 86_400):
+            raise ValueError(f"interval_s {self.interval_s:g} is neither 0 nor in 1 to 86400")
+        if not 0 <= self.metrics_port <= 65535:
+            raise ValueError(f"metrics_port {self.metrics_port} is not in 0 to 65535")
+
+
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that `ecg-edge run` needs to know."""
 
@@ -64,6 +79,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     classifier: ClassifierConfig = ClassifierConfig()
     broker: BrokerConfig = BrokerConfig()
     publish: PublishConfig = PublishConfig()
+    health: HealthConfig = HealthConfig()
     alarm: dict[str, AlarmOverride] = {}  # by label
 
     def __post_init__(self) -> None:

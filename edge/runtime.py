@@ -189,8 +189,15 @@ class Runtime:
         with self._jobs.mutex:
             waiting = len(self._jobs.queue)
             first = self._jobs.queue[0] if waiting else None
-        since_s = [each for each in (self._busy_since_s, first and first.arrived_s) if each is not None]
-        return Backlog(waiting, max(0.0, time.monotonic() - min(since_s)) if since_s else 0.0)
+        since_s = self._busy_since_s  # what is being decided arrived before what waits
+        if since_s is None and first is not None:
+            since_s = first.arrived_s
+        return Backlog(waiting, 0.0 if since_s is None else time.monotonic() - since_s)
+
+    def monitors(self) -> list[StreamMonitor]:
+        """Return the streams that are open, the one that was opened longest ago first."""
+        with self._lock:
+            return list(self._monitors.values())
 
     def totals(self) -> Totals:
         """Return the sums over all streams at this moment."""

@@ -19,10 +19,12 @@ from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
-from edge.classifiers.base import open_classifier
+from edge.classifiers.base import Serving, open_classifier
 from edge.config import PublishConfig, ServiceConfig
-from edge.errors import BrokerError, SourceError, StreamError
+from edge.errors import BrokerError, ConfigError, SourceError, StreamError
+from edge.health.latencies import RecentLatencies
 from edge.health.loops import Loop
+from edge.health.probe import HealthProbe, SourcesState
 from edge.health.watchdog import Watchdog
 from edge.monitor import StreamMonitor
 from edge.publish.alert_log import AlertLog
@@ -50,6 +52,7 @@ class AlertSink:
     """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
 
     def __init__(self, publisher: Publisher, bundle: Bundle, *, predictions: bool = False) -> None:
+        self.latencies = RecentLatencies()
         self._publisher = publisher
         self._labels = tuple(label.abbreviation for label in bundle.manifest.labels)
         self._predictions = predictions
@@ -58,6 +61,8 @@ class AlertSink:
         self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
     ) -> None:
         """Take one decision."""
+        if decision is not None:
+            self.latencies.add(latency_s, time.monotonic())
         for event in events:
             self._publisher.publish_event(
                 event, sample_rate_hz=monitor.sample_rate_hz, latency_ms=round(1e3 * latency_s, 3)
@@ -68,19 +73,23 @@ class AlertSink:
 
 def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
     """Return a publisher for a device and its bundle, not yet started; ConfigError where a file's folder is missing."""
-    manifest = bundle.manifest
     outbox = None if config.outbox is None else Outbox(Path(config.outbox), config.outbox_messages)
     alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
     return Publisher(
         broker,
         device,
         version=__version__,
-        bundle=BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256),
+        bundle=_ref(bundle),
         capacity=config.queue_messages,
         outbox=outbox,
         alert_log=alert_log,
         evidence=config.evidence,
     )
+
+
+def _ref(bundle: Bundle) -> BundleRef:
+    manifest = bundle.manifest
+    return BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -116,16 +125,19 @@ class Service:
         self._source_events: Counter[str] = Counter()  # of sources that were closed
         self._told_s = float("-inf")
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
+        sink = AlertSink(self._publisher, bundle, predictions=config.publish.predictions)
         self.runtime = Runtime(
             bundle.manifest,
-            lambda: open_classifier(bundle, config.classifier, self._publisher.tell_classifier),
+            lambda: open_classifier(bundle, config.classifier, self._tell_classifier),
             alarm_specs(bundle.manifest.labels, config.alarm),
-            AlertSink(self._publisher, bundle, predictions=config.publish.predictions),
+            sink,
             max_batch=_SMALL_BATCH if config.classifier.backend == "onnxruntime" else config.classifier.max_batch,
             session=uuid.uuid4().hex[:8],
             shed=True,
         )
         self._publisher.obey(self.runtime.command)
+        self.health = HealthProbe(self.runtime, self._publisher, _ref(bundle), sink.latencies, self._sources_state)
+        self._next_health_s = 0.0
 
     def stop(self) -> None:
         """Make `run` return soon; may be called from any thread, or from a signal handler."""
@@ -154,6 +166,7 @@ class Service:
             stack.callback(self._publisher.close)
             stack.callback(self._log_account)
             stack.enter_context(self.runtime)
+            self._serve_metrics(stack)
             threads = [
                 threading.Thread(target=self._feed, args=(number, config, source), name=f"source-{number}", daemon=True)
                 for number, (config, source) in enumerate(zip(configs, sources, strict=True))
@@ -170,6 +183,7 @@ class Service:
                 watchdog.look()
                 if self._stopping.wait(_POLL_S):
                     break
+                self._publish_health()
             notifier.stopping()
             self._stopping.set()
             with self._lock:
@@ -259,6 +273,36 @@ class Service:
                 self._told_s = time.monotonic()
         if tell:
             _LOG.warning("block refused (%d so far): %s", self._refused_blocks, why)
+
+    def _tell_classifier(self, serving: Serving) -> None:
+        self.health.tell_classifier(serving)
+        self._publisher.tell_classifier(str(serving))
+
+    def _sources_state(self) -> SourcesState:
+        with self._lock:
+            events, sources = self._source_events.copy(), tuple(self._open)
+        rates: dict[str, float] = {}
+        for source in sources:
+            events.update(source.counters)
+            rates.update(source.true_rates_hz)
+        return SourcesState(events, rates, self._refused_blocks)
+
+    def _serve_metrics(self, stack: ExitStack) -> None:
+        """Offer the metrics where they are wanted; that a port is taken must not keep the monitor from its work."""
+        health = self._config.health
+        if health.metrics_port:
+            from edge.health.metrics import MetricsServer
+
+            try:
+                stack.enter_context(MetricsServer(self.health.read, health.metrics_host, health.metrics_port))
+            except ConfigError as exc:
+                _LOG.error("%s; going on without", exc)
+
+    def _publish_health(self) -> None:
+        now_s, interval_s = time.monotonic(), self._config.health.interval_s
+        if interval_s and now_s >= self._next_health_s:
+            self._next_health_s = now_s + interval_s
+            self._publisher.publish_health(self.health.read())
 
     def _log_account(self) -> None:
         totals = self.runtime.totals()

@@ -4,7 +4,7 @@ Knows bundles; knows nothing of streams or of how windows are batched.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 GOLDEN_TOLERANCE = 1e-3  # largest difference in probability that another back end's arithmetic explains
 
 Backend = Literal["onnxruntime", "tensorrt"]
-Tell = Callable[[str], None]  # hears, in a few words, what serves and why; called in the classifier's thread
+
+
+class Serving(NamedTuple):
+    """Which back end runs which graph; as text, in a few words."""
+
+    backend: Backend
+    precision: str
+    why: str = ""  # why it is not what was asked for
+
+    def __str__(self) -> str:
+        return " ".join((self.backend, self.precision, *(("serves", self.why) if self.why else ())))
+
+
+Tell = Callable[[Serving], None]  # hears what serves; called in the classifier's thread
 
 
 class Classifier(Protocol):
@@ -64,7 +77,7 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 ClassifierFactory = Callable[[], Classifier]
 
 
-def say_nothing(_what: str) -> None:
+def say_nothing(_what: Serving) -> None:
     """Be told, and say nothing."""
 
 
@@ -83,7 +96,7 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
 
             plain = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
             classifier = proven(plain, bundle, config.precision)
-            tell(f"onnxruntime {config.precision}")
+            tell(Serving("onnxruntime", config.precision))
             return classifier
         case "tensorrt" if config.fallback:
             from edge.classifiers.fallback import FallbackClassifier
@@ -94,7 +107,7 @@ def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_n
 
             fast = open_tensorrt(bundle, config.precision, config.max_batch)
             classifier = proven(fast, bundle, config.precision)
-            tell(f"tensorrt {config.precision}")
+            tell(Serving("tensorrt", config.precision))
             return classifier
 
 

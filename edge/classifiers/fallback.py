@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.classifiers.base import Classifier, ClassifierConfig, Tell, proven
+from edge.classifiers.base import Classifier, ClassifierConfig, Serving, Tell, proven
 from edge.classifiers.engine_cache import EngineCache, EngineKey, default_folder
 from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, find_or_build
@@ -63,7 +63,7 @@ class FallbackClassifier:
         if engine is not None:
             self._switch(engine)
             return
-        tell(f"onnxruntime {_PRECISION} serves while the TensorRT engine for {config.precision} is built")
+        tell(Serving("onnxruntime", _PRECISION, f"while the TensorRT engine for {config.precision} is built"))
         self._builder = _Builder(bundle, key, cache)
         self._builder.start()
 
@@ -96,11 +96,11 @@ class FallbackClassifier:
             self._stay(exc)
         else:
             _LOG.info("TensorRT serves, %s", self._config.precision)
-            self._tell(f"tensorrt {self._config.precision}")
+            self._tell(Serving("tensorrt", self._config.precision))
 
     def _stay(self, why: BundleError) -> None:
         _LOG.warning("ONNX Runtime serves instead of TensorRT: %s", why)
-        self._tell(f"onnxruntime {_PRECISION} serves instead of tensorrt {self._config.precision}: {why}")
+        self._tell(Serving("onnxruntime", _PRECISION, f"instead of tensorrt {self._config.precision}: {why}"))
 
     def close(self) -> None:
         """Stop a build, and let go of both back ends."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from edge.errors import FrameError
+from edge.health.report import DeviceHealth
 from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction, decode
 from edge.publish.topics import Topic, parse_topic
 
@@ -46,8 +47,8 @@ class Follower:
                     return self._alarm(where, topic, payload, record)
                 case Topic("status"):
                     return self._status(where, decode(payload, DeviceStatus), record)
-                case Topic("prediction"):
-                    decode(payload, Prediction)
+                case Topic("prediction" | "health" as kind):
+                    decode(payload, Prediction if kind == "prediction" else DeviceHealth)
                     return None
             return self._bad("topic", f"{topic[:256]!r}: no topic of this scheme", record)
         except FrameError as exc:

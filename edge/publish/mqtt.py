@@ -39,6 +39,7 @@ from edge.publish.payloads import (
     MAX_COMMAND_BYTES,
     BundleRef,
     DeviceStatus,
+    Payload,
     alarm_state,
     alert_event,
     as_historical,
@@ -57,6 +58,7 @@ class Counts(msgspec.Struct, frozen=True):
     """What became of the messages so far."""
 
     queued: int  # alerts and predictions that wait, here or in the outbox
+    outbox: int | None  # of those, alerts in the outbox; None: there is none
     sent: int  # acknowledged by the broker, status and states included
     connects: int
     failures: int  # connections that failed or were refused
@@ -114,6 +116,7 @@ class Publisher:
         self._states: dict[str, bytes] = {}  # topic -> retained state of an alarm that is on
         self._stale: dict[str, None] = {}  # topics whose retained state the broker does not know yet, in order
         self._greet = False  # the status is to be sent
+        self._health: bytes | None = None  # to be sent when nothing else is
         self._connected = self._closing = self._stopped = False
         self._flight = Flight(IN_FLIGHT)
         self._on_command: Callable[[str, Command], bool] | None = None
@@ -144,12 +147,18 @@ class Publisher:
     def counts(self) -> Counts:
         """What became of the messages so far."""
         outbox, alert_log = self._outbox, self._alert_log
-        stored, lost = (0, {}) if outbox is None else (len(outbox), outbox.lost)
+        stored, lost = (None, {}) if outbox is None else (len(outbox), outbox.lost)
         with self._wake:
-            dropped = dict(self._dropped + Counter(lost))
-            waiting = len(self._queue) + stored
-            unlogged = 0 if alert_log is None else alert_log.lost
-            return Counts(waiting, self._sent, self._connects, self._failures, dict(self._commands), dropped, unlogged)
+            return Counts(
+                queued=len(self._queue) + (stored or 0),
+                outbox=stored,
+                sent=self._sent,
+                connects=self._connects,
+                failures=self._failures,
+                commands=dict(self._commands),
+                dropped=dict(self._dropped + Counter(lost)),
+                unlogged=0 if alert_log is None else alert_log.lost,
+            )
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost; needs no broker to be there yet."""
@@ -217,6 +226,13 @@ class Publisher:
             self._put(Message(topics.predictions_topic(self._device, decision.stream), payload))
             self._wake.notify_all()
 
+    def publish_health(self, health: Payload) -> None:
+        """Let the broker keep how the service does; one that was not sent yet is replaced."""
+        payload = encode(health)
+        with self._wake:
+            self._health = payload
+            self._wake.notify_all()
+
     def tell_classifier(self, what: str) -> None:
         """Say in the status which back end classifies."""
         with self._wake:
@@ -258,7 +274,7 @@ class Publisher:
 
     @property
     def _idle(self) -> bool:
-        return not (self._greet or self._queue or self._alerts_wait or self._stale or self._flight)
+        return not (self._greet or self._queue or self._alerts_wait or self._stale or self._health or self._flight)
 
     @property
     def _alerts_wait(self) -> bool:
@@ -319,7 +335,7 @@ class Publisher:
         if not self._connected or not self._flight.open:
             return False
         alerts = self._outbox is not None and self._outbox.ready
-        return bool(self._greet or alerts or self._queue or (self._stale and not self._alerts_wait))
+        return bool(self._greet or alerts or self._queue or self._health or (self._stale and not self._alerts_wait))
 
     def _next(self) -> Message:
         if self._greet:
@@ -329,9 +345,12 @@ class Publisher:
             return self._outbox.take()
         if self._queue:
             return self._queue.take()
-        topic = next(iter(self._stale))
-        del self._stale[topic]
-        return Message(topic, self._states.get(topic, b""), retain=True)
+        if self._stale and not self._alerts_wait:
+            topic = next(iter(self._stale))
+            del self._stale[topic]
+            return Message(topic, self._states.get(topic, b""), retain=True)
+        payload, self._health = self._health or b"", None
+        return Message(topics.health_topic(self._device), payload, retain=True)
 
     def _new_client(self, status_topic: str) -> BrokerClient:
         client = new_client(self._config)

@@ -131,9 +131,6 @@ class Prediction(Payload, frozen=True, kw_only=True):
     probabilities: dict[str, float] | None  # by label
 
 
-PAYLOADS: tuple[type[msgspec.Struct], ...] = (AlertEvent, AlarmState, Command, DeviceStatus, Prediction)
-
-
 def encode(payload: Payload | Command) -> bytes:
     """Return a payload as JSON."""
     return msgspec.json.encode(payload)

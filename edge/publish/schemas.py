@@ -5,8 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from edge.publish.payloads import PAYLOADS
+from edge.alarms.command import Command
+from edge.health.report import DeviceHealth
+from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction
 
+PAYLOADS: tuple[type[msgspec.Struct], ...] = (AlertEvent, AlarmState, Command, DeviceHealth, DeviceStatus, Prediction)
 FOLDER = Path(__file__).parents[1] / "schemas"
 
 

@@ -1,6 +1,7 @@
 """The MQTT topics, in one place.
 
     ecg-nat/v1/<device>/status                    retained  `DeviceStatus`; also the last will
+    ecg-nat/v1/<device>/health                    retained  `DeviceHealth`, every so many seconds
     ecg-nat/v1/<device>/<stream>/alerts                     `AlertEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alarms/<LABEL>   retained  `AlarmState` while the alarm is on; empty when it ends
     ecg-nat/v1/<device>/<stream>/predictions                `Prediction`, one a window, where switched on
@@ -22,7 +23,7 @@ from edge.errors import ConfigError
 ROOT = "ecg-nat/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-Kind = Literal["status", "alert", "alarm", "prediction", "command"]
+Kind = Literal["status", "health", "alert", "alarm", "prediction", "command"]
 _OF_STREAM: dict[str, Kind] = {"alerts": "alert", "predictions": "prediction", "commands": "command"}
 
 
@@ -61,6 +62,11 @@ def stream_id(record: str) -> str:
 def status_topic(device: str) -> str:
     """Return the topic of a device's retained status."""
     return f"{ROOT}/{check_id(device, 'device')}/status"
+
+
+def health_topic(device: str) -> str:
+    """Return the topic of a device's retained health."""
+    return f"{ROOT}/{check_id(device, 'device')}/health"
 
 
 def alerts_topic(device: str, stream: str) -> str:
@@ -110,8 +116,8 @@ def parse_topic(topic: str) -> Topic | None:
     if not topic.startswith(ROOT + "/") or not all(_ID.fullmatch(part) for part in parts):
         return None
     match parts:
-        case [device, "status"]:
-            return Topic("status", device)
+        case [device, ("status" | "health") as kind]:
+            return Topic(kind, device)
         case [device, stream, ("alerts" | "predictions" | "commands") as name]:
             return Topic(_OF_STREAM[name], device, stream)
         case [device, stream, "alarms", label]:

@@ -36,6 +36,10 @@ class Source(Protocol):
     def loops(self) -> Sequence[Loop]:
         """All loops of the source, that of `blocks` included."""
 
+    @property
+    def true_rates_hz(self) -> Mapping[str, float]:
+        """The rate at which the samples of each stream really arrive, where that can be told; from any thread."""
+
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the source ends or `stop` is called; may be called once.
 
@@ -75,6 +79,11 @@ class SourceBase:
     def loops(self) -> Sequence[Loop]:
         """The loops of the source."""
         return (self.loop,)
+
+    @property
+    def true_rates_hz(self) -> Mapping[str, float]:
+        """The rate at which the samples of each stream really arrive; a recording has none."""
+        return {}
 
     def stop(self) -> None:
         """Make `blocks` end soon."""

@@ -67,8 +67,8 @@ class RateEstimate:
 
     @property
     def rate_hz(self) -> float | None:
-        """The true rate, None while too little was heard to tell."""
-        points = np.array(self._points, np.float64).reshape(-1, 3)
+        """The true rate, None while too little was heard to tell; safe to read from any thread."""
+        points = np.array(tuple(self._points), np.float64).reshape(-1, 3)
         if len(points) < _MIN_POINTS:
             return None
         _, segment, sizes = np.unique(points[:, 0], return_inverse=True, return_counts=True)

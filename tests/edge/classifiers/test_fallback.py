@@ -27,7 +27,7 @@ def check(classifier, windows):
 def test_onnx_runtime_serves_while_the_engine_is_built(tiny_bundle, gpu, windows):
     told = []
     gpu.build_may_end.clear()
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         assert isinstance(classifier, FallbackClassifier)
         check(classifier, windows)
         assert gpu.runs == []
@@ -39,7 +39,7 @@ def test_onnx_runtime_serves_while_the_engine_is_built(tiny_bundle, gpu, windows
         assert gpu.runs == [3, 3], "the golden windows first, then ours"
         assert told[1:] == ["tensorrt fp32"]
     told.clear()
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         check(classifier, windows)
     assert (gpu.builds, told) == ([4], ["tensorrt fp32"]), "the second time the engine is there from the beginning"
 
@@ -56,7 +56,7 @@ def test_closing_stops_a_build(tiny_bundle, gpu):
 def test_a_build_that_fails(tiny_bundle, gpu, windows):
     told = []
     gpu.build_error = "no kernel for node conv"
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         builder = classifier._builder
         wait_until(lambda: not builder.is_alive(), what="the end of the build")
         check(classifier, windows)
@@ -68,7 +68,7 @@ def test_a_build_that_fails(tiny_bundle, gpu, windows):
 def test_an_engine_that_does_not_prove_itself(tiny_bundle, gpu, windows):
     told = []
     gpu.bias = 0.1
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         builder = classifier._builder
         wait_until(lambda: not builder.is_alive(), what="the engine")
         check(classifier, windows)
@@ -79,7 +79,7 @@ def test_a_gpu_that_fails_midway(tiny_bundle, gpu, windows):
     told = []
     with open_classifier(tiny_bundle, ClassifierConfig(backend="tensorrt", fallback=False, max_batch=4)):
         pass
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         gpu.run_error = "an illegal memory access was encountered"
         check(classifier, windows)
         assert gpu.clean, "what it held is given back at once"
@@ -94,7 +94,7 @@ def test_a_gpu_that_fails_midway(tiny_bundle, gpu, windows):
 def test_without_a_library(tiny_bundle, gpu, windows, monkeypatch, missing):
     told = []
     monkeypatch.setitem(sys.modules, missing, None)
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         check(classifier, windows)
     assert "cannot be imported" in told[0]
 
@@ -102,7 +102,7 @@ def test_without_a_library(tiny_bundle, gpu, windows, monkeypatch, missing):
 def test_without_a_gpu(tiny_bundle, gpu, windows):
     told = []
     gpu.devices = 0
-    with open_classifier(tiny_bundle, WANTED, told.append) as classifier:
+    with open_classifier(tiny_bundle, WANTED, lambda what: told.append(str(what))) as classifier:
         check(classifier, windows)
     assert "no GPU" in told[0]
 
@@ -114,5 +114,5 @@ def test_a_precision_that_the_bundle_has_not_is_an_error_all_the_same(tiny_bundl
 
 def test_onnx_runtime_says_so_as_well(tiny_bundle):
     told = []
-    with open_classifier(tiny_bundle, ClassifierConfig(), told.append):
+    with open_classifier(tiny_bundle, ClassifierConfig(), lambda what: told.append(str(what))):
         assert told == ["onnxruntime fp32"]

@@ -16,6 +16,7 @@ from edge.errors import BrokerError, ConfigError
 from edge.publish import topics
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import Publisher
+from edge.publish.payloads import DeviceStatus, decode
 from edge.publish.subscriber import Subscriber
 
 
@@ -252,3 +253,15 @@ def test_the_status_says_which_back_end_classifies(publisher, device, config) ->
         sender.tell_classifier("onnxruntime fp32 serves instead of tensorrt fp16: no GPU")
         said = [payload["classifier"] for _, payload, _ in ear.until(2)]
     assert said == ["before the broker was there", "onnxruntime fp32 serves instead of tensorrt fp16: no GPU"]
+
+
+def test_the_latest_health_is_kept_by_the_broker(publisher, device, config) -> None:
+    sender = publisher(config)
+    for state in ("first", "second"):
+        sender.publish_health(DeviceStatus(state="online", version=state, bundle=None, since=None))
+    sender.connect()
+    wait_until(lambda: sender.counts.sent == 2, what="status and health")
+    with Subscriber(config, [topics.health_topic(device)]) as subscriber:
+        kept = subscriber.get(5)
+    assert kept.retained
+    assert decode(kept.payload, DeviceStatus).version == "second"

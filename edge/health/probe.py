@@ -1,0 +1,132 @@
+"""Gathers the health of a running service, and holds nothing up: each figure has its own short lock."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from edge import __version__
+from edge.classifiers.base import Serving
+from edge.health.latencies import RecentLatencies
+from edge.health.machine import cpu_temperature_c, memory_mb
+from edge.health.report import (
+    MOST_STREAMS,
+    DeviceHealth,
+    LatencyHealth,
+    PublisherHealth,
+    QueueHealth,
+    StreamHealth,
+)
+from edge.monitor import StreamMonitor
+from edge.publish.mqtt import Publisher
+from edge.publish.payloads import BundleRef
+from edge.runtime import Runtime
+
+
+class SourcesState(NamedTuple):
+    """What the sources say about themselves, all together."""
+
+    events: Mapping[str, int]
+    true_rates_hz: Mapping[str, float]  # by stream
+    blocks_refused: int
+
+
+class HealthProbe:
+    """Reads the parts of a service.
+
+    Parameters
+    ----------
+    runtime, publisher : of the service
+    bundle : that classifies
+    latencies : of the windows
+    sources : gives what the sources say
+    clock_s : gives monotonic time
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        publisher: Publisher,
+        bundle: BundleRef,
+        latencies: RecentLatencies,
+        sources: Callable[[], SourcesState],
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runtime = runtime
+        self._publisher = publisher
+        self._bundle = bundle
+        self._latencies = latencies
+        self._sources = sources
+        self._clock_s = clock_s
+        self._began_s = clock_s()
+        self._serving: Serving | None = None
+
+    def tell_classifier(self, serving: Serving) -> None:
+        """Note which back end serves."""
+        self._serving = serving
+
+    def read(self) -> DeviceHealth:
+        """Return the health at this moment; from any thread."""
+        totals, monitors, sources = self._runtime.totals(), self._runtime.monitors(), self._sources()
+        serving = self._serving
+        return DeviceHealth(
+            time=datetime.now(timezone.utc),
+            version=__version__,
+            uptime_s=round(self._clock_s() - self._began_s, 3),
+            bundle=self._bundle,
+            backend=serving and serving.backend,
+            precision=serving and serving.precision,
+            samples_in=totals.samples_in,
+            classified=totals.classified,
+            pending=totals.pending,
+            missing=dict(totals.missing),
+            duplicates=totals.duplicates,
+            windows=totals.windows,
+            latency=self._latency(),
+            queue=self._queue(),
+            publisher=self._messages(),
+            blocks_refused=sources.blocks_refused,
+            source_events=dict(sources.events),
+            memory_mb=memory_mb(),
+            cpu_temperature_c=cpu_temperature_c(),
+            streams_open=len(monitors),
+            streams={each.stream: _stream(each, sources.true_rates_hz) for each in monitors[:MOST_STREAMS]},
+        )
+
+    def _latency(self) -> LatencyHealth:
+        windows, quantiles_s = self._latencies.quantiles_s((0.5, 0.99), self._clock_s())
+        p50_ms, p99_ms = [round(1e3 * each, 3) for each in quantiles_s] or (None, None)
+        return LatencyHealth(windows=windows, p50_ms=p50_ms, p99_ms=p99_ms)
+
+    def _queue(self) -> QueueHealth:
+        backlog = self._runtime.backlog
+        return QueueHealth(windows=backlog.windows, oldest_s=round(backlog.oldest_s, 3))
+
+    def _messages(self) -> PublisherHealth:
+        counts = self._publisher.counts
+        return PublisherHealth(
+            connected=self._publisher.connected,
+            queued=counts.queued,
+            outbox=counts.outbox,
+            sent=counts.sent,
+            connects=counts.connects,
+            failures=counts.failures,
+            commands=counts.commands,
+            dropped=counts.dropped,
+        )
+
+
+def _stream(monitor: StreamMonitor, true_rates_hz: Mapping[str, float]) -> StreamHealth:
+    balance = monitor.balance
+    true_rate_hz = true_rates_hz.get(monitor.stream)
+    return StreamHealth(
+        sample_rate_hz=monitor.sample_rate_hz,
+        true_rate_hz=None if true_rate_hz is None else round(true_rate_hz, 4),
+        leads=monitor.leads,
+        samples_in=balance.samples_in,
+        classified=balance.classified,
+        pending=balance.pending,
+        missing=balance.missing,
+        windows=monitor.windows,
+    )

@@ -1,0 +1,52 @@
+"""Where the figures come from: latencies, this process, this machine."""
+
+import numpy as np
+import pytest
+
+from edge.health.latencies import RecentLatencies
+from edge.health.machine import cpu_temperature_c, memory_mb
+
+
+def test_quantiles_of_the_last_minutes() -> None:
+    latencies = RecentLatencies()
+    assert latencies.quantiles_s((0.5, 0.99), 1000.0) == (0, [])
+    for number in range(100):
+        latencies.add(9.0, 1000.0)
+        latencies.add(number / 1000, 1200.0)
+    assert latencies.quantiles_s((0.5, 0.99), 1301.0) == (100, pytest.approx([0.0495, 0.09801]))
+    assert latencies.quantiles_s((0.5,), 1501.0) == (0, [])
+
+
+def test_the_latest_windows_count_and_no_more_are_kept() -> None:
+    latencies = RecentLatencies()
+    values = np.arange(20_000) / 1000
+    for value in values:
+        latencies.add(value, 5.0)
+    count, (p50, worst) = latencies.quantiles_s((0.5, 1.0), 5.0)
+    assert count == 8192
+    assert (p50, worst) == (pytest.approx(np.median(values[-8192:])), pytest.approx(19.999))
+
+
+def test_memory_is_what_linux_says(tmp_path) -> None:
+    assert 10 < memory_mb() < 10_000
+    (tmp_path / "statm").write_text("nonsense")
+    assert memory_mb(tmp_path / "statm") is None
+    assert memory_mb(tmp_path / "absent") is None
+
+
+def test_the_hottest_zone_of_the_cpu(tmp_path) -> None:
+    zones = {
+        "acpitz": "90000",
+        "cpu-thermal": "45500",
+        "tj-thermal": "51250",
+        "CPU-therm": "bad",
+        "gpu-thermal": "77000",
+    }
+    assert cpu_temperature_c(tmp_path) is None
+    for number, (kind, temperature) in enumerate(zones.items()):
+        zone = tmp_path / f"thermal_zone{number}"
+        zone.mkdir()
+        (zone / "type").write_text(kind + "\n")
+        (zone / "temp").write_text(temperature + "\n")
+    (tmp_path / "thermal_zone9").mkdir()
+    assert cpu_temperature_c(tmp_path) == 51.25
