@@ -72,7 +72,7 @@ def no_tensorrt(tmp_path, monkeypatch):
 def test_without_tensorrt_the_status_says_what_serves_instead(tmp_path, broker, device, watcher, tiny_bundle_path):
     sources = '[[source]]\nkind = "serial"\nport = "/dev/none"\n[classifier]\nbackend = "tensorrt"\n'
     with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
-        wait_until(lambda: any("instead of tensorrt" in said for said in watcher.classifiers()), 30, "the status")
+        wait_until(lambda: any("instead of tensorrt" in said for said in watcher.classifiers()), 60, "the status")
         log = stop(process)
     assert "ONNX Runtime serves instead of TensorRT: TensorRT cannot be imported" in log
 

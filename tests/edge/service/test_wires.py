@@ -90,9 +90,9 @@ silent_after_s = 0.5
 """
     recording = SyntheticSource("sinus:30", leads=("II",))
     with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
-        wait_until(lambda: "NO_DATA" in watcher.raised(), timeout_s=30.0, what="the alarm of a port that is not there")
+        wait_until(lambda: "NO_DATA" in watcher.raised(), timeout_s=60.0, what="the alarm of a port that is not there")
         port.symlink_to(os.ttyname(far))
-        wait_until(lambda: has_open(process.pid, os.ttyname(far)), timeout_s=40.0, what="the service to open the port")
+        wait_until(lambda: has_open(process.pid, os.ttyname(far)), timeout_s=60.0, what="the service to open the port")
         writer = FrameWriter(recording.spec, session=9)
         frames = b"".join(map(writer.encode, recording.adc_blocks()))
         threading.Thread(target=write_all, args=(near, frames), daemon=True).start()
