@@ -158,6 +158,7 @@ def _account(health: DeviceHealth) -> Iterator[Metric]:
     yield _counter("blocks_refused", "Blocks that contradict their stream.", health.blocks_refused)
     yield _counter("source_events", "What sources saw that was no sample.", _by(health.source_events), ("event",))
     yield _counter("windows", "Windows decided.", health.windows)
+    yield _counter("windows_shed", "Windows given up under overload.", health.shed_windows)
     latency: Values = {
         (quantile,): each / 1e3
         for quantile, each in (("0.5", health.latency.p50_ms), ("0.99", health.latency.p99_ms))
@@ -175,6 +176,7 @@ def _delivery(health: DeviceHealth) -> Iterator[Metric]:
     yield _gauge("outbox_messages", "Of those, alerts in the outbox.", publisher.outbox)
     yield _counter("messages_sent", "Messages that the broker has acknowledged.", publisher.sent)
     yield _counter("messages_dropped", "Messages given up.", _by(publisher.dropped), ("cause",))
+    yield _counter("alerts_unlogged", "Alerts that the alert log could not keep.", publisher.unlogged)
     yield _counter("commands", "Commands by what became of them.", _by(publisher.commands), ("outcome",))
     yield _counter("broker_connects", "Connections made.", publisher.connects)
     yield _counter("broker_failures", "Connections that failed or were refused.", publisher.failures)

@@ -83,6 +83,7 @@ class HealthProbe:
             missing=dict(totals.missing),
             duplicates=totals.duplicates,
             windows=totals.windows,
+            shed_windows=totals.shed_windows,
             latency=self._latency(),
             queue=self._queue(),
             publisher=self._messages(),
@@ -114,6 +115,7 @@ class HealthProbe:
             failures=counts.failures,
             commands=counts.commands,
             dropped=counts.dropped,
+            unlogged=counts.unlogged,
         )
 
 

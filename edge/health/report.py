@@ -50,6 +50,7 @@ class PublisherHealth(Payload, frozen=True, kw_only=True):
     failures: int
     commands: dict[str, int]  # by what became of them
     dropped: dict[str, int]  # by cause; `evicted` is the outbox's
+    unlogged: int  # alerts that the alert log could not keep
 
 
 class DeviceHealth(Payload, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ class DeviceHealth(Payload, frozen=True, kw_only=True):
     missing: dict[str, int]  # by cause
     duplicates: int
     windows: int
+    shed_windows: int  # of those, given up under overload
     latency: LatencyHealth
     queue: QueueHealth
     publisher: PublisherHealth
