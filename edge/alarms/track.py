@@ -157,7 +157,8 @@ class Track:
 
     def _weigh(self, decision: Decision, over: bool) -> None:
         """Let evidence change the state, or pass delay time."""
-        known, turn = self._known, _TURNS.get((self.state, over))
+        known = self._known
+        turn = _TURNS.get((self.state, over)) if over or self.state is not State.INACTIVE else None
         if turn is not None:
             self.state, self._held_s = turn, 0.0
         elif known is not None and self._unbroken and decision.first_sample <= known.end_sample:

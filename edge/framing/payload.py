@@ -25,6 +25,7 @@ At most 64 KiB; unknown fields are refused. QoS 1 is advised, and one topic a de
 Pure: bytes in, blocks out; knows no broker.
 """
 
+import functools
 import math
 from collections import Counter
 from dataclasses import replace
@@ -74,22 +75,20 @@ class SamplesPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         FrameError
             When the fields contradict each other, or a number is absurd.
         """
-        check_stream(self.leads, self.sample_rate_hz)
         if unknown := set(self.lead_off) - set(self.leads):
             raise FrameError(f"lead_off names {min(unknown)[:20]!r}, which is no lead of the payload")
         if isinstance(self.samples, bytes):
-            return self._adc_block(self.samples, first_sample).to_block(stream, self._spec(), self.epoch)
+            return self._adc_block(self.samples, stream, first_sample)
+        check_stream(self.leads, self.sample_rate_hz)
         return self._mv_block(self.samples, stream, first_sample)
 
-    def _spec(self) -> AdcSpec:
+    def _adc_block(self, samples: bytes, stream: str, first_sample: int) -> Block:
         if self.width is None or self.gain is None or self.baseline is None:
             raise FrameError("samples as integers need width, gain and baseline")
-        return AdcSpec(self.leads, self.sample_rate_hz, self.gain, self.baseline, self.width)
-
-    def _adc_block(self, samples: bytes, first_sample: int) -> AdcBlock:
+        spec = _adc_spec(self.leads, self.sample_rate_hz, self.gain, self.baseline, self.width)
         bits = sum(1 << k for k, lead in enumerate(self.leads) if lead in self.lead_off)
-        adc, missing = unpack(samples, self._spec(), bits)
-        return AdcBlock(first_sample, adc, missing, self.device_us, self.last)
+        adc, missing = unpack(samples, spec, bits)
+        return AdcBlock(first_sample, adc, missing, self.device_us, self.last).to_block(stream, spec, self.epoch)
 
     def _mv_block(self, rows: list[list[float | None]], stream: str, first_sample: int) -> Block:
         if not (self.width is None and self.gain is None and self.baseline is None):
@@ -118,6 +117,8 @@ class SamplesPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         )
 
 
+# A stream's payloads all say the same; bounded, as any device may say anything.
+_adc_spec = functools.lru_cache(maxsize=256)(AdcSpec)
 _FROM_JSON = msgspec.json.Decoder(SamplesPayload)
 _FROM_MSGPACK = msgspec.msgpack.Decoder(SamplesPayload)
 

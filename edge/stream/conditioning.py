@@ -27,7 +27,7 @@ def _high_pass(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[np.f
 def bridge(window: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Fill what is missing by a straight line between its neighbours; arguments as of `condition`."""
     filled = window.astype(np.float64)
-    for lead in np.flatnonzero(missing.any(axis=1)):
+    for lead in np.flatnonzero(missing.any(axis=1)) if missing.any() else ():
         gone = missing[lead]
         here = np.flatnonzero(~gone)
         filled[lead] = np.interp(np.arange(gone.size), here, filled[lead, here]) if here.size else 0.0
@@ -53,7 +53,7 @@ def condition(window: NDArray[np.float32], missing: NDArray[np.bool_], sample_ra
     of that design, without what it works out anew for each window.
     """
     filled = bridge(window, missing)
-    filled -= filled.mean(axis=1, keepdims=True)
+    filled -= filled.sum(axis=1, keepdims=True) / filled.shape[1]
     filtered = _both_ways(filled, sample_rate_hz)
     np.clip(filtered, -LIMIT_MV, LIMIT_MV, out=filtered)
     filtered[missing] = 0.0

@@ -65,7 +65,8 @@ class WindowStream:
                 f"none of the channels {', '.join(map(repr, leads))} is one of the leads {' '.join(LEADS)}"
             )
         self._spec = spec
-        self._rows = [row for row, _ in places]
+        rows = [row for row, _ in places]
+        self._rows = slice(None) if len(rows) == len(leads) else rows  # a slice copies nothing
         self._positions = tuple(place for _, place in places)
         self._window, self._hop = spec.window_samples, spec.hop_samples
         self._resampler = StepResampler(
@@ -102,7 +103,7 @@ class WindowStream:
         covered = self._next_first and self._next_first - self._hop + self._window
         if self._end > covered:
             short = self._next_first + self._window - self._end
-            rows = len(self._rows)
+            rows = len(self._positions)
             tail = np.full(short, Cause.TAIL, np.uint8)
             self._store(Step(np.zeros((rows, short), np.float32), np.ones((rows, short), np.bool_), tail))
             window = self._cut()

@@ -10,8 +10,10 @@ import pytest
 
 from edge.bench.patients import Patient
 from edge.bench.search import kept_up, largest
+from edge.bench.soak import slope_per_day
 from edge.bench.trial import Trial
 from edge.commands.bench import bench
+from edge.config import BUNDLES
 from edge.errors import BundleError
 from edge.framing.payload import PayloadStream, decode_payload
 from edge.report import Latency
@@ -46,6 +48,28 @@ def test_a_trial_of_three_streams(tmp_path, tiny_bundle_path):
     assert 0 < trial["window_latency_ms"]["p50"] <= trial["window_latency_ms"]["p99"]
     assert 0 < report["start_s"] < 60
     assert "3 streams" in run.stdout
+
+
+def test_a_short_soak_with_a_stand_in(tmp_path):
+    """The stand-in's bundle is a good one; its alarms come and go, and what the process holds is looked at."""
+    model, figures = tmp_path / "stand-in", tmp_path / "soak.json"
+    stand_in = Path(__file__).parents[3] / "scripts" / "lib" / "stand_in.py"
+    subprocess.run([sys.executable, stand_in, BUNDLES / "rhythm", model], check=True)
+    options = ["--soak", "0.02", "--speed", "30", "--streams", "2", "--model", model, "--json", figures]
+    run = subprocess.run([EDGE, "bench", *options], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    soak = json.loads(figures.read_text())
+    assert soak["windows"] >= 2 * 60
+    assert (soak["shed_windows"], soak["missing"]) == (0, {})
+    assert soak["alerts"] > 0
+    assert soak["points"][-1]["hours"] >= 0.02
+    assert soak["descriptors_first"] == soak["descriptors_last"] > 0
+    assert "MB a day" in run.stdout
+
+
+def test_a_slope_is_per_day_of_ecg():
+    assert slope_per_day([0.0, 6.0, 12.0], [100.0, 101.0, 102.0]) == 4.0
+    assert slope_per_day([1.0], [100.0]) == 0.0
 
 
 def test_a_precision_that_the_bundle_lacks_is_told_before_anything_starts(tiny_bundle_path):
