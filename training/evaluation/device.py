@@ -64,14 +64,13 @@ def classify(classifier: Classifier, signal: NDArray[np.float32], keep: NDArray[
     return np.concatenate(parts)
 
 
-def classify_record(classifier: Classifier, path: Path, spec: InputSpec, hop_s: float) -> NDArray[np.float32]:
-    """Mean probabilities over a record's windows, (labels,); one blank window stands in where none is usable."""
-    _, signal, keep = windows_of(path, spec, hop_s)
+def classify_record(classifier: Classifier, path: Path, spec: InputSpec) -> NDArray[np.float32]:
+    """Probabilities of a record's windows, (windows, labels); one blank window stands in where none is usable."""
+    _, signal, keep = windows_of(path, spec, spec.hop_s)
     if not len(signal):
         signal = np.zeros((1, len(LEADS), spec.window_samples), np.float32)
         keep = np.zeros((1, len(LEADS)), np.float32)
-    mean: NDArray[np.float32] = classify(classifier, signal, keep).mean(axis=0)
-    return mean
+    return classify(classifier, signal, keep)
 
 
 def output_index(bundle: Bundle) -> dict[str, int]:

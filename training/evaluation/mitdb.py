@@ -1,6 +1,6 @@
 """AUC and F1 a label and window on MIT-BIH, pooled and for each patient.
 
-The windows are 10 s, 2 s apart, labelled by the table in `training.datasets.mitdb`; F1 is at the bundle's
+The windows are the device's, 2 s apart, labelled by the table in `training.datasets.mitdb`; F1 is at the bundle's
 thresholds. Windows of one patient resemble each other: an interval would need patients, and they are few.
 """
 
@@ -21,7 +21,7 @@ from training.metrics import auc, f1
 from training.splits import mitdb_part
 
 PROTOCOL = (
-    "MIT-BIH, windows of 10 s every 2 s, labels by the rules of training/datasets/mitdb.py; "
+    "MIT-BIH, the device's windows every 2 s, labels by the rules of training/datasets/mitdb.py; "
     "AUC and F1 (at the bundle's thresholds) by window, over all patients and for each"
 )
 
