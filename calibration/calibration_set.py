@@ -14,13 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
+from calibration.records import DATA_SETS, Record, records_of
+from edge.bundle import InputSpec
 from edge.leads import LEADS
-from training import cache, splits
 from training.augment import Batch, add_noise, read_noise
-from training.cache import WindowSet
+from training.evaluation.device import windows_of
 from training.labels import PRODUCT_LABELS
 
 NOISY_SHARE = 0.25
+_GRID_S = 5.0  # between the starts of windows that may be drawn from a record
 _SINGLE = ("I", "II", "V1", "V5")
 
 
@@ -33,7 +35,7 @@ class CalibrationSet:
     records: tuple[dict[str, Any], ...]  # of each window: data_set, record, start_s, leads, noise
 
 
-def draw(data: Path, count: int, seed: int) -> CalibrationSet:
+def draw(data: Path, spec: InputSpec, count: int, seed: int) -> CalibrationSet:
     """Draw about `count` windows, as many of each data set in `data`.
 
     Raises
@@ -43,11 +45,10 @@ def draw(data: Path, count: int, seed: int) -> CalibrationSet:
     DataError
         When a data set cannot be read.
     """
-    sets = [cache.load(name, data) for name in cache.READERS]
-    if count < len(sets):
-        raise CalibrationError(f"{count} calibration windows; at least {len(sets)} are needed, one a data set")
+    if count < len(DATA_SETS):
+        raise CalibrationError(f"{count} calibration windows; at least {len(DATA_SETS)} are needed, one a data set")
     random = np.random.default_rng(seed)
-    parts = [_part(windows, splits.rows_of(windows, data)["train"], count // len(sets), random) for windows in sets]
+    parts = [_part(records_of(data, name, "train"), spec, count // len(DATA_SETS), random) for name in DATA_SETS]
     signal, keep = (np.concatenate([part[i] for part in parts]) for i in range(2))
     records = [record for part in parts for record in part[2]]
     signal, noisy = _with_noise(signal, keep, data / "nstdb", seed)
@@ -77,22 +78,35 @@ def stratified(
 
 
 def _part(
-    windows: WindowSet, rows: NDArray[np.intp], count: int, random: np.random.Generator
+    records: list[Record], spec: InputSpec, count: int, random: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[dict[str, Any]]]:
-    target = (windows.target & windows.known)[rows, : len(PRODUCT_LABELS)] > 0
-    some = stratified(target, rows, count, random)
-    keep = np.stack([_leads(windows.keep[row] > 0, number, random) for number, row in enumerate(some)])
-    signal = windows.windows(some) * keep[:, :, None]
-    records = [
-        {
-            "data_set": windows.name,
-            "record": str(windows.record[row]),
-            "start_s": float(windows.start_s[row]),
-            "leads": [lead for lead, kept in zip(LEADS, keep[number], strict=True) if kept],
-        }
-        for number, row in enumerate(some)
-    ]
-    return signal, keep, records
+    stretches = [(number, start_s) for number, record in enumerate(records) for start_s in _starts(record, spec)]
+    said = [records[number].marks(start_s, start_s + spec.window_s) for number, start_s in stretches]
+    target = np.stack([(m.target & m.known)[: len(PRODUCT_LABELS)] > 0 for m in said])
+    signals, keeps = [], []
+    facts: list[dict[str, Any]] = []
+    wanted: dict[int, list[float]] = {}
+    for row in stratified(target, np.arange(len(stretches)), count, random):
+        number, start_s = stretches[row]
+        wanted.setdefault(number, []).append(start_s)
+    for number, times in wanted.items():
+        record = records[number]
+        start_s, signal, keep = windows_of(record.path, spec, min(_GRID_S, spec.window_s))
+        for time in times if start_s.size else ():
+            row = int(np.argmin(np.abs(start_s - (time if record.annotated_s else random.choice(start_s)))))
+            kept = _leads(keep[row] > 0, len(facts), random)
+            signals.append(signal[row] * kept[:, None])
+            keeps.append(kept)
+            leads = [lead for lead, is_kept in zip(LEADS, kept, strict=True) if is_kept]
+            facts.append(
+                {"data_set": record.data_set, "record": record.name, "start_s": float(start_s[row]), "leads": leads}
+            )
+    return np.stack(signals), np.stack(keeps), facts
+
+
+def _starts(record: Record, spec: InputSpec) -> NDArray[np.float64]:
+    """Return where windows may begin that differ in their labels; one where the record says the same throughout."""
+    return np.arange(0.0, max((record.annotated_s or 0.0) - spec.window_s, _GRID_S), _GRID_S)
 
 
 def _leads(there: NDArray[np.bool_], number: int, random: np.random.Generator) -> NDArray[np.float32]:

@@ -32,8 +32,7 @@ def render_card(manifest: Manifest, choices: Sequence[Choice], facts: Sequence[s
     """
     sections = [
         f"# {manifest.name} {manifest.version}",
-        "ECG-NAT on 10 s windows at 100 Hz, 0.5 Hz high-passed, any of the 12 leads from one up. "
-        "Outputs: " + ", ".join(label.abbreviation for label in manifest.labels) + ".",
+        _what(manifest),
         "\n".join(f"- {fact}" for fact in facts),
         "## Data\n\n"
         + "\n".join(f"- {d.name} {d.version}, {d.licence}, {d.citation}: {d.split}." for d in manifest.data_sets)
@@ -47,6 +46,17 @@ def render_card(manifest: Manifest, choices: Sequence[Choice], facts: Sequence[s
         f"## Training\n\n```sh\n{command}\n```\n\n```csv\n{log.rstrip()}\n```",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _what(manifest: Manifest) -> str:
+    spec, pooling = manifest.input, manifest.pooling
+    alarms = [label.abbreviation for label in manifest.labels if label.priority != "none"]
+    others = [label.abbreviation for label in manifest.labels if label.priority == "none"]
+    pooled = "" if pooling.kind == "none" else f", the mean of {pooling.windows} windows {spec.hop_s:g} s apart"
+    return (
+        f"ECG-NAT on windows of {spec.window_s:g} s at {spec.sample_rate_hz:g} Hz, 0.5 Hz high-passed, any of the 12 "
+        f"leads from one up{pooled}. Outputs that alarm: {', '.join(alarms)}. Others: {', '.join(others)}."
+    )
 
 
 def _weaknesses(choices: Sequence[Choice]) -> str:

@@ -1,7 +1,8 @@
 """Every precision of a bundle beside its FP32 graph, on real windows that neither trained nor set a range; the gate.
 
 Windows: PTB-XL fold 9, the judged part of CinC 2017, the validation patients of MIT-BIH (which chose thresholds,
-and nothing about int8). Intervals: paired bootstrap over records, 95%. Knows nothing of tables and pictures.
+and nothing about int8), pooled as on the device. Intervals: paired bootstrap over records, 95%. Knows nothing of tables
+and pictures.
 """
 
 from collections.abc import Callable
@@ -13,24 +14,18 @@ from numpy.typing import NDArray
 
 from calibration import graph, heldout, latency, paired
 from calibration.heldout import Windows
-from calibration.quantize import decisions
-from calibration.sensitivity import FEW, flips
-from edge.bundle import Bundle
+from calibration.sensitivity import FEW, decisions, flips
+from edge.bundle import Bundle, Manifest
 
 MOST_AUC_LOSS = 0.003  # macro AUC, the upper bound of its interval
 MOST_LABEL_LOSS = 0.01  # AUC of any label with `FEW` or more positive windows, the upper bound of its interval
-PROTOCOL = (
-    "windows of 10 s: PTB-XL fold 9, every second one of CinC 2017's judged part, every fourth one of MIT-BIH's "
-    "validation patients; AUC and F1 by label over the windows where it is known, macro over the labels that occur; "
-    "differences from FP32 with 95% intervals by paired bootstrap over records"
-)
 _REFERENCE = "fp32"
 _QUANTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 Progress = Callable[[str, int, int], None]
 
 
 def accuracy(bundle: Bundle, windows: Windows, resamples: int, progress: Progress) -> dict[str, dict[str, Any]]:
-    """Return the figures of each precision of the bundle; see `PROTOCOL`.
+    """Return the figures of each precision of the bundle; see `protocol`.
 
     Raises
     ------
@@ -66,6 +61,20 @@ def refusals(figures: dict[str, dict[str, Any]]) -> list[str]:
                     f"{precision} may lose {bound:.4f} AUC on {name} (upper 95% bound), more than {MOST_LABEL_LOSS:g}"
                 )
     return lines
+
+
+def protocol(manifest: Manifest) -> str:
+    """Say what is compared, and how."""
+    spec, pooling = manifest.input, manifest.pooling
+    windows = f"windows of {spec.window_s:g} s"
+    if pooling.kind != "none":
+        most = heldout.lengths(manifest).max()
+        windows = f"decisions pooled over up to {most} {windows} every {spec.hop_s:g} s"
+    return (
+        f"{windows}, cut by the device's code: PTB-XL fold 9, every second record of CinC 2017's judged part, every "
+        "third decision of MIT-BIH's validation patients; AUC and F1 by label over the decisions where it is known, "
+        "macro over the labels that occur; differences from FP32 with 95% intervals by paired bootstrap over records"
+    )
 
 
 class _Judge:
@@ -124,7 +133,7 @@ class _Judge:
             if not np.isfinite(figure.second):
                 continue  # the set says nothing about this bundle's labels
             found[name] = {
-                "windows": int(rows.size),
+                "decisions": int(rows.size),
                 "records": len(set(self._windows.record[rows].tolist())),
                 "macro_auc": figure.second,
                 "delta": figure.delta,
@@ -152,7 +161,7 @@ def _predict(bundle: Bundle, precision: str, windows: Windows, progress: Progres
         done += count
         progress(precision, done, len(windows.signal))
 
-    return heldout.predict(graph.session(bundle.graph(precision)), windows.signal, windows.keep, step)
+    return heldout.predict(graph.session(bundle.graph(precision)), windows, bundle.manifest, step)
 
 
 def compare_bundle(
@@ -165,7 +174,9 @@ def compare_bundle(
     TrainingError, EdgeError
         When bundle, checkpoint or data cannot be used.
     """
-    windows = heldout.load(data, bundle.manifest, heldout.JUDGING)
+    windows = heldout.load(
+        data, bundle.manifest, heldout.JUDGING, lambda done, total: progress("read records", done, total)
+    )
     runs = latency.candidates(bundle, weights)
     precisions = accuracy(bundle, windows, resamples, progress)
     some = np.linspace(0, len(windows.signal) - 1, 256).astype(int)
@@ -182,8 +193,9 @@ def compare_bundle(
     manifest = bundle.manifest
     return {
         "bundle": {"name": manifest.name, "version": manifest.version, "sha256": bundle.sha256},
-        "protocol": PROTOCOL,
+        "protocol": protocol(manifest),
         "windows": len(windows.signal),
+        "decisions": len(windows.first),
         "records": len(set(windows.record.tolist())),
         "precisions": precisions,
         "runtimes": times,

@@ -2,44 +2,48 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
+import numpy as np
 
-from calibration import graph
+from calibration import graph, validation
 from calibration.bundles import write_manifest
 from calibration.card import render_card
 from calibration.errors import CalibrationError
 from calibration.golden import write_golden
+from calibration.heldout import Windows
 from calibration.sources import DATA_SETS
-from calibration.thresholds import Choice, as_one, choose
-from calibration.validation import Validation
+from calibration.thresholds import Choice, Judged, as_one, choose
 from ecgnat.model import EcgNat
-from edge.bundle import GOLDEN, SCHEMA_VERSION, Label, Manifest, Metric, Pooling, load_bundle
+from edge.bundle import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
 from edge.leads import LEADS
 from training import checkpoint
-from training.labels import NAMES, PRODUCT_LABELS, STATEMENT_LABELS, SUPERCLASSES
+from training.labels import LABELS, NAMES, PRODUCT_LABELS
 from training.resuming import LOG
-from training.windows import INPUT
 
-Which = Literal["rhythm", "diagnostic"]
 MAX_DIFFERENCE = 1e-4  # between torch and the graph, in probability
 GRAPH = "model.onnx"
 CARD = "MODEL_CARD.md"
 SEEN = "seen_records.json"
-POOLING = Pooling("mean", windows=5)  # five windows, a second apart, see nine seconds
-_PARITY_WINDOWS = 64  # of each data set
-_SUPERCLASS_LABELS = tuple(label for label in PRODUCT_LABELS if label.abbreviation in SUPERCLASSES)
-_LABELS: dict[Which, tuple[Label, ...]] = {
-    "rhythm": PRODUCT_LABELS,
-    "diagnostic": STATEMENT_LABELS + _SUPERCLASS_LABELS,
-}
+NAME = "ecg-nat"
+_PARITY_CASES = 256  # of each data set
 
 
-def make_bundle(
-    source: Path, data: Path, out: Path, which: Which, version: str, say: Callable[[str], None]
-) -> Manifest:
+@dataclass(frozen=True)
+class Task:
+    """What to make a bundle from, and how its device shall cut and pool windows."""
+
+    source: Path  # folder of a checkpoint
+    data: Path  # folder of the data sets
+    out: Path  # folder of the bundle
+    input: InputSpec
+    pooling: Pooling
+    version: str
+
+
+def make_bundle(job: Task, say: Callable[[str], None]) -> Manifest:
     """Write a bundle folder; `say` hears each figure as it is measured.
 
     Raises
@@ -49,73 +53,81 @@ def make_bundle(
     TrainingError, EdgeError
         When checkpoint, data or the finished bundle cannot be used.
     """
-    model, names = checkpoint.load_model(source)
+    model, names = checkpoint.load_model(job.source)
     if names != NAMES:
-        raise CalibrationError(f"{source}: its outputs are not today's label table; train again")
-    validation = Validation(data)
-    deployed = graph.Deployed(model, [NAMES.index(label.abbreviation) for label in _LABELS[which]])
-    out.mkdir(parents=True, exist_ok=True)
-    facts = _write_graph(deployed, out / GRAPH, validation, say)
-    facts.insert(
-        0,
-        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, graph of ONNX opset "
-        f"{graph.OPSET}, {(out / GRAPH).stat().st_size / 1e6:.1f} MB",
-    )
-    write_golden(out / GOLDEN, deployed, INPUT)
-    (out / SEEN).write_text(json.dumps(validation.seen_records()) + "\n", encoding="utf-8")
-    labels, choices = _thresholds(_LABELS[which], validation, model, which, say)
+        raise CalibrationError(f"{job.source}: its outputs are not today's label table; train again")
+    deployed = graph.Deployed(model, list(range(len(LABELS))))
+    job.out.mkdir(parents=True, exist_ok=True)
+    path = job.out / GRAPH
+    graph.export(deployed, len(LEADS), job.input.window_samples, path)
+    write_golden(job.out / GOLDEN, deployed, job.input)
+    (job.out / SEEN).write_text(json.dumps(validation.seen_records(job.data)) + "\n", encoding="utf-8")
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
-        name=f"ecg-nat-{which}",
-        version=version,
-        input=INPUT,
-        pooling=POOLING,
-        labels=labels,
+        name=NAME,
+        version=job.version,
+        input=job.input,
+        pooling=job.pooling,
+        labels=LABELS,
         graphs={"fp32": GRAPH},
         files={},
         data_sets=DATA_SETS,
     )
-    write_manifest(out, manifest)
-    manifest = msgspec.structs.replace(manifest, metrics=_measure(out, data, which, say))
-    command = _text(source / checkpoint.COMMAND)
-    (out / CARD).write_text(render_card(manifest, choices, facts, command, _text(source / LOG)), encoding="utf-8")
-    return write_manifest(out, manifest)
-
-
-def _write_graph(deployed: graph.Deployed, path: Path, validation: Validation, say: Callable[[str], None]) -> list[str]:
-    graph.export(deployed, len(LEADS), INPUT.window_samples, path)
-    signal, keep = validation.windows(_PARITY_WINDOWS)
-    difference = graph.worst_difference(deployed, path, signal, keep)
-    if not difference <= MAX_DIFFERENCE:
-        raise CalibrationError(f"{path}: differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}")
-    speed = graph.latency_ms(path, signal, keep)
-    facts = [
-        f"largest difference from torch over {len(signal)} real windows: {difference:.1e} in probability",
-        f"ONNX Runtime, CPU, one thread, batch 1: {speed:.1f} ms a window (median, build machine)",
-    ]
+    windows = validation.load(job.data, manifest)
+    choices = _thresholds(validation.judge(path, windows, manifest), say)
+    thresholds = {choice.label: choice.threshold for choice in choices}
+    labels = tuple(
+        msgspec.structs.replace(label, threshold=thresholds.get(label.abbreviation, label.threshold))
+        for label in LABELS
+    )
+    manifest = msgspec.structs.replace(manifest, labels=labels)
+    facts = [_size(model, path), *_parity(deployed, path, windows, manifest)]
     for fact in facts:
         say(fact)
-    return facts
+    write_manifest(job.out, manifest)
+    manifest = msgspec.structs.replace(manifest, metrics=_measure(job.out, job.data, say))
+    command = _text(job.source / checkpoint.COMMAND)
+    card = render_card(manifest, choices, facts, command, _text(job.source / LOG))
+    (job.out / CARD).write_text(card, encoding="utf-8")
+    return write_manifest(job.out, manifest)
 
 
-def _thresholds(
-    labels: tuple[Label, ...], validation: Validation, model: EcgNat, which: Which, say: Callable[[str], None]
-) -> tuple[tuple[Label, ...], list[Choice]]:
-    """Choose thresholds for the labels that the device may alarm on; the statements keep 0.5."""
-    if which == "diagnostic":
-        return tuple(msgspec.structs.replace(label, priority="none") for label in labels), []
-    windows = as_one(validation.judge(model))
-    choices = [choose(windows, label) for label in labels]
+def _parity(deployed: graph.Deployed, path: Path, windows: Windows, manifest: Manifest) -> list[str]:
+    """Compare the graph with torch on real windows of every data set: numbers, and decisions at the thresholds."""
+    signal, keep = validation.some_of_each(windows, _PARITY_CASES)
+    here, there = graph.both(deployed, path, signal, keep)
+    difference = float(np.abs(here - there).max())
+    if not difference <= MAX_DIFFERENCE:
+        raise CalibrationError(f"{path}: differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}")
+    thresholds = np.array([label.threshold for label in manifest.labels])
+    changed = int(((here >= thresholds) != (there >= thresholds)).sum())
+    if changed:
+        raise CalibrationError(f"{path}: {changed} decisions at the thresholds are not torch's")
+    speed = graph.latency_ms(path, signal, keep)
+    return [
+        f"largest difference from torch over {len(signal)} windows of all sets: {difference:.1e}; no decision differs",
+        f"ONNX Runtime, CPU, one thread, batch 1: {speed:.1f} ms a window (median, build machine)",
+    ]
+
+
+def _size(model: EcgNat, path: Path) -> str:
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    return f"{millions:.2f} M parameters, graph of ONNX opset {graph.OPSET}, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def _thresholds(groups: list[Judged], say: Callable[[str], None]) -> list[Choice]:
+    """Choose thresholds for the product's labels; the statements keep 0.5."""
+    windows = as_one(groups)
+    choices = [choose(windows, label) for label in PRODUCT_LABELS]
     for choice in choices:
         say(
             f"{choice.label:10s} threshold {choice.threshold:.3f}  sinus above {choice.sinus_above} of "
             f"{choice.sinus_windows}  found {choice.found} of {choice.positive}  false {choice.false}"
         )
-    pairs = zip(labels, choices, strict=True)
-    return tuple(msgspec.structs.replace(label, threshold=choice.threshold) for label, choice in pairs), choices
+    return choices
 
 
-def _measure(out: Path, data: Path, which: Which, say: Callable[[str], None]) -> tuple[Metric, ...]:
+def _measure(out: Path, data: Path, say: Callable[[str], None]) -> tuple[Metric, ...]:
     """Score the bundle as `ecg-train evaluate` does: PTB-XL fold 9, the judged part of CinC 2017."""
     from training.evaluation import cinc2017, ptb_xl
     from training.splits import JUDGE_FOLD
@@ -127,13 +139,12 @@ def _measure(out: Path, data: Path, which: Which, say: Callable[[str], None]) ->
         Metric(name=f"ptb-xl.macro_auc.{name}", value=value, ci95=result["ci95"][name], protocol=protocol)
         for name, value in result["macro_auc"].items()
     ]
-    if which == "rhythm":
-        result = cinc2017.evaluate(bundle, data / "cinc2017", "judge", 1, lambda _done, _total: None)
-        protocol = f"{result['protocol']}; {result['records']} records that neither trained nor chose"
-        metrics += [
-            Metric(name=f"cinc2017.f1.{name}", value=value, ci95=result["ci95"].get(name), protocol=protocol)
-            for name, value in result["f1"].items()
-        ]
+    result = cinc2017.evaluate(bundle, data / "cinc2017", "judge", 1, lambda _done, _total: None)
+    protocol = f"{result['protocol']}; {result['records']} records that neither trained nor chose"
+    metrics += [
+        Metric(name=f"cinc2017.f1.{name}", value=value, ci95=result["ci95"].get(name), protocol=protocol)
+        for name, value in result["f1"].items()
+    ]
     for metric in metrics:
         say(
             f"{metric.name} {metric.value:.4f}"

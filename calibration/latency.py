@@ -21,6 +21,7 @@ from training import checkpoint
 from training.labels import NAMES
 
 BATCHES = (1, 8, 32)
+_FEWEST = 40  # runs of a large batch
 Run = Callable[[NDArray[np.float32], NDArray[np.float32]], object]
 Times = dict[str, dict[str, float]]  # "b1" -> {"p50": ms, "p99": ms, "runs": n}
 
@@ -65,11 +66,11 @@ def measure(
     rounds: int,
     progress: Callable[[], None],
 ) -> dict[str, Times]:
-    """Time each candidate `rounds` times at batch 1, fewer at larger batches; p50 and p99 in ms a batch."""
+    """Time each candidate `rounds` times at batch 1, less often at larger batches; p50 and p99 in ms a batch."""
     result: dict[str, Times] = {name: {} for name in runs}
     for batch in BATCHES:
         times: dict[str, list[float]] = {name: [] for name in runs}
-        count = max(rounds // batch, 5)
+        count = max(rounds // batch, min(rounds, _FEWEST))
         for number in range(-2, count):
             rows = (np.arange(batch) + number * batch) % len(signal)
             inputs = signal[rows], keep[rows]

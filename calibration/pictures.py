@@ -44,7 +44,7 @@ def draw_activations(quantization: dict[str, Any], path: Path) -> None:
         edges = np.linspace(0.0, found["limit"], bars.size + 1)
         panel.stairs(bars, edges, fill=True, color="lightgrey")
         for method, limit in found["ranges"].items():
-            style = "-" if method == quantization["method"] else ":"
+            style = "-" if method == found["method"] else ":"
             panel.axvline(limit, color=_COLOURS[method], linestyle=style, linewidth=1.2, label=method)
         panel.set_yscale("log")
         panel.set_title(names.get(tensor, tensor), fontsize=6)

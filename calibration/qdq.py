@@ -32,7 +32,6 @@ class Layer:
     activation: str  # the tensor that comes in
     weight: str  # the initializer
     weights: int
-    grouped: bool
 
 
 def find_layers(model: onnx.ModelProto) -> list[Layer]:
@@ -46,7 +45,6 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
             activation=node.input[0],
             weight=node.input[1],
             weights=sizes[node.input[1]],
-            grouped=any(a.name == "group" and a.i > 1 for a in node.attribute),
         )
         for node in model.graph.node
         if node.op_type in _WEIGHTED and node.input[1] in sizes
@@ -90,14 +88,14 @@ def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.
 
 
 def split_biases(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which the bias of each ungrouped convolution is an addition behind it.
+    """Return a copy in which the bias of each convolution is an addition behind it.
 
     ONNX Runtime's CPU kernels take an int8 convolution only without a bias or with one of int32. The
     convolution's own output is then `<output>_product`, which `insert` quantizes too.
     """
     out = _copy(model)
     tensors = {tensor.name: tensor for tensor in out.graph.initializer}
-    split = {layer.node for layer in find_layers(model) if layer.kind == "Conv" and not layer.grouped}
+    split = {layer.node for layer in find_layers(model) if layer.kind == "Conv"}
     nodes = list(out.graph.node)
     del out.graph.node[:]
     for node in nodes:

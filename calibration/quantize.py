@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from calibration import calibration_set, heldout, qdq, sensitivity
 from calibration.bundles import write_manifest
+from calibration.calibration_set import CalibrationSet
 from calibration.errors import CalibrationError
-from calibration.graph import strip
+from calibration.graph import arrange_gelu, strip
 from calibration.half import FLOAT32_KINDS, to_half
 from calibration.qdq import Layer
 from calibration.ranges import METHODS, Histogram, Method
@@ -36,7 +36,7 @@ GRAPHS = {
     "int8": "model.int8.onnx",
     "int8_fp16": "model.int8-fp16.onnx",
 }
-_PROBE = 96  # calibration windows that the scan of layers runs over, spread evenly
+_PROBE = 64  # calibration windows that the scan of layers runs over, spread evenly
 _BARS = 64  # of the histograms that are written down
 _GOLDEN_FACTOR = 3.0  # another machine's int8 kernels may differ from the golden outputs by so much more than ours
 Progress = Callable[[str, int, int], None]  # what is being done, how far, of how many
@@ -49,7 +49,7 @@ class Task:
     source: Path  # folder of a bundle with an FP32 graph
     data: Path  # folder of the data sets
     out: Path  # folder of the new bundle; may be the same
-    method: Method | None  # how ranges are chosen; None tries all and takes the one that changes the logits least
+    method: Method | None  # how ranges are chosen; None: for each layer the one that changes the logits least
     count: int  # windows of the calibration set
     seed: int  # that they are drawn by
 
@@ -65,32 +65,25 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
         When bundle or data cannot be used.
     """
     bundle = load_bundle(job.source)
-    model = strip(onnx.load(bundle.graph("fp32")))
+    model = arrange_gelu(strip(onnx.load(bundle.graph("fp32"))))
     layers = [layer for layer in qdq.find_layers(model) if _why_wider(layer) is None]
     if not layers:
         raise CalibrationError(f"{job.source}: its graph has no layer that int8 would serve")
-    drawn = calibration_set.draw(job.data, job.count, job.seed)
+    drawn = calibration_set.draw(job.data, bundle.manifest.input, job.count, job.seed)
     say(f"{len(drawn.records)} calibration windows of {len({r['record'] for r in drawn.records})} training records")
     bare = qdq.split_biases(model)
-    progress("ranges", 0, 1)
-    found = sensitivity.histograms(bare, qdq.ranged_tensors(bare, layers), drawn.signal, drawn.keep)
-    rows = np.linspace(0, len(drawn.records) - 1, _PROBE).astype(int)
-    probe = drawn.signal[rows], drawn.keep[rows]
-    chosen, errors = _choose(bare, layers, found, job.method, probe)
-    say("RMS change of the logits, all layers int8: " + ", ".join(f"{m} {e:.3f}" for m, e in errors.items()))
-    limits = {tensor: histogram.range(chosen) for tensor, histogram in found.items()}
-    changes = _scan(bare, layers, limits, probe, progress)
-    mixture = _mix(bundle, bare, layers, limits, changes, job.data)
+    ranges = _ranges(bare, layers, drawn, job.method, say, progress)
+    mixture = _mix(bundle, bare, layers, ranges, job.data, progress)
     say(
-        f"{chosen}: {len(mixture.quantized)} layers int8, {len(mixture.kept)} kept in float for accuracy; validation "
-        f"windows lose {mixture.loss.auc:.4f} macro AUC, {mixture.loss.label_auc:.4f} on the worst label, "
+        f"{len(mixture.quantized)} layers int8, {len(mixture.kept)} kept in float for accuracy; validation windows "
+        f"lose {mixture.loss.auc:.4f} macro AUC, {mixture.loss.label_auc:.4f} on the worst label, "
         f"{mixture.loss.flips:.2%} change an alarm's decision"
     )
     graphs = {
         "fp32": model,
         "fp16": to_half(model),
-        "int8": qdq.insert(bare, mixture.quantized, limits),
-        "int8_fp16": to_half(qdq.insert(model, mixture.quantized, limits)),
+        "int8": qdq.insert(bare, mixture.quantized, ranges.limits),
+        "int8_fp16": to_half(qdq.insert(model, mixture.quantized, ranges.limits)),
     }
     tolerances = _tolerances(bundle, graphs, say)
     _copy(bundle, job.out)
@@ -99,22 +92,66 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
         (job.out / GRAPHS[precision]).write_bytes(graph.SerializeToString())
         say(f"{precision:10s} {(job.out / GRAPHS[precision]).stat().st_size / 1e6:.1f} MB")
     _write_json(job.out / RECORDS, {"seed": job.seed, "windows": drawn.records})
-    _write_json(
-        job.out / QUANTIZATION,
-        {
-            "method": chosen,
-            "logit_change": errors,
-            "layers": [
-                asdict(layer) | {"int8": layer in mixture.quantized, "logit_change": changes[layer.node]}
-                for layer in layers
-            ],
-            "wider": _wider(model, mixture, changes),
-            "validation": asdict(mixture.loss),
-            "activations": {tensor: _summary(histogram, chosen) for tensor, histogram in found.items()},
-        },
-    )
+    _write_json(job.out / QUANTIZATION, _record(model, layers, ranges, mixture))
     manifest = msgspec.structs.replace(bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=tolerances)
     return write_manifest(job.out, manifest)
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """What the calibration windows say: ranges by every method, and which of them each layer takes."""
+
+    histograms: dict[str, Histogram]  # by tensor
+    changes: dict[str, dict[Method, float]]  # of the logits, when a layer alone is int8; by node
+    methods: dict[str, Method]  # by tensor
+    limits: dict[str, float]  # by tensor
+    errors: dict[str, float]  # change of the logits when all layers are int8, by method and with each layer's best
+
+    @property
+    def least(self) -> dict[str, float]:
+        """Change of the logits by each layer's best method."""
+        return {node: min(by_method.values()) for node, by_method in self.changes.items()}
+
+
+def _ranges(
+    bare: onnx.ModelProto,
+    layers: list[Layer],
+    drawn: CalibrationSet,
+    method: Method | None,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> _Ranges:
+    progress("ranges", 0, 1)
+    found = sensitivity.histograms(bare, qdq.ranged_tensors(bare, layers), drawn.signal, drawn.keep)
+    tried = METHODS if method is None else (method,)
+    by_method = {one: {tensor: histogram.range(one) for tensor, histogram in found.items()} for one in tried}
+    rows = np.linspace(0, len(drawn.records) - 1, min(_PROBE, len(drawn.records))).astype(int)
+    probe = sensitivity.Probe(bare, drawn.signal[rows], drawn.keep[rows])
+    changes = probe.scan(layers, by_method, lambda done, total: progress("sensitivity", done, total))
+    methods = sensitivity.best_methods(bare, layers, changes)
+    limits = {tensor: by_method[chosen][tensor] for tensor, chosen in methods.items()}
+    measured: dict[str, float] = {
+        name: probe.change(qdq.insert(bare, layers, some))
+        for name, some in [*by_method.items(), ("each layer's best", limits)]
+    }
+    say("RMS change of the logits, all layers int8: " + ", ".join(f"{m} {e:.3f}" for m, e in measured.items()))
+    return _Ranges(found, changes, methods, limits, measured)
+
+
+def _record(model: onnx.ModelProto, layers: list[Layer], ranges: _Ranges, mixture: Mixture) -> dict[str, Any]:
+    """Return what `quantization.json` says."""
+    return {
+        "logit_change": ranges.errors,
+        "layers": [
+            asdict(layer) | {"int8": layer in mixture.quantized, "logit_change": ranges.changes[layer.node]}
+            for layer in layers
+        ],
+        "wider": _wider(model, mixture, ranges.least),
+        "validation": asdict(mixture.loss),
+        "activations": {
+            tensor: _summary(histogram, ranges.methods[tensor]) for tensor, histogram in ranges.histograms.items()
+        },
+    }
 
 
 def read_quantization(folder: Path) -> dict[str, Any]:
@@ -126,64 +163,25 @@ def read_quantization(folder: Path) -> dict[str, Any]:
 
 def _why_wider(layer: Layer) -> str | None:
     """Say why a layer is not even tried in int8; None where it is."""
-    if layer.grouped:
-        return "depthwise: few weights, bound by memory, and a scale a channel of one filter gains nothing"
     if layer.kind == "Gemm":
         return "runs once a window: no time to gain, and the keep mask and the decision go through it"
     return None
-
-
-def _choose(
-    bare: onnx.ModelProto,
-    layers: list[Layer],
-    found: dict[str, Histogram],
-    method: Method | None,
-    probe: tuple[NDArray[np.float32], NDArray[np.float32]],
-) -> tuple[Method, dict[Method, float]]:
-    reference = heldout.predict(sensitivity.open_graph(bare), *probe)
-    errors: dict[Method, float] = {}
-    for tried in METHODS if method is None else (method,):
-        limits = {tensor: histogram.range(tried) for tensor, histogram in found.items()}
-        errors[tried] = sensitivity.change(qdq.insert(bare, layers, limits), reference, *probe)
-    return min(errors, key=lambda tried: errors[tried]), errors
-
-
-def _scan(
-    bare: onnx.ModelProto,
-    layers: list[Layer],
-    limits: dict[str, float],
-    probe: tuple[NDArray[np.float32], NDArray[np.float32]],
-    progress: Progress,
-) -> dict[str, float]:
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        progress("sensitivity", done, len(layers))
-
-    return sensitivity.scan(bare, layers, limits, probe, step)
 
 
 def _mix(
     bundle: Bundle,
     bare: onnx.ModelProto,
     layers: list[Layer],
-    limits: dict[str, float],
-    changes: dict[str, float],
+    ranges: _Ranges,
     data: Path,
+    progress: Progress,
 ) -> Mixture:
-    windows = heldout.load(data, bundle.manifest, heldout.CHOOSING)
-    reference = heldout.predict(sensitivity.open_graph(bare), windows.signal, windows.keep)
-    thresholds, alarms = decisions(bundle.manifest)
-    judge = sensitivity.judge_of(windows, reference, thresholds, alarms)
-    return sensitivity.mix(bare, layers, limits, changes, judge)
-
-
-def decisions(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return every label's threshold, and which labels alarm."""
-    thresholds = np.array([label.threshold for label in manifest.labels])
-    return thresholds, np.array([label.priority != "none" for label in manifest.labels])
+    windows = heldout.load(
+        data, bundle.manifest, heldout.CHOOSING, lambda done, total: progress("validation windows", done, total)
+    )
+    progress("mixed precision", 0, 1)
+    judge = sensitivity.Judge(bundle.manifest, windows, bare)
+    return sensitivity.mix(bare, layers, ranges.limits, ranges.least, judge)
 
 
 def _wider(model: onnx.ModelProto, mixture: Mixture, changes: dict[str, float]) -> list[dict[str, Any]]:
@@ -222,6 +220,7 @@ def _summary(histogram: Histogram, chosen: Method) -> dict[str, Any]:
         "bars": histogram.counts.reshape(_BARS, -1).sum(axis=1).tolist(),
         "limit": histogram.limit,
         "ranges": {method: histogram.range(method) for method in METHODS},
+        "method": chosen,
         "scale": qdq.scale_of(histogram.range(chosen)),
     }
 
@@ -230,7 +229,7 @@ def _tolerances(bundle: Bundle, graphs: dict[str, onnx.ModelProto], say: Callabl
     """Measure how far each graph is from the golden outputs, and allow a multiple of that."""
     golden, allowed = bundle.golden(), {}
     for precision, graph in graphs.items():
-        outputs = heldout.predict(sensitivity.open_graph(graph), golden.signal, golden.keep)
+        outputs = heldout.run(sensitivity.open_graph(graph), golden.signal, golden.keep)
         worst = float(np.abs(outputs - golden.probabilities).max())
         allowed[precision] = max(GOLDEN_TOLERANCE, math.ceil(1e3 * _GOLDEN_FACTOR * worst) / 1e3)
         if not allowed[precision] <= MOST_GOLDEN_TOLERANCE:

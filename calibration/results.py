@@ -17,7 +17,8 @@ def render(result: dict[str, Any], wider: list[dict[str, str]]) -> str:
     parts = [
         f"## {bundle['name']} {bundle['version']}",
         accuracy_table(result),
-        _explanation(result) + f" {result['windows']} windows of {result['records']} records.",
+        _explanation(result)
+        + f" {result['decisions']} decisions on {result['windows']} windows of {result['records']} records.",
         _gate(result["refusals"]),
         "### By data set\n\n" + _data_sets(result["precisions"]),
         "### Labels that lose most\n\n" + _labels(result["precisions"]),
@@ -72,7 +73,7 @@ def put_on_card(card: str, result: dict[str, Any]) -> str:
 
 def _explanation(result: dict[str, Any]) -> str:
     protocol: str = result["protocol"]
-    flips = "Flips: windows of which any alarm's decision changes; in a bundle without alarms, share of all decisions."
+    flips = "Flips: share of the decisions in which any label that alarms changes sides of its threshold."
     return f"{protocol[0].upper()}{protocol[1:]}. {flips}"
 
 
@@ -85,19 +86,19 @@ def _gate(refusals: list[str]) -> str:
 
 
 def _data_sets(precisions: dict[str, Any]) -> str:
-    rows = ["| precision | data set | windows | records | macro AUC | difference [95%] | flips |"]
+    rows = ["| precision | data set | decisions | records | macro AUC | difference [95%] | flips |"]
     rows.append("|---|---|---|---|---|---|---|")
     for name, p in precisions.items():
         for data_set, d in p["data_sets"].items():
             rows.append(
-                f"| {name} | {data_set} | {d['windows']} | {d['records']} | {d['macro_auc']:.4f} "
+                f"| {name} | {data_set} | {d['decisions']} | {d['records']} | {d['macro_auc']:.4f} "
                 f"| {_interval(d['delta'], d['delta_ci95'])} | {d['flips']:.2%} |"
             )
     return "\n".join(rows)
 
 
 def _labels(precisions: dict[str, Any], most: int = 5) -> str:
-    rows = ["| precision | label | positive windows (records) | AUC FP32 | AUC | difference [95%] |"]
+    rows = ["| precision | label | positive decisions (records) | AUC FP32 | AUC | difference [95%] |"]
     rows.append("|---|---|---|---|---|---|")
     for name, p in precisions.items():
         if name == "fp32":

@@ -1,7 +1,8 @@
 """Which layers lose accuracy in int8, and how many of them must stay float.
 
-The scan quantizes one layer at a time and measures the RMS change of the logits. Mixed precision then leaves
-the most sensitive layers in float, one more at a time, until what is lost on validation windows is small.
+The scan quantizes one layer at a time, with the ranges of each method, and measures the RMS change of the logits: a
+layer takes the method that changes them least. Mixed precision then leaves the most sensitive layers in float, more and
+more of them, until what is lost on validation windows is small.
 Knows graphs and windows; nothing of bundles.
 """
 
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 from calibration import heldout, paired, qdq
 from calibration.heldout import Windows
 from calibration.qdq import Layer
-from calibration.ranges import Histogram
+from calibration.ranges import Histogram, Method
+from edge.bundle import Manifest
 
 MOST_AUC = 0.001  # macro AUC that the chosen mixture may lose on validation windows
 MOST_LABEL_AUC = 0.005  # and any label with 30 or more windows
 MOST_FLIPS = 0.003  # share of the windows of which any alarm's decision may change
-MOST_FLOAT = 12  # layers; a graph that needs more is better trained for int8
+_COUNTS = (0, 1, 2, 3, 4, 6, 8, 12)  # layers that may stay float; a graph that needs more is better trained for int8
 FEW = 30
 
 
@@ -31,7 +33,7 @@ class Loss:
 
     auc: float  # macro
     label_auc: float  # of the worst label
-    flips: float  # share of windows
+    flips: float  # share of cases
 
     def small(self) -> bool:
         """Tell whether mixed precision may stop here."""
@@ -73,28 +75,45 @@ def histograms(
     return found
 
 
-def change(
-    model: onnx.ModelProto, reference: NDArray[np.float32], signal: NDArray[np.float32], keep: NDArray[np.float32]
-) -> float:
-    """RMS change of the logits from the reference's probabilities."""
-    there = heldout.logits(heldout.predict(open_graph(model), signal, keep))
-    return float(np.sqrt(np.mean((there - heldout.logits(reference)) ** 2)))
+class Probe:
+    """Measures how much a graph's logits differ from a float graph's, on a few windows."""
+
+    def __init__(self, model: onnx.ModelProto, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> None:
+        self._model, self._windows = model, (signal, keep)
+        self._reference = self._logits(model)
+
+    def change(self, model: onnx.ModelProto) -> float:
+        """RMS change of the logits."""
+        return float(np.sqrt(np.mean((self._logits(model) - self._reference) ** 2)))
+
+    def scan(
+        self,
+        layers: Collection[Layer],
+        limits: Mapping[Method, Mapping[str, float]],
+        progress: Callable[[int, int], None],
+    ) -> dict[str, dict[Method, float]]:
+        """Return for each layer's node and each method's ranges the change when it alone is int8."""
+        changes = {}
+        for number, layer in enumerate(layers, 1):
+            changes[layer.node] = {
+                method: self.change(qdq.insert(self._model, [layer], some)) for method, some in limits.items()
+            }
+            progress(number, len(layers))
+        return changes
+
+    def _logits(self, model: onnx.ModelProto) -> NDArray[np.float64]:
+        return heldout.logits(heldout.run(open_graph(model), *self._windows))
 
 
-def scan(
-    model: onnx.ModelProto,
-    layers: Collection[Layer],
-    limits: Mapping[str, float],
-    probe: tuple[NDArray[np.float32], NDArray[np.float32]],
-    progress: Callable[[], None],
-) -> dict[str, float]:
-    """Return for each layer's node the change of the logits when it alone is int8."""
-    reference = heldout.predict(open_graph(model), *probe)
-    changes = {}
+def best_methods(
+    model: onnx.ModelProto, layers: Collection[Layer], changes: Mapping[str, Mapping[Method, float]]
+) -> dict[str, Method]:
+    """Return for each tensor whose range is needed the method that serves its layer best."""
+    methods: dict[str, Method] = {}
     for layer in layers:
-        changes[layer.node] = change(qdq.insert(model, [layer], limits), reference, *probe)
-        progress()
-    return changes
+        best = min(changes[layer.node], key=lambda method: changes[layer.node][method])
+        methods |= dict.fromkeys(qdq.ranged_tensors(model, [layer]), best)
+    return methods
 
 
 def mix(
@@ -104,9 +123,9 @@ def mix(
     changes: Mapping[str, float],
     judge: Callable[[onnx.ModelProto], Loss],
 ) -> Mixture:
-    """Keep the most sensitive layers in float, one more at a time, until the loss is small or `MOST_FLOAT` are."""
+    """Keep the most sensitive layers in float, more and more of them, until the loss is small or no more may."""
     ordered = sorted(layers, key=lambda layer: -changes[layer.node])
-    for count in range(min(MOST_FLOAT, len(ordered)) + 1):
+    for count in _COUNTS:
         kept = ordered[:count]
         quantized = tuple(layer for layer in layers if layer not in kept)
         loss = judge(qdq.insert(model, quantized, limits))
@@ -115,24 +134,43 @@ def mix(
     return Mixture(quantized, tuple(kept), loss)
 
 
-def judge_of(
-    windows: Windows, reference: NDArray[np.float32], thresholds: NDArray[np.float64], alarms: NDArray[np.bool_]
-) -> Callable[[onnx.ModelProto], Loss]:
-    """Return what measures the loss of a graph against the reference's probabilities on labelled windows."""
-    once = np.ones((1, len(windows.signal)))
-    first = paired.aucs(reference, windows.target, windows.known, once)[0]
-    many = (windows.target & windows.known).sum(axis=0) >= FEW
+class Judge:
+    """Measures the loss of graphs against a reference graph on labelled windows.
 
-    def judge(model: onnx.ModelProto) -> Loss:
-        scores = heldout.predict(open_graph(model), windows.signal, windows.keep)
-        lost = first - paired.aucs(scores, windows.target, windows.known, once)[0]
+    Parameters
+    ----------
+    manifest : of the bundle that the graphs belong to
+    windows : with known labels
+    reference : the float graph
+    """
+
+    def __init__(self, manifest: Manifest, windows: Windows, reference: onnx.ModelProto) -> None:
+        self._manifest, self._windows = manifest, windows
+        self._thresholds, self._alarms = decisions(manifest)
+        self._reference = heldout.predict(open_graph(reference), windows, manifest)
+        self._once = np.ones((1, len(windows.first)))
+        self._aucs = self._of(self._reference)
+        self._many = (windows.target & windows.known).sum(axis=0) >= FEW
+
+    def __call__(self, model: onnx.ModelProto) -> Loss:
+        """Return what a graph loses."""
+        scores = heldout.predict(open_graph(model), self._windows, self._manifest)
+        lost = self._aucs - self._of(scores)
         return Loss(
             auc=float(np.nanmean(lost)),
-            label_auc=float(np.nanmax(lost[many], initial=0.0)),
-            flips=flips(reference, scores, thresholds, alarms),
+            label_auc=float(np.nanmax(lost[self._many], initial=0.0)),
+            flips=flips(self._reference, scores, self._thresholds, self._alarms),
         )
 
-    return judge
+    def _of(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        aucs: NDArray[np.float64] = paired.aucs(scores, self._windows.target, self._windows.known, self._once)[0]
+        return aucs
+
+
+def decisions(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return every label's threshold, and which labels alarm."""
+    thresholds = np.array([label.threshold for label in manifest.labels])
+    return thresholds, np.array([label.priority != "none" for label in manifest.labels])
 
 
 def flips(
@@ -141,6 +179,6 @@ def flips(
     thresholds: NDArray[np.float64],
     alarms: NDArray[np.bool_],
 ) -> float:
-    """Share of the windows of which any alarm's decision differs; without alarms, share of all decisions."""
+    """Share of the cases of which any alarm's decision differs; without alarms, share of all decisions."""
     changed = (first >= thresholds) != (second >= thresholds)
     return float(changed[:, alarms].any(axis=1).mean() if alarms.any() else changed.mean())

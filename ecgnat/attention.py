@@ -129,7 +129,8 @@ def _mask(offsets: Tensor, kernel: int, bias: Tensor | None, dtype: torch.dtype)
 def _blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, keys: Tensor) -> Tensor:
     batch, length, heads, head_dim = q.shape
     (count, width), block = keys.shape, mask.shape[2]
-    q = torch.nn.functional.pad(q, (0, 0, 0, 0, 0, count * block - length))
+    if count * block > length:
+        q = torch.nn.functional.pad(q, (0, 0, 0, 0, 0, count * block - length))
     q = q.reshape(batch, count, block, heads, head_dim).transpose(2, 3)  # (batch, blocks, heads, block, head_dim)
     if count > 1:
         k, v = k.index_select(1, keys.flatten()), v.index_select(1, keys.flatten())

@@ -111,7 +111,7 @@ class NeighborhoodAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend; a sequence shorter than the kernel is seen whole."""
         batch, length, dim = x.shape
-        q, k, v = self.qkv(x).reshape(batch, length, 3, self.heads, dim // self.heads).unbind(2)
+        q, k, v = self.qkv(x).reshape(batch, length, 3 * self.heads, dim // self.heads).split(self.heads, dim=2)
         kernel = min(self.kernel, int(length) // self.dilation)
         cut = self.kernel - kernel
         bias = self.bias[:, cut : 2 * self.kernel - 1 - cut]

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import click
+import msgspec
 
 from edge import __version__
+from edge.bundle import Pooling
+from training.windows import INPUT
 
 
 @click.command()
@@ -17,35 +20,47 @@ from edge import __version__
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the bundle.")
 @click.option(
-    "--labels",
-    type=click.Choice(["rhythm", "diagnostic"]),
-    default="rhythm",
+    "--window-s",
+    type=click.FloatRange(0.5, 60),
+    default=INPUT.window_s,
     show_default=True,
-    help="rhythm: the product's labels, with alarms; diagnostic: SCP statements and superclasses.",
+    help="Length of a window.",
+)
+@click.option(
+    "--hop-s", type=click.FloatRange(0.1, 60), default=INPUT.hop_s, show_default=True, help="From window to window."
+)
+@click.option(
+    "--pool", type=click.IntRange(1, 600), default=1, show_default=True, help="Windows whose mean is a decision."
 )
 @click.option("--bundle-version", default=__version__, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-def export(*, checkpoint: Path, data: Path, out: Path, labels: str, bundle_version: str, threads: int) -> None:
+def export(  # noqa: PLR0913 - an argument for each option
+    *,
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    window_s: float,
+    hop_s: float,
+    pool: int,
+    bundle_version: str,
+    threads: int,
+) -> None:
     r"""Make a bundle from a checkpoint, with every gate and figure.
 
     \b
-    Example:
+    Examples:
       ecg-calibrate export --checkpoint runs/first --data ~/.cache/ecg-nat/data --out edge/bundles/rhythm
+      ecg-calibrate export --checkpoint runs/short --data data --out /tmp/short --window-s 5.12 --pool 5
     """
     import torch
     from rich.console import Console
 
-    from calibration.export import make_bundle
+    from calibration.export import Task, make_bundle
 
     torch.set_num_threads(threads)
     console = Console(stderr=True)
+    spec = msgspec.structs.replace(INPUT, window_s=window_s, hop_s=hop_s)
+    pooling = Pooling("mean", pool) if pool > 1 else Pooling()
     with console.status("making the bundle"):
-        manifest = make_bundle(
-            checkpoint,
-            data,
-            out,
-            "diagnostic" if labels == "diagnostic" else "rhythm",
-            bundle_version,
-            click.echo,
-        )
+        manifest = make_bundle(Task(checkpoint, data, out, spec, pooling, bundle_version), click.echo)
     click.echo(f"{out}: {manifest.name} {manifest.version}, {len(manifest.labels)} labels")

@@ -22,7 +22,9 @@ from calibration.ranges import METHODS
     help="Folder of the new bundle; may be the same.",
 )
 @click.option(
-    "--method", type=click.Choice(METHODS), help="How ranges are chosen; default: whichever changes the outputs least."
+    "--method",
+    type=click.Choice(METHODS),
+    help="How ranges are chosen; default: each layer's best.",
 )
 @click.option("--records", type=click.IntRange(min=3), default=384, show_default=True, help="Calibration windows.")
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -15,6 +15,7 @@ from edge.bundle import SCHEMA_VERSION, Manifest, Pooling, load_bundle
 from training.labels import PRODUCT_LABELS
 from training.windows import INPUT
 
+SHORT = msgspec.structs.replace(INPUT, window_s=2.56)  # of a length that is not the shipped one
 SPREAD = 4.0  # random logits lie together; this draws them apart, so that the outputs say something
 
 
@@ -24,18 +25,12 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
-def toy_sets(tmp_path_factory):
-    """Folder of toy data sets, and the folder of their window caches."""
-    root = tmp_path_factory.mktemp("toy")
-    toy_data.write(root / "data", root / "cache")
-    return root / "data", root / "cache"
-
-
-@pytest.fixture
-def toys(toy_sets, monkeypatch):
-    """Folder of the toy data sets, with their caches in place."""
-    monkeypatch.setenv("ECG_CACHE", str(toy_sets[1]))
-    return toy_sets[0]
+def toys(tmp_path_factory):
+    """Folder of toy data sets."""
+    folder = tmp_path_factory.mktemp("toy") / "data"
+    folder.mkdir()
+    toy_data.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -52,15 +47,15 @@ def float_bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles") / "float"
     folder.mkdir()
     deployed = graph.Deployed(model, list(range(len(PRODUCT_LABELS))))
-    graph.export(deployed, 12, INPUT.window_samples, folder / "model.onnx")
-    write_golden(folder / "golden.npz", deployed, INPUT)
+    graph.export(deployed, 12, SHORT.window_samples, folder / "model.onnx")
+    write_golden(folder / "golden.npz", deployed, SHORT)
     labels = tuple(msgspec.structs.replace(label, threshold=0.9) for label in PRODUCT_LABELS)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name="toy",
         version="1",
-        input=INPUT,
-        pooling=Pooling(),
+        input=SHORT,
+        pooling=Pooling("mean", windows=3),
         labels=labels,
         graphs={"fp32": "model.onnx"},
         files={},
@@ -70,10 +65,8 @@ def float_bundle(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def quantized(float_bundle, toy_sets, tmp_path_factory):
+def quantized(float_bundle, toys, tmp_path_factory):
     """Return that bundle with all four graphs."""
     out = tmp_path_factory.mktemp("bundles") / "quantized"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ECG_CACHE", str(toy_sets[1]))
-        quantize(Task(float_bundle, toy_sets[0], out, None, 60, seed=5), lambda _: None, lambda *_: None)
+    quantize(Task(float_bundle, toys, out, None, 60, seed=5), lambda _: None, lambda *_: None)
     return load_bundle(out)

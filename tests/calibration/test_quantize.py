@@ -13,10 +13,12 @@ from calibration.__main__ import cli
 from calibration.errors import CalibrationError
 from calibration.qdq import Layer
 from calibration.quantize import GRAPHS, QUANTIZATION, RECORDS
+from calibration.ranges import METHODS
 from calibration.sensitivity import Loss, mix
 from edge.bundle import load_bundle
 from edge.classifiers.base import ClassifierConfig, open_classifier, prove
 from edge.errors import BundleError
+from training.windows import INPUT
 
 
 @pytest.mark.parametrize("precision", list(GRAPHS))
@@ -53,7 +55,7 @@ def test_calibration_records_are_training_records(quantized, toys):
 
 
 def test_the_calibration_set_holds_every_kind_of_input(toys):
-    drawn = calibration_set.draw(toys, 90, seed=0)
+    drawn = calibration_set.draw(toys, INPUT, 90, seed=0)
     by_leads = {len(r["leads"]) for r in drawn.records if r["data_set"] == "ptb-xl"}
     assert {1, 12} <= by_leads
     assert len(by_leads) > 3
@@ -64,7 +66,7 @@ def test_the_calibration_set_holds_every_kind_of_input(toys):
 
 
 def test_the_calibration_set_follows_from_its_seed(toys):
-    first, again, other = (calibration_set.draw(toys, 30, seed) for seed in (1, 1, 2))
+    first, again, other = (calibration_set.draw(toys, INPUT, 30, seed) for seed in (1, 1, 2))
     assert np.array_equal(first.signal, again.signal)
     assert first.records == again.records
     assert first.records != other.records
@@ -88,17 +90,19 @@ def test_no_more_than_there_are():
 
 def test_too_few_windows(toys):
     with pytest.raises(CalibrationError, match="at least 3"):
-        calibration_set.draw(toys, 2, seed=0)
+        calibration_set.draw(toys, INPUT, 2, seed=0)
 
 
 def test_the_bundle_says_what_stays_wider_and_why(quantized):
     content = json.loads((quantized.path / QUANTIZATION).read_text())
-    assert set(content["logit_change"]) == {"minmax", "percentile", "entropy"}
-    assert content["method"] == min(content["logit_change"], key=content["logit_change"].get)
+    assert set(content["logit_change"]) == {*METHODS, "each layer's best"}
+    for layer in content["layers"]:
+        best = min(layer["logit_change"], key=layer["logit_change"].get)
+        assert content["activations"][layer["activation"]]["method"] == best
     kinds = {row["kind"] for row in content["wider"]}
     assert {"LayerNormalization", "Softmax", "Gemm", "MatMul"} <= kinds
     assert all(row["why"] for row in content["wider"])
-    assert all(set(a["ranges"]) == {"minmax", "percentile", "entropy"} for a in content["activations"].values())
+    assert all(set(a["ranges"]) == set(METHODS) for a in content["activations"].values())
 
 
 def test_graphs_get_smaller(quantized):
@@ -114,11 +118,12 @@ def test_a_bundle_is_quantized_in_place(float_bundle, toys, tmp_path):
     assert outcome.exit_code == 0, outcome.output
     assert "12 calibration windows" in outcome.output
     assert set(load_bundle(copy).manifest.graphs) == set(GRAPHS)
-    assert json.loads((copy / QUANTIZATION).read_text())["method"] == "percentile"
+    activations = json.loads((copy / QUANTIZATION).read_text())["activations"]
+    assert {activation["method"] for activation in activations.values()} == {"percentile"}
 
 
 def layers(count):
-    return [Layer(f"n{i}", f"layer {i}", "MatMul", f"a{i}", f"w{i}", 1, grouped=False) for i in range(count)]
+    return [Layer(f"n{i}", f"layer {i}", "MatMul", f"a{i}", f"w{i}", 1) for i in range(count)]
 
 
 def test_the_most_sensitive_layers_stay_float_until_the_loss_is_small(monkeypatch):

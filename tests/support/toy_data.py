@@ -1,75 +1,90 @@
-"""Small data sets in the window cache's own format, with the real splits: as fast to read as they are small."""
+"""Small data sets in the layouts of the real ones, with the real splits: as fast to read as they are small."""
 
 import csv
 
 import numpy as np
 
+from edge.leads import LEADS
 from edge.sources.synthetic import render
-from training import cache, splits
-from training.labels import INDEX, LABELS
+from training import splits
 
-_RHYTHMS = {"sinus": "SR", "af": "AF", "pvc": "PVC", "tachycardia": "STACH", "vt": "VT"}
-_PATIENTS = {"train": ("101", "203", "215"), "validation": ("208", "201", "106")}
+# rhythm of the synthetic source -> statements in PTB-XL, class in CinC 2017, rhythm and beats in MIT-BIH
+RHYTHMS = {
+    "sinus": ("SR NORM", "N", "(N", "N"),
+    "af": ("AFIB NDT", "A", "(AFIB", "N"),
+    "pvc": ("SR PVC", "O", "(N", "V"),
+    "tachycardia": ("STACH IMI", "O", "(N", "N"),
+    "noise": ("SR CLBBB", "~", "(N", "L"),
+}
+_CLASSES = {"NORM": "NORM", "NDT": "STTC", "IMI": "MI", "CLBBB": "CD"}
+_PATIENTS = ("101", "203", "215", "208", "201", "106")
+_RECORDS, _NAMES = 120, 120
+_MITDB_S = 60
 
 
-def write(data, cache_folder):
-    """Write ptb-xl, cinc2017, mitdb (windows only) and nstdb's noise records under `data`."""
-    import wfdb
-
-    rows = [*_ptb_xl(data / "ptb-xl")]
-    _write_set("ptb-xl", cache_folder, rows, seed=1, leads=12)
-    names = [f"A{number:05d}" for number in range(120)]
-    _write_set("cinc2017", cache_folder, [(name, name) for name in names], seed=2, leads=1)
-    patients = [p for part in _PATIENTS.values() for p in part]
-    _write_set("mitdb", cache_folder, [(p, p) for p in patients for _ in range(16)], seed=3, leads=2)
-    (data / "nstdb").mkdir(parents=True)
-    noise = np.random.default_rng(0).normal(size=(250 * 45, 2))
+def write(data):
+    """Write ptb-xl, cinc2017, mitdb and nstdb's noise records under `data`."""
+    random = np.random.default_rng(1)
+    beats = {kind: render(kind, 10.0, sample_rate_hz=100.0, seed=1) for kind in RHYTHMS}
+    _write_ptb_xl(data / "ptb-xl", beats, random)
+    _write_cinc2017(data / "cinc2017", beats, random)
+    _write_mitdb(data / "mitdb", random)
+    noise = random.normal(size=(2, 250 * 45))
     for name in ("bw", "ma"):
-        wfdb.wrsamp(name, 250, ["mV"] * 2, ["a", "b"], noise, fmt=["16"] * 2, write_dir=str(data / "nstdb"))
+        _write_record(data / "nstdb", name, noise, 250, ("a", "b"))
 
 
-def _ptb_xl(folder):
-    """Write the table of records: folds 1 to 9 in turn; return (record, patient) pairs."""
+def _write_ptb_xl(folder, beats, random):
+    """Write folds 1 to 9 in turn."""
     folder.mkdir(parents=True)
     with (folder / "ptbxl_database.csv").open("w", newline="", encoding="utf-8") as file:
         columns = ["ecg_id", "patient_id", "strat_fold", "scp_codes", "filename_lr", "baseline_drift"]
         columns += ["static_noise", "burst_noise", "electrodes_problems"]
         table = csv.DictWriter(file, columns, restval="")
         table.writeheader()
-        for number in range(1, 181):
-            line = {"ecg_id": number, "patient_id": number, "strat_fold": 1 + number % 9, "scp_codes": "{}"}
+        for number, kind in enumerate(random.choice(list(RHYTHMS), _RECORDS), 1):
+            codes = dict.fromkeys(RHYTHMS[kind][0].split(), 100.0)
+            line = {"ecg_id": number, "patient_id": number, "strat_fold": 1 + number % 9, "scp_codes": codes}
             table.writerow(line | {"filename_lr": f"r{number}"})
-            yield str(number), str(number)
+            _write_record(folder, f"r{number}", _varied(beats[kind], random), 100, LEADS)
+    with (folder / "scp_statements.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["", "diagnostic_class"])
+        table.writerows(_CLASSES.items())
 
 
-def _write_set(name, cache_folder, rows, seed, leads):
-    random = np.random.default_rng(seed)
-    folder = cache_folder / cache.cache_folder(name).name
-    folder.mkdir(parents=True)
-    keep = np.zeros((len(rows), 12), np.uint8)
-    keep[:, [1, 6] if leads == 2 else slice(leads)] = 1
-    kinds = random.integers(len(_RHYTHMS), size=len(rows))
-    beats = {kind: render(kind, 10.0, sample_rate_hz=100.0, seed=seed) for kind in _RHYTHMS}
-    target = np.zeros((len(rows), len(LABELS)), np.uint8)
-    signal = np.zeros((len(rows), 12, 1000), np.float16)
-    for row, kind in enumerate(kinds):
-        rhythm = list(_RHYTHMS)[kind]
-        target[row, INDEX[_RHYTHMS[rhythm]]] = 1
-        signal[row] = (beats[rhythm] * random.uniform(0.5, 2.0) + random.normal(0, 0.05, (12, 1000))) * keep[
-            row, :, None
-        ]
-    signal.tofile(folder / "signal.f16")
-    arrays = {
-        "keep": keep,
-        "target": target,
-        "known": np.ones_like(target),
-        "place": np.full(len(rows), -1, np.int16),
-        "record": np.array([record for record, _ in rows]),
-        "patient": np.array([patient for _, patient in rows]),
-        "start_s": np.arange(len(rows), dtype=float),
-    }
-    for key, values in arrays.items():
-        np.save(folder / f"{key}.npy", values)
+def _write_cinc2017(folder, beats, random):
+    folder.mkdir()
+    with (folder / "REFERENCE-v3.csv").open("w", newline="", encoding="utf-8") as file:
+        for number, kind in enumerate(random.choice(list(RHYTHMS), _NAMES)):
+            csv.writer(file).writerow([f"A{number:05d}", RHYTHMS[kind][1]])
+            _write_record(folder, f"A{number:05d}", _varied(beats[kind][:1], random), 100, ("ECG",))
+
+
+def _write_mitdb(folder, random):
+    import wfdb
+
+    folder.mkdir()
+    for name, kind in zip(_PATIENTS, [*RHYTHMS, "sinus"], strict=True):
+        samples = render(kind, _MITDB_S, sample_rate_hz=100.0, seed=int(name))[[1, 6]]
+        _write_record(folder, name, _varied(samples, random), 100, ("MLII", "V1"))
+        _, _, rhythm, beat = RHYTHMS[kind]
+        at = np.arange(20, 100 * _MITDB_S, 80)
+        symbols, notes = ["+", *[beat] * (at.size - 1)], [rhythm, *[""] * (at.size - 1)]
+        wfdb.wrann(name, "atr", at, symbols, aux_note=notes, fs=100, write_dir=str(folder))
+
+
+def _varied(samples, random):
+    return samples * random.uniform(0.5, 2.0) + random.normal(0, 0.05, samples.shape)
+
+
+def _write_record(folder, name, samples, rate_hz, leads):
+    """Write (channels, samples) mV as 16-bit integers of 5 uV; by hand, since `wfdb.wrsamp` takes ten times as long."""
+    folder.mkdir(exist_ok=True)
+    lines = [f"{name}.dat 16 200(0)/mV 16 0 0 0 0 {lead}" for lead in leads]
+    header = f"{name} {len(leads)} {rate_hz} {samples.shape[1]}"
+    (folder / f"{name}.hea").write_text("\n".join([header, *lines, ""]), encoding="ascii")
+    np.round(samples.T * 200).astype("<i2").tofile(folder / f"{name}.dat")
 
 
 def part_of(data, data_set, record):
