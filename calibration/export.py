@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 
 from calibration import graph, validation
 from calibration.bundles import write_manifest
 from calibration.card import render_card
 from calibration.errors import CalibrationError
 from calibration.golden import write_golden
+from calibration.graph_check import check_graph
 from calibration.heldout import Windows
 from calibration.sources import DATA_SETS
 from calibration.thresholds import Choice, Judged, as_one, choose
@@ -60,6 +62,8 @@ def make_bundle(job: Task, say: Callable[[str], None]) -> Manifest:
     job.out.mkdir(parents=True, exist_ok=True)
     path = job.out / GRAPH
     graph.export(deployed, len(LEADS), job.input.window_samples, path)
+    if faults := check_graph(onnx.load(path)):
+        raise CalibrationError(f"{path}: TensorRT would not take it: {faults[0]}")
     write_golden(job.out / GOLDEN, deployed, job.input)
     (job.out / SEEN).write_text(json.dumps(validation.seen_records(job.data)) + "\n", encoding="utf-8")
     manifest = Manifest(

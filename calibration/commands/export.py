@@ -30,7 +30,7 @@ from training.windows import INPUT
     "--hop-s", type=click.FloatRange(0.1, 60), default=INPUT.hop_s, show_default=True, help="From window to window."
 )
 @click.option(
-    "--pool", type=click.IntRange(1, 600), default=1, show_default=True, help="Windows whose mean is a decision."
+    "--pool", type=click.IntRange(1, 600), default=5, show_default=True, help="Windows whose mean is a decision."
 )
 @click.option("--bundle-version", default=__version__, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
@@ -50,7 +50,7 @@ def export(  # noqa: PLR0913 - an argument for each option
     \b
     Examples:
       ecg-calibrate export --checkpoint runs/first --data ~/.cache/ecg-nat/data --out edge/bundles/rhythm
-      ecg-calibrate export --checkpoint runs/short --data data --out /tmp/short --window-s 5.12 --pool 5
+      ecg-calibrate export --checkpoint runs/long --data data --out /tmp/long --window-s 10 --pool 1
     """
     import torch
     from rich.console import Console

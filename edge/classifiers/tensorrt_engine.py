@@ -74,7 +74,8 @@ def build(graph: Path, max_batch: int, timings: bytes, progress: Progress) -> Bu
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: the golden windows are compared closely
-    config.progress_monitor = _new_monitor(progress)
+    monitor = _new_monitor(progress)  # a name of its own: it must live as long as the build
+    config.progress_monitor = monitor
     config.add_optimization_profile(_new_profile(builder, network, max_batch))
     cache = _set_timings(config, timings)
     plan = builder.build_serialized_network(network, config)
