@@ -1,5 +1,7 @@
 """What stands in the quantized graphs: symmetric pairs, zero points of 0, float biases, int8 weights in place."""
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -63,7 +65,7 @@ def test_inputs_and_outputs_are_float32_and_nothing_names_the_machine(quantized,
         assert item.type.tensor_type.elem_type == TensorProto.FLOAT
     assert [entry.domain for entry in model.opset_import] == [""]
     assert b"stack_trace" not in quantized.graph(precision).read_bytes()
-    assert b".py" not in quantized.graph(precision).read_bytes()
+    assert not re.search(rb"[\w/]{4}\.py\b", quantized.graph(precision).read_bytes())
 
 
 def types_of(model):

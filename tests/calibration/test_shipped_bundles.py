@@ -1,33 +1,34 @@
 """The bundles in the tree: whole, small enough, honest about what they saw, and good enough to ship."""
 
 import json
-from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-import edge
 from calibration.golden import golden_inputs
-from edge.bundle import load_bundle
+from calibration.graph_check import check_graph
 from edge.classifiers.base import ClassifierConfig, open_classifier, prove
+from edge.config import find_bundle
 from training.datasets.ptb_xl import read_entries
 from training.evaluation import ptb_xl
-from training.labels import PRODUCT_LABELS
+from training.labels import PRODUCT_LABELS, SUPERCLASSES
 from training.splits import ptb_xl_part
 
-ROOT = Path(edge.__file__).parent / "bundles"
 LARGEST_MB = 23  # four graphs
 SUPERDIAGNOSTIC_FLOOR = 0.9
 
 
 @pytest.fixture(params=["rhythm", "diagnostic"])
 def bundle(request):
-    return load_bundle(ROOT / request.param)
+    return find_bundle(request.param)
 
 
 def test_it_proves_itself_and_is_small(bundle):
     with open_classifier(bundle, ClassifierConfig()) as classifier:
         assert prove(classifier, bundle) < 1e-4
+    for precision in bundle.manifest.graphs:
+        open_classifier(bundle, ClassifierConfig(precision=precision)).close()  # which proves itself
     assert sum(path.stat().st_size for path in bundle.path.iterdir()) < LARGEST_MB * 1e6
 
 
@@ -49,12 +50,19 @@ def test_it_saw_no_test_record(bundle, data_dir):
     assert not set(seen["cinc2017"]["train"]) & set(seen["cinc2017"]["validation"])
 
 
+def test_tensorrt_would_take_its_graphs(bundle):
+    for path in map(bundle.graph, bundle.manifest.graphs):
+        assert check_graph(onnx.load(path)) == []
+
+
 def test_labels_and_alarms():
-    rhythm, diagnostic = (load_bundle(ROOT / name).manifest for name in ("rhythm", "diagnostic"))
-    assert [x.abbreviation for x in rhythm.labels] == [x.abbreviation for x in PRODUCT_LABELS]
-    assert [x.priority for x in rhythm.labels] == [x.priority for x in PRODUCT_LABELS]
-    assert len(diagnostic.labels) == 71 + 5
-    assert {x.priority for x in diagnostic.labels} == {"none"}
+    rhythm, diagnostic = (find_bundle(name).manifest.labels for name in ("rhythm", "diagnostic"))
+    assert [x.abbreviation for x in rhythm][: len(PRODUCT_LABELS)] == [x.abbreviation for x in PRODUCT_LABELS]
+    assert [x.priority for x in rhythm][: len(PRODUCT_LABELS)] == [x.priority for x in PRODUCT_LABELS]
+    statements = {x.abbreviation: x.priority for x in diagnostic if x.abbreviation.startswith("SCP_")}
+    assert len(statements) == 71
+    assert set(statements.values()) == {"none"}
+    assert set(SUPERCLASSES) <= {x.abbreviation for x in diagnostic}
 
 
 def test_accuracy_on_records_that_it_never_saw(bundle, data_dir, tmp_path):
