@@ -56,6 +56,7 @@ class StreamMonitor:
         self.source_epoch = first.epoch  # as the source names it, which may do so twice
         self.sample_rate_hz = first.sample_rate_hz
         self.leads = first.leads
+        self.closed = False
         self.duplicates = 0  # instants that came twice, or after their place was given up
         self.windows = 0
         self.shed_windows = 0  # of these, given up under overload
@@ -133,6 +134,7 @@ class StreamMonitor:
         """
         with self._lock:
             self._ledger.settle(self._ledger.samples_in, Cause.TAIL)
+        self.closed = True
         return tuple(self._alarms.finish())
 
     def _gap(self, instants: int) -> Iterator[Window]:

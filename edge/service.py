@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import msgspec
 
 from edge import __version__
 from edge.alarms.decision import Decision
-from edge.alarms.machine import AlarmEvent
+from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import Serving, open_classifier
@@ -29,11 +30,12 @@ from edge.health.watchdog import Watchdog
 from edge.monitor import StreamMonitor
 from edge.publish.alert_log import AlertLog
 from edge.publish.client import BrokerConfig
+from edge.publish.home_assistant import RHYTHMS, HomeAssistant
 from edge.publish.mqtt import Publisher
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import BundleRef
 from edge.report import ServiceReport
-from edge.runtime import Runtime
+from edge.runtime import Runtime, Sink
 from edge.samples import Block
 from edge.sources.base import Source
 from edge.sources.config import MqttConfig, SourceConfig, SyntheticConfig, WfdbConfig, open_source
@@ -51,9 +53,12 @@ _TELL_EVERY_S = 1.0  # a stream that cannot be used is logged this often at most
 class AlertSink:
     """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
 
-    def __init__(self, publisher: Publisher, bundle: Bundle, *, predictions: bool = False) -> None:
+    def __init__(
+        self, publisher: Publisher, bundle: Bundle, *, predictions: bool = False, then: Sink | None = None
+    ) -> None:
         self.latencies = RecentLatencies()
         self._publisher = publisher
+        self._then = then
         self._labels = tuple(label.abbreviation for label in bundle.manifest.labels)
         self._predictions = predictions
 
@@ -69,6 +74,8 @@ class AlertSink:
             )
         if self._predictions and decision is not None:
             self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=self._labels)
+        if self._then is not None:
+            self._then(monitor, decision, events, latency_s)
 
 
 def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
@@ -90,6 +97,21 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: Pub
 def _ref(bundle: Bundle) -> BundleRef:
     manifest = bundle.manifest
     return BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
+
+
+def _new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publisher) -> HomeAssistant | None:
+    home = config.publish.home_assistant
+    if home is None:
+        return None
+    return HomeAssistant(
+        publisher.retain,
+        config.device.id,
+        __version__,
+        specs=specs,
+        rhythms=[spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else (),
+        prefix=home.prefix,
+        remove_at_end=home.remove_at_end,
+    )
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -125,11 +147,13 @@ class Service:
         self._source_events: Counter[str] = Counter()  # of sources that were closed
         self._told_s = float("-inf")
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
-        sink = AlertSink(self._publisher, bundle, predictions=config.publish.predictions)
+        specs = alarm_specs(bundle.manifest.labels, config.alarm)
+        self._home = _new_home(config, specs, self._publisher)
+        sink = AlertSink(self._publisher, bundle, predictions=config.publish.predictions, then=self._home)
         self.runtime = Runtime(
             bundle.manifest,
             lambda: open_classifier(bundle, config.classifier, self._tell_classifier),
-            alarm_specs(bundle.manifest.labels, config.alarm),
+            specs,
             sink,
             max_batch=_SMALL_BATCH if config.classifier.backend == "onnxruntime" else config.classifier.max_batch,
             session=uuid.uuid4().hex[:8],
@@ -164,6 +188,8 @@ class Service:
         with ExitStack() as stack:
             self._publisher.start()
             stack.callback(self._publisher.close)
+            if self._home is not None:
+                stack.enter_context(self._home)
             stack.callback(self._log_account)
             stack.enter_context(self.runtime)
             self._serve_metrics(stack)

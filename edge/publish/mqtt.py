@@ -113,7 +113,7 @@ class Publisher:
         self._status = DeviceStatus(state="online", version=version, bundle=bundle, since=now())
         self._wake = threading.Condition()  # guards all below; never held while paho is called
         self._queue = MessageQueue(capacity)
-        self._states: dict[str, bytes] = {}  # topic -> retained state of an alarm that is on
+        self._states: dict[str, bytes] = {}  # topic -> retained message, such as the state of an alarm that is on
         self._stale: dict[str, None] = {}  # topics whose retained state the broker does not know yet, in order
         self._greet = False  # the status is to be sent
         self._health: bytes | None = None  # to be sent when nothing else is
@@ -231,6 +231,16 @@ class Publisher:
         payload = encode(health)
         with self._wake:
             self._health = payload
+            self._wake.notify_all()
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        """Let the broker keep a message, now and after every connect; an empty one removes it."""
+        with self._wake:
+            if payload:
+                self._states[topic] = payload
+            else:
+                self._states.pop(topic, None)
+            self._stale[topic] = None
             self._wake.notify_all()
 
     def tell_classifier(self, what: str) -> None:
@@ -377,7 +387,7 @@ class Publisher:
                 _LOG.info("%s: connected", self._config.address)
             self._wake.notify_all()
         if not code.is_failure:
-            wanted = [topics.alarms_filter(self._device)]
+            wanted = [*topics.alarms_filters(self._device)]
             if self._on_command is not None:
                 wanted.append(topics.commands_filter(self._device))
             client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in wanted])

@@ -109,6 +109,12 @@ class AlarmState(Payload, frozen=True, kw_only=True):
     epoch: str
 
 
+class StreamAlarms(Payload, frozen=True, kw_only=True):
+    """Which alarms of a stream are on, by label; retained while the stream is open. Published for Home Assistant."""
+
+    on: tuple[str, ...]
+
+
 class DeviceStatus(Payload, frozen=True, kw_only=True):
     """Whether a device is there; retained. Offline without `since` is the last will: the device vanished."""
 

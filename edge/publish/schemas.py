@@ -7,9 +7,17 @@ import msgspec
 
 from edge.alarms.command import Command
 from edge.health.report import DeviceHealth
-from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction
+from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction, StreamAlarms
 
-PAYLOADS: tuple[type[msgspec.Struct], ...] = (AlertEvent, AlarmState, Command, DeviceHealth, DeviceStatus, Prediction)
+PAYLOADS: tuple[type[msgspec.Struct], ...] = (
+    AlertEvent,
+    AlarmState,
+    Command,
+    DeviceHealth,
+    DeviceStatus,
+    Prediction,
+    StreamAlarms,
+)
 FOLDER = Path(__file__).parents[1] / "schemas"
 
 

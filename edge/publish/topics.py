@@ -4,6 +4,7 @@
     ecg-nat/v1/<device>/health                    retained  `DeviceHealth`, every so many seconds
     ecg-nat/v1/<device>/<stream>/alerts                     `AlertEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alarms/<LABEL>   retained  `AlarmState` while the alarm is on; empty when it ends
+    ecg-nat/v1/<device>/<stream>/alarms           retained  `StreamAlarms` while the stream is open, for Home Assistant
     ecg-nat/v1/<device>/<stream>/predictions                `Prediction`, one a window, where switched on
     ecg-nat/v1/<device>/<stream>/commands        not retained, to the device: `Command`, JSON of 1 KB at most
 
@@ -79,6 +80,11 @@ def alarm_topic(device: str, stream: str, label: str) -> str:
     return f"{_stream(device, stream)}/alarms/{check_id(label, 'label')}"
 
 
+def stream_alarms_topic(device: str, stream: str) -> str:
+    """Return the topic of the list of a stream's alarms that are on."""
+    return _stream(device, stream) + "/alarms"
+
+
 def predictions_topic(device: str, stream: str) -> str:
     """Return the topic of a stream's predictions."""
     return _stream(device, stream) + "/predictions"
@@ -105,9 +111,10 @@ def alerts_filter() -> str:
     return f"{ROOT}/+/+/alerts"
 
 
-def alarms_filter(device: str) -> str:
-    """Return the subscription that gives the states of all alarms of one device."""
-    return f"{ROOT}/{check_id(device, 'device')}/+/alarms/+"
+def alarms_filters(device: str) -> tuple[str, str]:
+    """Return the subscriptions that give the states of all alarms of one device, and the lists of them."""
+    base = f"{ROOT}/{check_id(device, 'device')}/+/alarms"
+    return f"{base}/+", base
 
 
 def parse_topic(topic: str) -> Topic | None:

@@ -1,0 +1,193 @@
+"""Makes this device and its streams appear in Home Assistant by themselves, through its MQTT discovery.
+
+    <prefix>/device/ecg-nat-<device>/config            retained: whether the device is there, and which back end serves
+    <prefix>/device/ecg-nat-<device>/<stream>/config   retained: the alarms of a stream; its rhythm, where published
+
+One message describes a device with all its entities (home-assistant.io/integrations/mqtt, "device discovery payload").
+An alarm is on where `StreamAlarms` names it; a stream that has ended or a device that is away is unavailable, not well.
+Knows Home Assistant's words, and nothing of connections.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.monitor import StreamMonitor
+from edge.publish import topics
+from edge.publish.payloads import StreamAlarms, encode
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
+
+_LOG = logging.getLogger(__name__)
+MAX_STREAMS = 256  # that are announced; ids come from the network, and each costs a retained message
+RHYTHMS = ("SR", "AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "PACED")
+_LIKELY = 0.5  # a rhythm below this is not named
+_WHOLE = "ECG-NAT, a research tool and no medical device"
+
+
+class HomeAssistant:
+    """A sink of the runtime that announces what it sees, and a context manager that announces the device.
+
+    Parameters
+    ----------
+    retain : publishes a retained message, an empty one to remove it; must return at once
+    device, version : opaque id of this device, and of this program
+    specs : the alarms of every stream
+    rhythms : outputs of the model that name a rhythm; none where predictions are not published
+    prefix : Home Assistant's discovery prefix
+    remove_at_end : take device and streams out again on leaving
+    """
+
+    def __init__(
+        self,
+        retain: Callable[[str, bytes], None],
+        device: str,
+        version: str,
+        *,
+        specs: Sequence[AlarmSpec],
+        rhythms: Sequence[str] = (),
+        prefix: str = "homeassistant",
+        remove_at_end: bool = False,
+    ) -> None:
+        self._retain = retain
+        self._device = device
+        self._version = version
+        self._specs = tuple(spec for spec in specs if spec.priority != "none")
+        self._rhythms = tuple(rhythms)
+        self._prefix = prefix
+        self._remove_at_end = remove_at_end
+        self._announced: set[str] = set()  # discovery topics
+        self._on: dict[str, frozenset[str]] = {}  # stream that is open -> labels of its alarms that are on
+
+    def __enter__(self) -> "Self":
+        self._announce(self._topic(), self.device_config)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for topic in sorted(self._announced) if self._remove_at_end else ():
+            self._retain(topic, b"")
+
+    def __call__(
+        self,
+        monitor: StreamMonitor,
+        decision: Decision | None,  # noqa: ARG002  a sink's signature
+        events: tuple[AlarmEvent, ...],
+        latency_s: float,  # noqa: ARG002
+    ) -> None:
+        """Announce a stream that is new, and tell which of its alarms are on where that changed."""
+        stream, before = monitor.stream, self._on.get(monitor.stream)
+        if monitor.closed:
+            if self._on.pop(stream, None) is not None:
+                self._retain(topics.stream_alarms_topic(self._device, stream), b"")
+            return
+        now = self._after(before or frozenset(), events)
+        if now == before:
+            return
+        if before is None and not self._announce(self._topic(stream), lambda: self.stream_config(stream)):
+            return
+        self._on[stream] = now
+        self._retain(topics.stream_alarms_topic(self._device, stream), encode(StreamAlarms(on=tuple(sorted(now)))))
+
+    def device_config(self) -> dict[str, Any]:
+        """Return the discovery payload of the device."""
+        status = topics.status_topic(self._device)
+        entities = {
+            "status": {
+                "platform": "binary_sensor",
+                "name": "Status",
+                "device_class": "connectivity",
+                "value_template": "{{ value_json.state }}",
+                "payload_on": "online",
+                "payload_off": "offline",
+            },
+            "classifier": {
+                "platform": "sensor",
+                "name": "Classifier",
+                "entity_category": "diagnostic",
+                "value_template": "{{ (value_json.classifier or 'starting')[:255] }}",
+            },
+        }
+        return self._config(None, entities) | {"state_topic": status}
+
+    def stream_config(self, stream: str) -> dict[str, Any]:
+        """Return the discovery payload of one stream."""
+        alarms = topics.stream_alarms_topic(self._device, stream)
+        entities: dict[str, dict[str, Any]] = {
+            f"alarm_{spec.label}": {
+                "platform": "binary_sensor",
+                "name": spec.name,
+                "device_class": "problem",
+                "value_template": f"{{{{ 'ON' if value and '{spec.label}' in value_json.on else 'OFF' }}}}",
+            }
+            for spec in self._specs
+        }
+        if self._rhythms:
+            entities["rhythm"] = {
+                "platform": "sensor",
+                "name": "Rhythm",
+                "state_topic": topics.predictions_topic(self._device, stream),
+                "value_template": _rhythm_template(self._rhythms),
+            }
+        there = {"topic": alarms, "value_template": "{{ 'online' if value else 'offline' }}"}
+        alive = {"topic": topics.status_topic(self._device), "value_template": "{{ value_json.state }}"}
+        return self._config(stream, entities) | {
+            "state_topic": alarms,
+            "availability": [alive, there],
+            "availability_mode": "all",
+        }
+
+    def _config(self, stream: str | None, entities: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        whole = f"ecg-nat/{self._device}"
+        own = whole if stream is None else f"{whole}/{stream}"
+        device = {
+            "identifiers": [own],
+            "name": f"ECG {self._device}" if stream is None else f"ECG {self._device} {stream}",
+            "manufacturer": "ECG-NAT",
+            "model": _WHOLE,
+            "sw_version": self._version,
+        }
+        return {
+            "device": device if stream is None else device | {"via_device": whole},
+            "origin": {"name": "ECG-NAT", "sw_version": self._version},
+            "components": {key: entity | {"unique_id": f"{own}/{key}"} for key, entity in entities.items()},
+            "qos": 1,
+        }
+
+    def _topic(self, stream: str | None = None) -> str:
+        node = f"{self._prefix}/device/ecg-nat-{self._device}"
+        return f"{node}/config" if stream is None else f"{node}/{stream}/config"
+
+    def _announce(self, topic: str, config: Callable[[], dict[str, Any]]) -> bool:
+        """Publish a discovery message once; False where there are too many streams."""
+        if topic not in self._announced:
+            if len(self._announced) > MAX_STREAMS:
+                return False
+            if len(self._announced) == MAX_STREAMS:
+                _LOG.warning("Home Assistant is told of the first %d streams alone", MAX_STREAMS)
+            self._announced.add(topic)
+            self._retain(topic, msgspec.json.encode(config()))
+        return True
+
+    @staticmethod
+    def _after(on: frozenset[str], events: Sequence[AlarmEvent]) -> frozenset[str]:
+        for event in events:
+            if event.what == "raised":
+                on |= {event.spec.label}
+            elif event.what == "cleared":
+                on -= {event.spec.label}
+        return on
+
+
+def _rhythm_template(rhythms: Sequence[str]) -> str:
+    """Return the template that names the likeliest rhythm of a `Prediction`, if it is likely."""
+    names = ", ".join(f"'{name}'" for name in rhythms)
+    return (
+        "{% set best = namespace(name='unknown', p=" + str(_LIKELY) + ") %}{% set p = value_json.probabilities or {} %}"
+        "{% for name in [" + names + "] %}{% if p.get(name, 0) >= best.p %}"
+        "{% set best.name = name %}{% set best.p = p[name] %}{% endif %}{% endfor %}{{ best.name }}"
+    )
