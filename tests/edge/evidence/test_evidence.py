@@ -23,7 +23,17 @@ LIMIT_MV = 10.0
 
 def window(signal, cause=Cause.PRESENT):
     places = tuple(range(len(signal)))
-    return Window(0, 2500, 250, cause, places, signal.astype(np.float32), places, np.ones(len(places)))
+    return Window(
+        first_sample=0,
+        end_sample=2500,
+        settled_sample=250,
+        cause=cause,
+        overload=False,
+        positions=places,
+        signal=signal.astype(np.float32),
+        offered=places,
+        present=np.ones(len(places)),
+    )
 
 
 @given(st.integers(1, 12), st.integers(1, 6000), st.integers(0, 2**32 - 1))
