@@ -11,6 +11,7 @@ _COMMANDS = {
     "bench": ("edge.commands.bench", "Measure how many streams one core takes."),
     "build": ("edge.commands.build", "Build, prove and time a TensorRT engine for this device."),
     "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
+    "doctor": ("edge.commands.doctor", "Examine this machine and a configuration: what is wrong, and what mends it."),
     "evidence": (
         "edge.commands.evidence",
         "Write the ECG that an alert rests on: a WFDB record, a strip on ECG paper.",

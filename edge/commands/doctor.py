@@ -1,0 +1,71 @@
+"""`ecg-edge doctor`: what keeps the monitor from its work, or will, each with what mends it."""
+
+from pathlib import Path
+
+import click
+import msgspec
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge.commands.options import json_option
+from edge.doctor.examine import examine
+from edge.doctor.finding import Finding
+from edge.report import write_json
+
+_WIDE = 200
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What `--json` writes."""
+
+    ok: bool  # nothing fails
+    counts: dict[str, int]  # by level
+    findings: tuple[Finding, ...]
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The service's TOML file; /etc/ecg-nat/ecg-edge.toml unless given, where it is there.",
+)
+@json_option()
+@click.pass_context
+def doctor(context: click.Context, path: Path | None, json_path: Path | None) -> None:
+    r"""Examine this machine and a configuration, and say of each fault what mends it.
+
+    Looks at Python, bundle, ONNX Runtime, TensorRT, serial ports, broker, TLS, clock, disk and unit; changes nothing,
+    and leaves a service that runs alone. Run it as the service's user, so that it sees the permissions that count.
+    Exits with 1 when something fails; a warning alone is no failure.
+
+    \b
+    Examples:
+      ecg-edge doctor
+      ecg-edge doctor --config /etc/ecg-nat/ecg-edge.toml
+      ecg-edge doctor --config my.toml --json - | jq '.findings[] | select(.level != "ok")'
+    """
+    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    if not console.is_terminal:
+        console.width = _WIDE  # whoever reads a file can copy each command from one line
+    with console.status("examining"):
+        findings = tuple(examine(path))
+    console.print(_table(findings))
+    counts = {level: sum(finding.level == level for finding in findings) for level in _STYLES}
+    console.print(", ".join(f"{count} {level}" for level, count in counts.items()), highlight=False)
+    if json_path is not None:
+        write_json(Diagnosis(not counts["fail"], counts, findings), json_path)
+    context.exit(1 if counts["fail"] else 0)
+
+
+def _table(findings: tuple[Finding, ...]) -> Table:
+    table = Table("", "what", "found", box=SIMPLE, show_header=False)
+    for finding in findings:
+        text = Text(finding.what)
+        if finding.mend:
+            text.append(f"\n→ {finding.mend}", style="cyan")
+        table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.check, text)
+    return table
