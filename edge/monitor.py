@@ -1,7 +1,11 @@
 """One stream under watch: its windows, its account and its alarms, put together.
 
-Clock-free; does no I/O. `push` and `finish` belong to the thread of the source, `decide`, `obey` and `close` to the
-thread of the classifier; the account is shared by both, and so has a lock.
+Clock-free; does no I/O. `recut`, `push` and `finish` belong to the thread of the source, the rest to the thread of the
+classifier; the account is shared by both, and so has a lock.
+
+While one model follows another whose windows are cut differently, the stream is cut for both. The windows of the model
+that judges this stream are decided; those of the one that went before are kept as spares, as long as they end later
+than what is decided, so that it can take over again without a hole.
 """
 
 import threading
@@ -14,8 +18,9 @@ from numpy.typing import NDArray
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.evidence import window_evidence
-from edge.alarms.machine import AlarmEvent, AlarmMachine, AlarmSpec
-from edge.bundle import Manifest
+from edge.alarms.machine import AlarmEvent, AlarmMachine
+from edge.bundle import InputSpec
+from edge.model import Model
 from edge.samples import Block, Cause
 from edge.stream.ledger import Ledger
 from edge.stream.pooling import Pooler
@@ -41,8 +46,8 @@ class StreamMonitor:
     ----------
     first : the first block; it fixes rate, leads and where the samples begin
     epoch : names this count of samples, in the ids of its alarms
-    manifest : of the bundle that classifies
-    specs : what may raise an alarm
+    model : that judges
+    inputs : how windows are cut, for each model that may have to judge
 
     Raises
     ------
@@ -50,7 +55,7 @@ class StreamMonitor:
         When no channel is a lead that the model knows, or the rate cannot be resampled.
     """
 
-    def __init__(self, first: Block, epoch: str, manifest: Manifest, specs: Sequence[AlarmSpec]) -> None:
+    def __init__(self, first: Block, epoch: str, model: Model, inputs: Sequence[InputSpec]) -> None:
         self.stream = first.stream
         self.epoch = epoch
         self.source_epoch = first.epoch  # as the source names it, which may do so twice
@@ -60,19 +65,25 @@ class StreamMonitor:
         self.duplicates = 0  # instants that came twice, or after their place was given up
         self.windows = 0
         self.shed_windows = 0  # of these, given up under overload
+        self.model = model
+        self.spares: list[Window] = []
+        self.decided_sample = 0  # no window that ends before it has anything to add
         self._origin = first.first_sample
-        self._stream = WindowStream(manifest.input, first.sample_rate_hz, first.leads)
-        self._pooler = Pooler(manifest.pooling)
-        self._labels = tuple(label.abbreviation for label in manifest.labels)
-        self._model_rate_hz = manifest.input.sample_rate_hz
-        self._alarms = AlarmMachine(first.stream, epoch, specs)
+        self._inputs = inputs
+        self._cutters = [WindowStream(spec, first.sample_rate_hz, first.leads) for spec in inputs]
+        self._pooler = Pooler(model.manifest.pooling)
+        self._alarms = AlarmMachine(first.stream, epoch, model.specs)
         self._ledger = Ledger()
         self._lock = threading.Lock()
 
     @property
     def next_sample(self) -> int:
         """Index, as the device counts, of the instant that should come next."""
-        return self._origin + self._stream.arrived
+        return self._origin + self._arrived
+
+    @property
+    def _arrived(self) -> int:
+        return self._cutters[0].arrived
 
     @property
     def balance(self) -> Balance:
@@ -81,6 +92,23 @@ class StreamMonitor:
             ledger = self._ledger
             missing = {cause.key: count for cause, count in sorted(ledger.missing.items())}
             return Balance(ledger.samples_in, ledger.classified, ledger.pending, missing)
+
+    def recut(self, inputs: Sequence[InputSpec]) -> None:
+        """Cut windows like this from the next instant on; a way of cutting that is there already goes on.
+
+        Raises
+        ------
+        StreamError
+            When the rate cannot be resampled.
+        """
+        if inputs is self._inputs:
+            return
+        running = {cutter.spec: cutter for cutter in self._cutters}
+        self._cutters = [
+            running.get(spec) or WindowStream(spec, self.sample_rate_hz, self.leads, begins=self._arrived)
+            for spec in inputs
+        ]
+        self._inputs = inputs
 
     def push(self, block: Block) -> Iterator[Window]:
         """Take the next block and yield each window that it completes; a jump ahead counts as a sequence gap."""
@@ -94,7 +122,20 @@ class StreamMonitor:
 
     def finish(self) -> Iterator[Window]:
         """End the stream: yield the last window where it is good although the stream ended within it."""
-        yield from self._stream.finish()
+        yield from _in_order([cutter.finish() for cutter in self._cutters])
+
+    def adopt(self, model: Model) -> tuple[AlarmEvent, ...]:
+        """Let a model judge from the next window on; alarms that it does not have are cleared.
+
+        An alarm that both have goes on. Outputs of two models are never pooled.
+        """
+        self.model = model
+        self._pooler = Pooler(model.manifest.pooling)
+        return tuple(self._alarms.adopt(model.specs))
+
+    def spare(self, window: Window) -> None:
+        """Keep a window for the model that judged before."""
+        self.spares = [kept for kept in (*self.spares, window) if kept.end_sample > self.decided_sample]
 
     def decide(
         self, window: Window, probabilities: NDArray[np.float32] | None
@@ -117,9 +158,12 @@ class StreamMonitor:
             self._ledger.settle(window.settled_sample, Cause.SHED if window.cause is Cause.SHED else Cause.BAD_QUALITY)
         self.windows += 1
         self.shed_windows += window.cause is Cause.SHED
+        self.decided_sample = max(self.decided_sample, window.end_sample)
         events = self._alarms.step(decision)
         if events:
-            evidence = window_evidence(window, pooled, self._labels, self._model_rate_hz)
+            manifest = self.model.manifest
+            labels = tuple(label.abbreviation for label in manifest.labels)
+            evidence = window_evidence(window, pooled, labels, manifest.input.sample_rate_hz)
             events = [replace(event, evidence=evidence) for event in events]
         return decision, tuple(events)
 
@@ -145,5 +189,12 @@ class StreamMonitor:
 
     def _take(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         with self._lock:
-            self._ledger.arrive(self._stream.instant_causes(missing))
-        yield from self._stream.push(samples, missing)
+            self._ledger.arrive(self._cutters[0].instant_causes(missing))
+        yield from _in_order([cutter.push(samples, missing) for cutter in self._cutters])
+
+
+def _in_order(cuts: list[Iterator[Window]]) -> Iterator[Window]:
+    """Yield the windows by their ends."""
+    if len(cuts) == 1:
+        return cuts[0]
+    return iter(sorted((window for cut in cuts for window in cut), key=lambda window: window.end_sample))

@@ -2,8 +2,8 @@
 
     source threads ──► windows ──► queue ──► classifier thread ──► alarms ──► sink
 
-The classifier is opened, used and closed in its own thread. Knows no wire and no MQTT: decisions and alarm events go
-to a sink, which must not block.
+The classifier is opened, used and closed in its own thread; another model may take over there between two batches.
+Knows no wire and no MQTT: decisions and alarm events go to a sink, which must not block.
 """
 
 import contextlib
@@ -16,16 +16,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
-from edge.classifiers.base import Classifier, ClassifierFactory
-from edge.errors import BundleError, EdgeError, StreamError
+from edge.classifiers.base import ClassifierFactory
+from edge.errors import EdgeError, StreamError
 from edge.health.loops import Loop
-from edge.leads import LEADS
+from edge.judges import Case, Judges, Outputs, Swap
+from edge.model import Model
 from edge.monitor import StreamMonitor
 from edge.samples import Block, Cause
 from edge.shedding import Shedder
@@ -131,19 +130,17 @@ class Runtime:
         session: str = "",
         shed: bool = False,
     ) -> None:
-        self._manifest = manifest
-        self._open_classifier = open_classifier
-        self._specs = tuple(specs)
+        self._judges = Judges(
+            Model(manifest, open_classifier, specs), max_batch, self._all_monitors, self._decide_again
+        )
         self._sink = sink
         self._max_batch = max_batch
         self._session = session
         self._shedder = Shedder(manifest.input.hop_s) if shed else None
         self._queue_windows = queue_windows
         # A shed window still passes through the queue, without its samples, so that the account stays in order.
-        self._jobs: queue.Queue[_Job | _Wish | None] = queue.Queue(queue_windows * 16 if shed else queue_windows)
-        spec = manifest.input
-        self._signal = np.zeros((max_batch, len(LEADS), spec.window_samples), np.float32)
-        self._keep = np.zeros((max_batch, len(LEADS)), np.float32)
+        room = queue_windows * 16 if shed else queue_windows
+        self._jobs: queue.Queue[_Job | _Wish | Swap | None] = queue.Queue(room)
         self._lock = threading.Lock()
         self._monitors: dict[str, StreamMonitor] = {}
         self._closing: list[StreamMonitor] = []
@@ -207,6 +204,10 @@ class Runtime:
                 sums.add(monitor)
         return sums
 
+    def _all_monitors(self) -> list[StreamMonitor]:
+        with self._lock:
+            return [*self._monitors.values(), *self._closing]
+
     def run(self, blocks: Iterable[Block]) -> None:
         """Push every block of a source; the streams stay open.
 
@@ -225,6 +226,7 @@ class Runtime:
         self._raise_failure()
         arrived_s = time.monotonic()
         monitor = self._monitor_for(block)
+        monitor.recut(self._judges.inputs)
         for window in monitor.push(block):
             self._submit(monitor, window, arrived_s)
         if block.last:
@@ -256,6 +258,10 @@ class Runtime:
             return False
         return True
 
+    def swap(self, swap: Swap) -> None:
+        """Let another model take over after the windows that wait; the next may come when this one is through."""
+        self._put(swap)
+
     def _monitor_for(self, block: Block) -> StreamMonitor:
         monitor = self._monitors.get(block.stream)
         if monitor is not None and self._continues(monitor, block):
@@ -265,7 +271,7 @@ class Runtime:
             if block.retracts:
                 self._retract(block)
         epoch = self._name_epoch(block.stream, block.epoch)
-        monitor = StreamMonitor(block, epoch, self._manifest, self._specs)
+        monitor = StreamMonitor(block, epoch, self._judges.serving, self._judges.inputs)
         with self._lock:
             self._monitors[block.stream] = monitor
         return monitor
@@ -317,7 +323,7 @@ class Runtime:
                 return window.shed()
         return replace(window, overload=True) if shedder.overloaded else window
 
-    def _put(self, job: _Job | _Wish | None) -> None:
+    def _put(self, job: _Job | _Wish | Swap | None) -> None:
         while self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._jobs.put(job, timeout=_POLL_S)
@@ -333,18 +339,19 @@ class Runtime:
     def _classify_forever(self) -> None:
         """Run until told to stop."""
         try:
-            with self._open_classifier() as classifier:
-                self._ready.set()
-                while self._classify_batch(classifier):
-                    pass
+            self._judges.open()
+            self._ready.set()
+            while self._classify_batch():
+                pass
         except BaseException as exc:  # noqa: BLE001  kept, and raised in the threads that feed the queue
             self._failure = exc
             if not isinstance(exc, EdgeError):
                 _LOG.exception("the classifier failed")
         finally:
+            self._judges.close()
             self._ready.set()
 
-    def _classify_batch(self, classifier: Classifier) -> bool:
+    def _classify_batch(self) -> bool:
         """Take what waits, `max_batch` at most, and decide it; return False when told to stop."""
         self.loop.rest()
         job = self._jobs.get()
@@ -354,7 +361,7 @@ class Runtime:
             now_s = time.monotonic()
             self._shedder.observe(now_s - job.arrived_s, now_s)
         jobs: list[_Job | _Wish] = []
-        while job is not None:
+        while isinstance(job, _Job | _Wish):
             jobs.append(job)
             if len(jobs) == self._max_batch:
                 break
@@ -362,43 +369,39 @@ class Runtime:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 break
-        self._decide(classifier, jobs)
+        self._decide(jobs)
+        self._judges.watch()
+        if isinstance(job, Swap):
+            self._judges.take_over(job)
         self._busy_since_s = None
         return job is not None
 
-    def _decide(self, classifier: Classifier, jobs: list[_Job | _Wish]) -> None:
-        windows = [job.window for job in jobs if isinstance(job, _Job) and job.window is not None]
-        good = [window for window in windows if window.cause is Cause.PRESENT]
-        outputs = iter(())
-        if good:
-            outputs = iter(self._run_graph(classifier, good))
-        for job in jobs:
+    def _decide(self, jobs: Sequence[_Job | _Wish]) -> None:
+        cases = [Case(job.monitor, job.window) if isinstance(job, _Job) and job.window else None for job in jobs]
+        for job, case, outputs in zip(jobs, cases, self._judges.classify(cases), strict=True):
             if isinstance(job, _Wish):
                 events = job.monitor.obey(job.command)
                 self._sink(job.monitor, None, events, time.monotonic() - job.arrived_s)
-                continue
-            if job.window is None:
+            elif case is None:
                 self._close(job)
-                continue
-            probabilities = next(outputs) if job.window.cause is Cause.PRESENT else None
-            decision, events = job.monitor.decide(job.window, probabilities)
-            latency_s = time.monotonic() - job.arrived_s
-            if job.timed and job.window.cause is not Cause.SHED:
-                self.latencies_s.append(latency_s)
-            self._sink(job.monitor, decision, events, latency_s)
+            else:
+                self._decide_window(job, case, outputs)
 
-    def _run_graph(self, classifier: Classifier, windows: list[Window]) -> np.ndarray:
-        signal, keep = self._signal[: len(windows)], self._keep[: len(windows)]
-        signal.fill(0.0)
-        keep.fill(0.0)
-        for row, window in enumerate(windows):
-            places = list(window.positions)
-            signal[row, places] = window.signal
-            keep[row, places] = 1.0
-        outputs = classifier.classify(signal, keep)
-        if not np.isfinite(outputs).all():  # no number is over a threshold, so these would be silence
-            raise BundleError("the model gives outputs that are no numbers; try another precision or back end")
-        return outputs
+    def _decide_window(self, job: _Job, case: Case, outputs: Outputs) -> None:
+        monitor, model = job.monitor, self._judges.judge(case)
+        if model is None:
+            self._judges.keep(case)
+            return
+        if monitor.model is not model:
+            self._sink(monitor, None, monitor.adopt(model), time.monotonic() - job.arrived_s)
+        decision, events = monitor.decide(case.window, outputs)
+        latency_s = time.monotonic() - job.arrived_s
+        if job.timed and case.window.cause is not Cause.SHED:
+            self.latencies_s.append(latency_s)
+        self._sink(monitor, decision, events, latency_s)
+
+    def _decide_again(self, cases: list[Case]) -> None:
+        self._decide([_Job(case.monitor, case.window, time.monotonic(), timed=False) for case in cases])
 
     def _close(self, job: _Job) -> None:
         monitor = job.monitor

@@ -68,14 +68,34 @@ class AlarmMachine:
     ) -> None:
         self._stream = stream
         self._epoch = epoch
+        self._signal_lost_s = signal_lost_s
+        self._last: Decision | None = None
+        self._tracks: dict[str, Track] = {}
+        self._came: deque[tuple[float, str]] = deque()
+        self._in_storm: Counter[str] = Counter()  # alarms of each label in the storm that is on
+        self._set_up(specs)
+
+    def adopt(self, specs: Sequence[AlarmSpec]) -> list[AlarmEvent]:
+        """Go on with the specs of another model: an alarm that is on and not among them is cleared."""
+        last, before = self._last, self._tracks
+        gone = before.keys() - {spec.label for spec in specs if spec.priority != "none"}
+        ended = [track for label, track in before.items() if label in gone]
+        events = [] if last is None else [e for t in ended for e in self._events(t, last, t.finish("model_changed"))]
+        self._set_up(specs)
+        return events
+
+    def _set_up(self, specs: Sequence[AlarmSpec]) -> None:
+        """Make the tracks; one that is there already stays where it stands."""
         self._gates = tuple(spec for spec in specs if spec.gates)
         raised = (spec for spec in specs if spec.priority != "none")
         in_order = sorted(raised, key=lambda spec: spec.storm_limit is not None)  # the storm comes after what it counts
-        self._tracks = {spec.label: Track(spec, signal_lost_s) for spec in in_order}
+        before, self._tracks = self._tracks, {}
+        for spec in in_order:
+            track = before.get(spec.label) or Track(spec, self._signal_lost_s)
+            track.spec = spec
+            self._tracks[spec.label] = track
         self._storm = next((track for track in self._tracks.values() if track.spec.storm_limit is not None), None)
-        self._came: deque[tuple[float, str]] = deque(maxlen=self._storm.spec.storm_limit if self._storm else 0)
-        self._in_storm: Counter[str] = Counter()  # alarms of each label in the storm that is on
-        self._last: Decision | None = None
+        self._came = deque(self._came, maxlen=self._storm.spec.storm_limit if self._storm else 0)
 
     def state(self, label: str) -> State:
         """Return where the alarm of one label stands."""
@@ -116,7 +136,8 @@ class AlarmMachine:
         last = self._last
         if last is None:
             return []
-        return [event for track in self._tracks.values() for event in self._events(track, last, track.finish())]
+        tracks = self._tracks.values()
+        return [event for track in tracks for event in self._events(track, last, track.finish("stream_end"))]
 
     def _over(self, track: Track, decision: Decision, gated: bool) -> bool | None:
         spec = track.spec

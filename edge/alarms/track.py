@@ -25,7 +25,7 @@ ESCALATE_S = 60.0
 _ROUNDING_S = 1e-6  # delays are sums of floats
 
 What = Literal["raised", "cleared", "acknowledged", "escalated", "silenced"]
-Reason = Literal["condition_ended", "signal_lost", "stream_end"]
+Reason = Literal["condition_ended", "signal_lost", "stream_end", "model_changed"]
 Moment = tuple[What | Literal["withheld"], Reason | None]
 
 
@@ -148,11 +148,11 @@ class Track:
         self._rest_until_s = max(self._rest_until_s, self._now_s + silence_s)
         yield "silenced", None
 
-    def finish(self) -> Iterator[Moment]:
-        """End the stream."""
+    def finish(self, reason: Reason) -> Iterator[Moment]:
+        """End the alarm, latched or not, as nothing will be heard of it any more."""
         if self.on:
             self.acknowledged = True
-            yield from self._end("stream_end")
+            yield from self._end(reason)
         self.state = State.INACTIVE
 
     def _weigh(self, decision: Decision, over: bool) -> None:

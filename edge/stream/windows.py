@@ -1,7 +1,7 @@
 """Sliding windows over one stream, for any cut of the stream into blocks.
 
 Knows the bundle's input specification; knows nothing of models, threads or clocks. Sample indices count from the
-stream's first sample.
+first sample of the stream's epoch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ class Window:
     settled_sample: int  # no later window holds an instant before this one
     cause: Cause  # PRESENT when at least one lead is good; else why most instants are not
     overload: bool  # it came while windows were given up
+    spec: InputSpec  # that it was cut by
     positions: tuple[int, ...]  # rows of `signal` in the model's lead order
     signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
     offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
@@ -51,6 +52,7 @@ class WindowStream:
     spec : the bundle's input specification
     sample_rate_hz : native rate of the stream
     leads : channel names; see `edge.leads.lead_positions`
+    begins : native index of the first sample that will be pushed
 
     Raises
     ------
@@ -58,13 +60,13 @@ class WindowStream:
         When no channel is one of the twelve leads, or the rate cannot be resampled to the model's.
     """
 
-    def __init__(self, spec: InputSpec, sample_rate_hz: float, leads: Sequence[str]) -> None:
+    def __init__(self, spec: InputSpec, sample_rate_hz: float, leads: Sequence[str], begins: int = 0) -> None:
         places = [(row, place) for row, place in enumerate(lead_positions(leads)) if place is not None]
         if not places:
             raise StreamError(
                 f"none of the channels {', '.join(map(repr, leads))} is one of the leads {' '.join(LEADS)}"
             )
-        self._spec = spec
+        self.spec = spec
         rows = [row for row, _ in places]
         self._rows = slice(None) if len(rows) == len(leads) else rows  # a slice copies nothing
         self._positions = tuple(place for _, place in places)
@@ -81,12 +83,13 @@ class WindowStream:
         self._causes = np.zeros(self._values.shape[1], np.uint8)
         self._start = 0  # output index of the ring's first column
         self._end = 0  # output index after the last output
-        self._arrived = 0  # native instants so far
+        self._begins = begins
+        self._arrived = begins  # native index after the last instant
         self._next_first = 0  # output index at which the next window begins
 
     @property
     def arrived(self) -> int:
-        """Number of native instants taken so far."""
+        """Native index after the last instant that was taken."""
         return self._arrived
 
     def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
@@ -134,20 +137,24 @@ class WindowStream:
         self._causes[at : at + new] = step.causes
         self._end += new
 
+    def _native_index(self, output: int) -> int:
+        return self._begins + self._resampler.native_index(output)
+
     def _cut(self) -> Window:
         first = self._next_first
         view = slice(first - self._start, first - self._start + self._window)
         values, missing = self._values[:, view], self._missing[:, view]
         present = 1.0 - missing.mean(axis=1)
-        usable = usable_leads(values, missing, self._spec.min_coverage)
+        usable = usable_leads(values, missing, self.spec.min_coverage)
         return Window(
-            first_sample=self._resampler.native_index(first),
-            end_sample=min(self._resampler.native_index(first + self._window), self._arrived),
-            settled_sample=self._resampler.native_index(first + self._hop),
+            first_sample=self._native_index(first),
+            end_sample=min(self._native_index(first + self._window), self._arrived),
+            settled_sample=self._native_index(first + self._hop),
             cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
             overload=False,
+            spec=self.spec,
             positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
-            signal=condition(values[usable], missing[usable], self._spec.sample_rate_hz),
+            signal=condition(values[usable], missing[usable], self.spec.sample_rate_hz),
             offered=self._positions,
             present=present,
         )

@@ -26,7 +26,7 @@ sys.modules["tensorrt"] = fake_tensorrt
 @pytest.fixture
 def bundle(tmp_path):
     """Return the folder of a bundle with one graph, made by what makes it for the tests of edge."""
-    code = "import conftest; from pathlib import Path; import sys; conftest.write_bundle(Path(sys.argv[1]))"
+    code = "import energy_bundle; from pathlib import Path; import sys; energy_bundle.write_bundle(Path(sys.argv[1]))"
     where = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'edge'}:{ROOT}"}
     folder = tmp_path / "bundle"
     subprocess.run([sys.executable, "-c", code, folder], check=True, env=where, cwd=tmp_path, timeout=60)
