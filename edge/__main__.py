@@ -34,7 +34,7 @@ def cli() -> None:
     Examples:
       ecg-edge demo
       ecg-edge replay mitdb/208 --speed max --json result.json
-      ecg-edge run --config /etc/ecg-nat/ecg-edge.toml
+      ecg-edge run --config /etc/ecg-edge/ecg-edge.toml
     """
 
 

@@ -31,7 +31,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     "--config",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The service's TOML file; /etc/ecg-nat/ecg-edge.toml unless given, where it is there.",
+    help="The service's TOML file; /etc/ecg-edge/ecg-edge.toml unless given, where it is there.",
 )
 @json_option()
 @click.pass_context
@@ -45,7 +45,7 @@ def doctor(context: click.Context, path: Path | None, json_path: Path | None) ->
     \b
     Examples:
       ecg-edge doctor
-      ecg-edge doctor --config /etc/ecg-nat/ecg-edge.toml
+      ecg-edge doctor --config /etc/ecg-edge/ecg-edge.toml
       ecg-edge doctor --config my.toml --json - | jq '.findings[] | select(.level != "ok")'
     """
     console = Console(stderr=json_path is not None and str(json_path) == "-")

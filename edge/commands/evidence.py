@@ -58,7 +58,7 @@ def evidence(  # noqa: PLR0913  click passes each option by its name
 
     \b
     Examples:
-      ecg-edge evidence 5b0c2b6e --config /etc/ecg-nat/ecg-edge.toml --out /tmp
+      ecg-edge evidence 5b0c2b6e --config /etc/ecg-edge/ecg-edge.toml --out /tmp
       ecg-edge replay mitdb/208 --json report.json && ecg-edge evidence latest --from report.json
       ecg-edge evidence latest --broker ward:1883 --timeout 600
     """

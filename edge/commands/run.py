@@ -31,7 +31,7 @@ def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
 
     \b
     Examples:
-      ecg-edge run --config /etc/ecg-nat/ecg-edge.toml --verbose
+      ecg-edge run --config /etc/ecg-edge/ecg-edge.toml --verbose
       ecg-edge run --config ecg-edge.toml --json account.json
     """
     faulthandler.enable()  # a service that its watchdog kills, by SIGABRT, leaves where each thread was in the log

@@ -18,7 +18,7 @@ from edge.doctor.unit import check_unit, look_at_unit
 from edge.errors import ConfigError
 from edge.sources.config import SyntheticConfig
 
-INSTALLED = Path("/etc/ecg-nat/ecg-edge.toml")
+INSTALLED = Path("/etc/ecg-edge/ecg-edge.toml")
 _PLAIN = ServiceConfig(source=(SyntheticConfig(),))  # what is not configured is looked at as it is by default
 
 

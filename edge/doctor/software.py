@@ -76,7 +76,7 @@ def _accelerator_faults(found: Accelerator) -> Iterator[tuple[str, str]]:
     if not found.tensorrt and found.tegra and not found.system_site:
         yield (
             "this Python does not see JetPack's TensorRT",
-            "sudo python3 -m venv --clear --system-site-packages /opt/ecg-nat/venv  # and install again",
+            "sudo deploy/install.sh --upgrade --jetson",
         )
     elif not found.tensorrt:
         install = "sudo apt-get install -y nvidia-jetpack" if found.tegra else "pip install 'ecg-nat[gpu]'"

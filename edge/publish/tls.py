@@ -1,7 +1,8 @@
 """TLS to the broker: a context made of files, and what goes wrong with TLS, each in one line.
 
-A file that is named without a folder is a credential that systemd hands to the service, where it hands over any
-(`LoadCredential=`, systemd.exec(5)). Knows nothing of MQTT.
+A file that is named without a folder is a credential that systemd hands to the service (`LoadCredential=`,
+systemd.exec(5)); for other commands, one of the current folder or of the folder that systemd takes them from. Knows
+nothing of MQTT.
 """
 
 import os
@@ -11,6 +12,8 @@ from typing import Protocol
 
 from edge.errors import ConfigError
 
+_INSTALLED = Path("/etc/ecg-edge/tls")
+_ABSENT = b"absent"  # what the unit hands over in place of a file that is not there (SetCredential=)
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _VERIFY = {
     9: "its certificate is not valid yet; is this machine's clock right?",
@@ -54,16 +57,24 @@ def find_file(key: str, name: str) -> Path:
     ConfigError
         When it cannot.
     """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(folder, name) if folder and "/" not in name else Path(name)
+    path = _path(name)
     try:
         with path.open("rb") as file:
-            empty = not file.read(1)
+            absent = file.read(len(_ABSENT)) in {b"", _ABSENT}
     except OSError as exc:
         raise ConfigError(f"{key} {path}: {exc.strerror}; see deploy/README.md, Certificates") from exc
-    if empty:
-        raise ConfigError(f"{key} {path}: it is empty; was the file there when the service started?")
+    if absent:
+        raise ConfigError(f"{key} {name}: there was none when the service started; see deploy/README.md, Certificates")
     return path
+
+
+def _path(name: str) -> Path:
+    if "/" in name:
+        return Path(name)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder:
+        return Path(folder, name)
+    return Path(name) if Path(name).exists() else _INSTALLED / name
 
 
 def new_context(files: TlsFiles) -> ssl.SSLContext:

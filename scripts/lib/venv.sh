@@ -1,5 +1,6 @@
 # Sourced by the other scripts: `use_venv EXTRA` puts a virtual environment with this project and one of its
 # extras on the PATH. It lives in .venv (or $VENV) and is brought up to date only when the requirements changed.
+# shellcheck shell=bash
 
 find_python() {
     local candidate

@@ -91,8 +91,8 @@ def test_timings_are_kept_for_each_gpu_and_version(cache):
 
 
 def test_where_engines_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/ecg-nat:/var/lib/other")
-    assert default_folder() == Path("/var/lib/ecg-nat/engines")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/ecg-edge:/var/lib/other")
+    assert default_folder() == Path("/var/lib/ecg-edge/engines")
     monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "ecg-nat" / "engines"
