@@ -155,17 +155,18 @@ class AlarmMachine:
         events = []
         for what, reason in moments:
             if what in {"raised", "withheld"}:
-                self._count(track, decision)
+                self._count(track, decision, anew=what == "withheld" or not track.withheld)
             if what != "withheld":
                 events.append(self._event(track, decision, what, reason))
         return events
 
-    def _count(self, track: Track, decision: Decision) -> None:
+    def _count(self, track: Track, decision: Decision, *, anew: bool) -> None:
+        """Count an alarm that came; one that was withheld and is raised at last is no new one for the sum."""
         if track is self._storm:
             self._in_storm = Counter(label for _, label in self._came)
         else:
             self._came.append((decision.end_s, track.spec.label))
-            self._in_storm[track.spec.label] += 1
+            self._in_storm.update([track.spec.label] if anew else [])
 
     def _event(self, track: Track, decision: Decision, what: What, reason: Reason | None) -> AlarmEvent:
         spec, onset = track.spec, track.onset or decision

@@ -104,7 +104,7 @@ class Track:
         self._held_s = 0.0  # how much of the running delay has passed
         self._rest_until_s = float("-inf")  # not raised before: cooldown, or silenced
         self._escalate_at_s = float("inf")
-        self._withheld = False  # this PENDING was told to be
+        self.withheld = False  # this PENDING was told to be
         self._known: Decision | None = None  # the last window with evidence
         self._unbroken = False  # and none without lies after it
 
@@ -165,13 +165,13 @@ class Track:
             self._held_s += decision.end_s - known.end_s
         self._known, self._unbroken = decision, True
         if turn is State.PENDING:
-            self.onset, self.acknowledged, self._withheld = decision, False, False
+            self.onset, self.acknowledged, self.withheld = decision, False, False
 
     def _due(self, withhold: bool) -> Iterator[Moment]:
         """Do what a delay that has passed asks for."""
         if self.state is State.PENDING and self._held_s >= self.spec.on_delay_s - _ROUNDING_S:
             if withhold or self._now_s < self._rest_until_s - _ROUNDING_S:
-                told, self._withheld = self._withheld, True
+                told, self.withheld = self.withheld, True
                 if not told:
                     yield "withheld", None
                 return
