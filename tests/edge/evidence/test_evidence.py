@@ -1,5 +1,6 @@
 """What an alert carries is what the model saw, is bounded, and is made for windows with an event alone."""
 
+from contextlib import nullcontext
 from datetime import datetime, timezone
 
 import msgspec
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from edge import monitor as monitor_module
 from edge.alarms.evidence import FLOOR, MAX_PROBABILITIES, MAX_SAMPLES, Evidence, window_evidence
 from edge.alarms.specs import alarm_specs
+from edge.bundle import InputSpec
 from edge.leads import LEADS
+from edge.model import Model
 from edge.monitor import StreamMonitor
 from edge.publish.payloads import MAX_PAYLOAD_BYTES, AlertEvent, BundleRef, alert_event, decode, encode
 from edge.samples import Block, Cause
@@ -19,6 +22,7 @@ from edge.stream.windows import Window
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 LIMIT_MV = 10.0
+SPEC = InputSpec(sample_rate_hz=100, window_s=10, hop_s=1, min_coverage=0.9)
 
 
 def window(signal, cause=Cause.PRESENT):
@@ -29,6 +33,7 @@ def window(signal, cause=Cause.PRESENT):
         settled_sample=250,
         cause=cause,
         overload=False,
+        spec=SPEC,
         positions=places,
         signal=signal.astype(np.float32),
         offered=places,
@@ -61,7 +66,8 @@ class Patient:
     def __init__(self, bundle, leads=("II", "V1")):
         self.leads = leads
         manifest = bundle.manifest
-        self.monitor = StreamMonitor(self.block(0, 0), "e", manifest, alarm_specs(manifest.labels))
+        model = Model(manifest, nullcontext, alarm_specs(manifest.labels))  # its graph is never run
+        self.monitor = StreamMonitor(self.block(0, 0), "e", model, (model.input,))
         self.seconds = 0
 
     def block(self, seconds, first):
