@@ -34,8 +34,8 @@ class Part:
 
 JUDGING: Mapping[str, Part] = {
     "ptb-xl": Part("judge"),
-    "cinc2017": Part("judge", records=2),
-    "mitdb": Part("validation", cases=3),
+    "cinc2017": Part("judge", records=4),
+    "mitdb": Part("validation", cases=5),
 }
 CHOOSING: Mapping[str, Part] = {"ptb-xl": Part("validation"), "cinc2017": Part("validation", records=4)}
 

@@ -21,7 +21,7 @@ from training import checkpoint
 from training.labels import NAMES
 
 BATCHES = (1, 8, 32)
-_FEWEST = 40  # runs of a large batch
+_FEWEST = 25  # runs of a large batch
 Run = Callable[[NDArray[np.float32], NDArray[np.float32]], object]
 Times = dict[str, dict[str, float]]  # "b1" -> {"p50": ms, "p99": ms, "runs": n}
 
