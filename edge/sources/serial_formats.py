@@ -12,7 +12,7 @@ from edge.framing import cyton, protocentral
 from edge.framing.adc import AdcSpec
 from edge.framing.ascii_lines import AsciiDecoder
 from edge.framing.cyton import CytonDecoder, cyton_spec
-from edge.framing.frame import FrameDecoder
+from edge.framing.frame_decoder import FrameDecoder
 from edge.framing.protocentral import ProtocentralDecoder
 from edge.samples import Block
 from edge.sources.config import SerialConfig, SerialFormat

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.framing.adc import AdcBlock, AdcSpec
-from edge.framing.frame import FrameDecoder, FrameWriter
+from edge.framing.frame import FrameWriter
+from edge.framing.frame_decoder import FrameDecoder
 from edge.samples import Cause
 
 FIRMWARE = Path(__file__).parents[2] / "deploy" / "firmware"

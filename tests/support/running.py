@@ -86,7 +86,7 @@ def service(tmp_path, text, *arguments):
 def stop(process):
     """End the service as systemd does and return what it logged."""
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=30)
+    _, log = process.communicate(timeout=100)
     assert process.returncode == 0, log
     account = re.search(r"samples (\d+) = classified (\d+) \+ missing \((.*?)\) \+ pending 0", log)
     assert account, log

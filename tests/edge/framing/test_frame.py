@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edge.errors import FrameError
 from edge.framing.adc import AdcBlock, AdcSpec, mv_from_adc
-from edge.framing.frame import MAX_FRAME_BYTES, FrameDecoder, FrameWriter, crc16
+from edge.framing.frame import MAX_FRAME_BYTES, FrameWriter, crc16
+from edge.framing.frame_decoder import FrameDecoder
 from edge.samples import Block, Cause
 
 SIZES = (20, 7, 1, 30, 12, 40)

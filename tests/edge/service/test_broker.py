@@ -81,6 +81,6 @@ def test_without_tensorrt_the_status_says_what_serves_instead(tmp_path, broker, 
 def test_without_tensorrt_and_without_leave_it_does_not_start(tmp_path, broker, device, tiny_bundle_path):
     sources = '[[source]]\nkind = "serial"\nport = "/dev/none"\n[classifier]\nbackend = "tensorrt"\nfallback = false\n'
     with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=100)
     assert process.returncode == 1
     assert log.splitlines()[-1].startswith("ecg-edge: TensorRT cannot be imported")
