@@ -74,6 +74,7 @@ class StreamMonitor:
         self._pooler = Pooler(model.manifest.pooling)
         self._alarms = AlarmMachine(first.stream, epoch, model.specs)
         self._ledger = Ledger()
+        self._shed_end = 0  # of the last window that was given up
         self._lock = threading.Lock()
 
     @property
@@ -155,7 +156,9 @@ class StreamMonitor:
         with self._lock:
             if decision.good:
                 self._ledger.classify(window.first_sample, window.end_sample)
-            self._ledger.settle(window.settled_sample, Cause.SHED if window.cause is Cause.SHED else Cause.BAD_QUALITY)
+            if window.cause is Cause.SHED:
+                self._shed_end = window.end_sample
+            self._settle(window.settled_sample, Cause.BAD_QUALITY)
         self.windows += 1
         self.shed_windows += window.cause is Cause.SHED
         self.decided_sample = max(self.decided_sample, window.end_sample)
@@ -177,9 +180,14 @@ class StreamMonitor:
         What no window could hold was lost to the tail.
         """
         with self._lock:
-            self._ledger.settle(self._ledger.samples_in, Cause.TAIL)
+            self._settle(self._ledger.samples_in, Cause.TAIL)
         self.closed = True
         return tuple(self._alarms.finish())
+
+    def _settle(self, end: int, cause: Cause) -> None:
+        """Declare final what lies before `end`; what a window that was given up would have held was lost to that."""
+        self._ledger.settle(min(end, self._shed_end), Cause.SHED)
+        self._ledger.settle(end, cause)
 
     def _gap(self, instants: int) -> Iterator[Window]:
         rows = len(self.leads)

@@ -295,12 +295,13 @@ def test_overload_sheds_windows_and_counts_them(start):
     gate = threading.Event()
     runtime = start(Record(), opener=lambda: Blocked(gate), shed=True, queue_windows=4, max_batch=2)
     with runtime:
-        runtime.push(block(tone(60)))
+        runtime.push(block(tone(40)))
+        runtime.push(block(tone(20), 40 * RATE, missing=np.full((1, 20 * RATE), Cause.LEAD_OFF, np.uint8)))
         gate.set()
     totals = runtime.totals()
     assert balanced(totals)
-    assert totals.missing["shed"] > 20 * RATE
     assert totals.classified > 10 * RATE
+    assert totals.missing["shed"] == 40 * RATE - totals.classified, "good samples were lost to nothing else"
     assert totals.windows == 51
 
 
