@@ -17,13 +17,12 @@ saw; time is counted from the middle of its first window over the threshold to t
 neither a lead nor a lag of half a window. Pure; knows no label and no record.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from edge.scoring.spans import Spans, clip, intersect, nothing, seconds, subtract, touches, union
+from edge.scoring.spans import Spans, clip, intersect, nothing, seconds, subtract, union, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,33 +88,32 @@ def compare(reference: Reference, alarms: Sequence[Alarm], start_s: float, end_s
     """
     episodes = clip(reference.episodes, start_s, end_s)
     left_open = subtract(clip(reference.open, start_s, end_s), episodes)
-    claims = [clip(union([alarm.claim]), start_s, end_s) for alarm in alarms]
-    here = [(alarm, claim) for alarm, claim in zip(alarms, claims, strict=True) if claim.size]
-    touched = [(touches(episodes, *alarm.seen), claim) for alarm, claim in here]
-    judged = [right for right, claim in touched if right or seconds(subtract(claim, left_open)) > 0]
-    claimed = subtract(union(pair for _, claim in here for pair in claim), left_open)
-    first_raised = [_first_raised([alarm for alarm, _ in here], start, end) for start, end in episodes]
-    late_s = [raised - start for raised, (start, _) in zip(first_raised, episodes.tolist(), strict=True)]
-    began = np.isin(episodes[:, 0], reference.episodes[:, 0])
+    raised_s = np.array([alarm.raised_s for alarm in alarms])
+    seen, claims = (
+        np.array([getattr(alarm, name) for alarm in alarms]).reshape(-1, 2) for name in ("seen", "claim")
+    )
+    claims = np.clip(claims, start_s, end_s)
+    here = claims[:, 1] > claims[:, 0]
+    raised_s, seen, claims = raised_s[here], seen[here], claims[here]
+    meets = (seen[:, :1] < episodes[:, 1]) & (seen[:, 1:] > episodes[:, 0])  # (alarms, episodes)
+    right = meets.any(axis=1)
+    claimed = subtract(union(claims), left_open)
+    first_s = np.where(meets, raised_s[:, None], np.inf).min(axis=0, initial=np.inf)
+    late_s = first_s - episodes[:, 0]
+    new = np.isin(episodes[:, 0], reference.episodes[:, 0]) & (late_s >= 0) & np.isfinite(late_s)
     timed = reference.timed
     return Counts(
         hours=max(end_s - start_s, 0.0) / 3600,
         episodes=len(episodes),
-        found=sum(map(math.isfinite, first_raised)),
-        already_on=sum(late < 0 for late in late_s),
-        alarms=len(judged),
-        right=sum(judged),
+        found=int(np.isfinite(first_s).sum()),
+        already_on=int((late_s < 0).sum()),
+        alarms=int((right | ~within(left_open, claims)).sum()),
+        right=int(right.sum()),
         reference_s=seconds(episodes) if timed else 0.0,
         alarm_s=seconds(claimed) if timed else 0.0,
         both_s=seconds(intersect(claimed, episodes)) if timed else 0.0,
-        delays_s=tuple(late for late, new in zip(late_s, began, strict=True) if new and 0 <= late < math.inf),
+        delays_s=tuple(late_s[new].tolist()),
     )
-
-
-def _first_raised(alarms: Sequence[Alarm], start_s: float, end_s: float) -> float:
-    """When the first alarm that overlaps an episode was raised; infinity when none does."""
-    seen = [alarm.raised_s for alarm in alarms if alarm.seen[0] < end_s and alarm.seen[1] > start_s]
-    return min(seen, default=math.inf)
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

@@ -5,12 +5,16 @@ import pytest
 
 from edge.errors import RecordError
 from edge.scoring.reference import Annotation, holds_in_window, patient_of, read_annotation, references
-from edge.scoring.spans import clip, seconds, touches
+from edge.scoring.spans import clip, intersect, seconds, union
 from training.datasets import mitdb
 from training.labels import INDEX
 
 WINDOW_S = 10.0
 JUDGED = ["AF", "AFL", "SVT", "VT", "PVC", "PAC", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "LBBB", "RBBB", "PACED"]
+
+
+def touches(spans, start_s, end_s):
+    return intersect(spans, union([(start_s, end_s)])).size > 0
 
 
 def annotation(symbols, rhythms=(("(N", 0.0, 100.0),), every_s=0.8):
