@@ -16,6 +16,7 @@ from calibration import graph, heldout, latency, paired
 from calibration.heldout import Windows
 from calibration.sensitivity import FEW, decisions, flips
 from edge.bundle import Bundle, Manifest
+from edge.results import processor
 
 MOST_AUC_LOSS = 0.003  # macro AUC, the upper bound of its interval
 MOST_LABEL_LOSS = 0.01  # AUC of any label with `FEW` or more positive windows, the upper bound of its interval
@@ -200,6 +201,6 @@ def compare_bundle(
         "precisions": precisions,
         "runtimes": times,
         "versions": latency.versions(),
-        "processor": latency.processor(),
+        "processor": processor(),
         "refusals": refusals(precisions),
     }

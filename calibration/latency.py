@@ -6,7 +6,6 @@ ONNX Runtime where they are installed. Knows no accuracy.
 
 import importlib
 import importlib.util
-import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -47,16 +46,6 @@ def versions() -> dict[str, str]:
     if importlib.util.find_spec("openvino") is not None:
         found["openvino"] = str(importlib.import_module("openvino").__version__)
     return found
-
-
-def processor() -> str:
-    """Return the name of the processor, as Linux says it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    named = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return named[0] if named else platform.machine()
 
 
 def measure(

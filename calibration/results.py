@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from edge import results
+
 _TITLE = "# What each precision decides, and how fast\n\nWritten by `ecg-calibrate compare`; do not edit.\n"
 _CARD_TITLE = "## Precisions"
 
@@ -49,13 +51,7 @@ def accuracy_table(result: dict[str, Any]) -> str:
 
 def write_section(path: Path, name: str, section: str) -> None:
     """Put a bundle's section into the file, in place of the one that it has."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else _TITLE
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    old = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    new = f"{begin}\n{section}\n{end}"
-    text = old.sub(lambda _: new, text) if old.search(text) else f"{text}\n{new}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    results.write_section(path, _TITLE, name, section)
 
 
 def put_on_card(card: str, result: dict[str, Any]) -> str:

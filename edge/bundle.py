@@ -63,6 +63,11 @@ class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["none", "mean"] = "none"
     windows: int = 1
+    labels: dict[str, int] = {}  # by abbreviation: those that are combined over another number of windows
+
+    def of(self, label: str) -> int:
+        """Return over how many windows a label's output is combined."""
+        return 1 if self.kind == "none" else self.labels.get(label, self.windows)
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -196,12 +201,12 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
 
 
 def _check_manifest(path: Path, manifest: Manifest) -> None:
-    for fault in (*_input_faults(manifest), *_label_faults(manifest)):
+    for fault in (*_input_faults(manifest), *_pooling_faults(manifest), *_label_faults(manifest)):
         raise BundleError(f"{path / MANIFEST}: {fault}")
 
 
 def _input_faults(manifest: Manifest) -> Iterator[str]:
-    spec, pooling = manifest.input, manifest.pooling
+    spec = manifest.input
     if manifest.schema_version != SCHEMA_VERSION:
         yield f"schema version {manifest.schema_version}; this runtime reads {SCHEMA_VERSION}"
     if spec.leads != LEADS:
@@ -217,8 +222,15 @@ def _input_faults(manifest: Manifest) -> Iterator[str]:
         yield f"min_coverage {spec.min_coverage} is not in (0, 1]"
     if spec.conditioning != CONDITIONING:
         yield f"conditioning {spec.conditioning!r}; this runtime does {CONDITIONING!r}"
-    if not 1 <= pooling.windows <= 600:
-        yield f"pooling over {pooling.windows} windows; 1 to 600 are possible"
+
+
+def _pooling_faults(manifest: Manifest) -> Iterator[str]:
+    pooling = manifest.pooling
+    for windows in (pooling.windows, *pooling.labels.values()):
+        if not 1 <= windows <= 600:
+            yield f"pooling over {windows} windows; 1 to 600 are possible"
+    for label in sorted(pooling.labels.keys() - {label.abbreviation for label in manifest.labels}):
+        yield f"pooling of {label!r}, which is no label"
 
 
 def _label_faults(manifest: Manifest) -> Iterator[str]:

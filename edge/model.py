@@ -30,6 +30,7 @@ class Model:
     def __init__(self, manifest: Manifest, open_classifier: ClassifierFactory, specs: Sequence[AlarmSpec]) -> None:
         self.manifest = manifest
         self.specs = tuple(specs)
+        self.labels = tuple(label.abbreviation for label in manifest.labels)
         self._open_classifier = open_classifier
         self._classifier: Classifier | None = None
         self._closing = ExitStack()

@@ -71,7 +71,7 @@ class StreamMonitor:
         self._origin = first.first_sample
         self._inputs = inputs
         self._cutters = [WindowStream(spec, first.sample_rate_hz, first.leads) for spec in inputs]
-        self._pooler = Pooler(model.manifest.pooling)
+        self._pooler = Pooler(model.manifest.pooling, model.labels)
         self._alarms = AlarmMachine(first.stream, epoch, model.specs)
         self._ledger = Ledger()
         self._shed_end = 0  # of the last window that was given up
@@ -131,7 +131,7 @@ class StreamMonitor:
         An alarm that both have goes on. Outputs of two models are never pooled.
         """
         self.model = model
-        self._pooler = Pooler(model.manifest.pooling)
+        self._pooler = Pooler(model.manifest.pooling, model.labels)
         return tuple(self._alarms.adopt(model.specs))
 
     def spare(self, window: Window) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 MQTT_PORT = 1883
+MAX_THREADS = 8  # of one run of the graph, where a command has the machine to itself, as the service has not
 
 F = TypeVar("F", bound=Callable[..., Any])
 

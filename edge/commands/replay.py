@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig
-from edge.commands.options import Address, broker_option, json_option, model_option
+from edge.commands.options import MAX_THREADS, Address, broker_option, json_option, model_option
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle
 from edge.publish.client import BrokerConfig
@@ -21,8 +21,6 @@ from edge.report import Report, clock, show, write_json
 from edge.runtime import Sink
 from edge.service import AlertSink, new_publisher
 from edge.wires import VIAS, Via
-
-_MAX_THREADS = 8  # of one run of the graph; a replay has the machine to itself, the service does not
 
 
 class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -94,7 +92,7 @@ def replay(
             record=record,
             via=via,
             speed=speed,
-            classifier=ClassifierConfig(threads=min(os.cpu_count() or 1, _MAX_THREADS)),
+            classifier=ClassifierConfig(threads=min(os.cpu_count() or 1, MAX_THREADS)),
             broker=address,
         )
         report = run_with_progress(recording, bundle, config, sink, console)

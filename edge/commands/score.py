@@ -1,6 +1,8 @@
 """`ecg-edge score`: its options, and the table for people."""
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import click
@@ -8,12 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.bundle import Bundle
-from edge.commands.options import json_option, model_option
+from edge.classifiers.base import ClassifierConfig
+from edge.commands.options import MAX_THREADS, json_option, model_option
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle
 from edge.report import clock, write_json
+from edge.results import how_made, write_section
 from edge.scoring.beats import LEARNING_S
 from edge.scoring.folder import FolderScore, ScoreConfig, score_folder
+from edge.scoring.folds import FOLDS, FoldBundles, open_folds
+from edge.scoring.markdown import TITLE, render
 from edge.scoring.table import show
 
 
@@ -35,8 +41,16 @@ from edge.scoring.table import show
     metavar="FOLDER",
     help="Write the alarms of each record there, as WFDB annotations (annotator: alarms).",
 )
+@click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write the tables into this Markdown file, as a section named by --section.",
+)
+@click.option("--section", default="MIT-BIH", show_default=True, help="Heading in the --results file.")
 @json_option()
-def score(
+def score(  # noqa: PLR0913  an argument an option
     *,
     folder: Path,
     model: str,
@@ -44,18 +58,23 @@ def score(
     annotator: str,
     skip: float,
     out: Path | None,
+    precision: str,
+    results: Path | None,
+    section: str,
     json_path: Path | None,
 ) -> None:
     r"""Score the alarms of a bundle on every annotated WFDB record in FOLDER.
 
     Each record goes through the real path at full speed, and its alarms are compared with the reference annotation:
     which episodes were found, how late, and how many false alarms an hour. Figures of records that the bundle has seen
-    in training are marked.
+    in training are marked. Where --model is the folder of a cross-validation (see `ecg-calibrate tune`), each record is
+    judged by the bundle that never saw its patient.
 
     \b
     Examples:
       ecg-edge score ~/.cache/ecg-nat/data/mitdb --json score.json
       ecg-edge score mitdb --records 201,203 --out alarms
+      ecg-edge score mitdb --model runs/tuned/folds --results edge/RESULTS.md --section "DS1, out of fold"
     """
     only = tuple(name.strip() for name in records.split(",") if name.strip()) if records else ()
     if records is not None and not only:
@@ -66,15 +85,20 @@ def score(
         only=only,
         start_s=skip,
         alarms_to=out,
+        classifier=ClassifierConfig(precision=precision, threads=min(os.cpu_count() or 1, MAX_THREADS)),
     )
     console = Console(stderr=json_path is not None and str(json_path) == "-")
-    result = _score_with_progress(find_bundle(model), config, console)
+    bundle = open_folds(Path(model)) if (Path(model) / FOLDS).is_file() else find_bundle(model)
+    began = time.monotonic()
+    result = _score_with_progress(bundle, config, console)
     show(result, console)
+    if results is not None:
+        write_section(results, TITLE, section, render(result, section, how_made(time.monotonic() - began)))
     if json_path is not None:
         write_json(result, json_path)
 
 
-def _score_with_progress(bundle: Bundle, config: ScoreConfig, console: Console) -> FolderScore:
+def _score_with_progress(bundle: Bundle | FoldBundles, config: ScoreConfig, console: Console) -> FolderScore:
     """Score with a progress bar; Ctrl-C ends it early, and the records that were done are reported."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn()
     stopped = threading.Event()

@@ -89,9 +89,7 @@ def compare(reference: Reference, alarms: Sequence[Alarm], start_s: float, end_s
     episodes = clip(reference.episodes, start_s, end_s)
     left_open = subtract(clip(reference.open, start_s, end_s), episodes)
     raised_s = np.array([alarm.raised_s for alarm in alarms])
-    seen, claims = (
-        np.array([getattr(alarm, name) for alarm in alarms]).reshape(-1, 2) for name in ("seen", "claim")
-    )
+    seen, claims = (np.array([getattr(alarm, name) for alarm in alarms]).reshape(-1, 2) for name in ("seen", "claim"))
     claims = np.clip(claims, start_s, end_s)
     here = claims[:, 1] > claims[:, 0]
     raised_s, seen, claims = raised_s[here], seen[here], claims[here]

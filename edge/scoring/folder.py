@@ -5,19 +5,21 @@ Knows no tables and makes no figures of its own; needs the `wfdb` package.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
+from edge.classifiers.base import ClassifierConfig
 from edge.errors import BundleError, RecordError
 from edge.recordings import Recording, open_recording
 from edge.replay import ReplayConfig, replay_recording
 from edge.report import BundleName
 from edge.scoring.alarm_file import write_alarms
 from edge.scoring.beats import LEARNING_S
+from edge.scoring.folds import FoldBundles
 from edge.scoring.record import Heard, Judge
 from edge.scoring.reference import patient_of, read_annotation
 from edge.scoring.summary import Judged, RecordScore, Total, record_score, total
@@ -51,12 +53,20 @@ class ScoreConfig:
     only: tuple[str, ...] = ()  # names of records; empty: every one that is annotated
     start_s: float = LEARNING_S
     alarms_to: Path | None = None  # folder for files of alarms
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
 
 
 def score_folder(
-    bundle: Bundle, config: ScoreConfig, *, progress: Progress | None = None, stopped: threading.Event | None = None
+    bundle: Bundle | FoldBundles,
+    config: ScoreConfig,
+    *,
+    progress: Progress | None = None,
+    stopped: threading.Event | None = None,
 ) -> FolderScore:
     """Replay and score the records; when `stopped` is set, those that were done until then.
+
+    Where the bundles of a cross-validation are given, each record is judged by the one that never saw it; records
+    for which there is none are left out unless they were asked for.
 
     Raises
     ------
@@ -65,7 +75,9 @@ def score_folder(
     """
     stopped = stopped or threading.Event()
     names = annotated_records(config.folder, config.annotator, config.only)
-    seen = _seen_records(bundle, config.folder.resolve().name)
+    if isinstance(bundle, FoldBundles) and not config.only:
+        names = [name for name in names if name in bundle.by_record]
+    judges = {name: bundle.of(name) if isinstance(bundle, FoldBundles) else bundle for name in names}
     recordings = {name: open_recording(str(config.folder / name)) for name in names}
     lengths_s = {name: each.samples / each.spec.sample_rate_hz for name, each in recordings.items()}
     if config.alarms_to is not None:
@@ -78,10 +90,11 @@ def score_folder(
             if progress is not None:
                 progress(name, before_s + seconds, sum(lengths_s.values()))
 
-        judged = _score_record(bundle, config, name, recording, report, stopped)
+        judged = _score_record(judges[name], config, name, recording, report, stopped)
         if stopped.is_set():
             break
-        done.append(replace(judged, seen_in_training=name in seen))
+        seen = name in seen_records(judges[name], config.folder.resolve().name)
+        done.append(replace(judged, seen_in_training=seen))
     if not done:
         raise RecordError(f"{config.folder}: stopped before a record was done")
     return _report(bundle, config, done)
@@ -114,7 +127,7 @@ def _score_record(
 ) -> Judged:
     annotation = read_annotation(config.folder / name, config.annotator)
     heard = Heard()
-    replay = ReplayConfig(record=name)
+    replay = ReplayConfig(record=name, classifier=config.classifier)
     replay_recording(recording, bundle, replay, sink=heard, progress=progress, stopped=stopped)
     if config.alarms_to is not None and not stopped.is_set():
         write_alarms(config.alarms_to, name, recording.spec.sample_rate_hz, heard.events)
@@ -128,8 +141,8 @@ def _score_record(
     )
 
 
-def _seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
-    """Names that the bundle lists as seen: those of the set that is named as the folder, else those of every set."""
+def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
+    """Return the names listed as seen: those of the set that is named as the folder, else those of every set."""
     path = bundle.path / SEEN
     if not path.is_file():
         return frozenset()
@@ -141,13 +154,13 @@ def _seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
     return frozenset(name for part in parts for names in part.values() for name in names)
 
 
-def _report(bundle: Bundle, config: ScoreConfig, done: Sequence[Judged]) -> FolderScore:
+def _report(bundle: Bundle | FoldBundles, config: ScoreConfig, done: Sequence[Judged]) -> FolderScore:
     unseen = [judged for judged in done if not judged.seen_in_training]
     sinus = [judged for judged in done if judged.sinus_throughout]
     return FolderScore(
         **msgspec.structs.asdict(total(done)),
         protocol=PROTOCOL.format(start_s=config.start_s),
-        bundle=BundleName.of(bundle),
+        bundle=bundle.name if isinstance(bundle, FoldBundles) else BundleName.of(bundle),
         seen_in_training=tuple(judged.record for judged in done if judged.seen_in_training),
         unseen=total(unseen) if 0 < len(unseen) < len(done) else None,
         sinus=total(sinus) if sinus else None,

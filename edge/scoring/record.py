@@ -57,8 +57,7 @@ class Judge:
     def __init__(self, manifest: Manifest, specs: Sequence[AlarmSpec], start_s: float) -> None:
         self._start_s = start_s
         self._window_s, self._hop_s = manifest.input.window_s, manifest.input.hop_s
-        pooled = 1 if manifest.pooling.kind == "none" else manifest.pooling.windows
-        self._reach_s = (pooled - 1) * self._hop_s  # how far an output looks back beyond its own window
+        self._pooling = manifest.pooling
         self._specs = [spec for spec in specs if spec.priority != "none"]
         self._gates = [spec for spec in specs if spec.gates]
 
@@ -98,12 +97,17 @@ class Judge:
 
     def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], heard: Heard) -> Alarm:
         first_s, last_s = (decision.first_sample / heard.sample_rate_hz for decision in (windows[0], windows[-1]))
-        middle_s = (self._window_s - self._reach_s) / 2
+        reach_s = self._reach_s(raised.spec.label)
+        middle_s = (self._window_s - reach_s) / 2
         return Alarm(
             raised_s=raised.end_s,
-            seen=(first_s - self._reach_s, windows[-1].end_s),
+            seen=(first_s - reach_s, windows[-1].end_s),
             claim=(first_s + middle_s - self._hop_s / 2, last_s + middle_s + self._hop_s / 2),
         )
+
+    def _reach_s(self, label: str) -> float:
+        """How far an output looks back beyond its own window."""
+        return (self._pooling.of(label) - 1) * self._hop_s
 
     def _with_windows(self, counts: Counts, spec: AlarmSpec, annotation: Annotation, heard: Heard) -> Counts:
         """Add, for a beat's label, how many windows have it, were said to have it, and both."""
@@ -112,7 +116,8 @@ class Judge:
         pairs = []
         for decision in heard.decisions:
             first_s, over = decision.first_sample / heard.sample_rate_hz, spec.over(decision)
-            holds = holds_in_window(annotation, spec.label, first_s, first_s + self._window_s)
+            seen_from_s = max(first_s - self._reach_s(spec.label), 0.0)
+            holds = holds_in_window(annotation, spec.label, seen_from_s, first_s + self._window_s)
             if over is not None and holds is not None and first_s >= self._start_s:
                 pairs.append((holds, over))
         return replace(

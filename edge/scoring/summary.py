@@ -3,9 +3,11 @@
 Gross figures are quotients of sums, so that a record with many episodes weighs more; average ones are means over the
 records in which they are defined (both EC57). The interval is the 95% percentile interval of the gross figure over
 resampled patients (Efron 1979): records of one patient stay together. With few patients it is wide, and what never
-happened in any of them has an interval of no width: it says nothing about patients who are not there.
+happened in any of them has an interval of no width: it says nothing about patients who are not there. Where a whole
+set has no false alarm, the interval of their rate is that of a Poisson count of none: up to -ln(.025) in the hours.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -116,6 +118,8 @@ def total(records: Sequence[Judged]) -> Total:
     alarms = np.array([[judged.false_alarms, judged.hours] for judged in records]).reshape(-1, 2)
     groups = _by_patient(records)
     overall = interval(np.array([alarms[group].sum(axis=0) for group in groups]))
+    if overall is not None and not alarms[:, 0].any():
+        overall = 0.0, -math.log(0.025) / hours
     names = dict.fromkeys(label for judged in records for label in judged.verdict.labels)
     apart: Counter[str] = Counter()
     for judged in records:

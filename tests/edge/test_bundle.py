@@ -86,6 +86,8 @@ def test_a_huge_manifest_is_not_parsed(copy):
         (lambda m: m["graphs"].clear(), "precision"),
         (lambda m: m["files"].update({"../../etc/passwd": "0"}), "plain name"),
         (lambda m: m["pooling"].update(windows=0), "pooling"),
+        (lambda m: m["pooling"].update(labels={"AF": 0}), "pooling"),
+        (lambda m: m["pooling"].update(labels={"AFF": 2}), "'AFF', which is no label"),
         (lambda m: m.update(surprise=1), "surprise"),
     ],
 )

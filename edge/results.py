@@ -1,0 +1,42 @@
+"""What commands share that write their figures into a `RESULTS.md`: a section each, with how it was made.
+
+Knows nothing of the figures.
+"""
+
+import os
+import platform
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from edge.report import clock
+
+
+def write_section(path: Path, title: str, name: str, section: str) -> None:
+    """Put a section into a Markdown file, in place of the one of this name; a new file begins with the title."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else title
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    old = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    new = f"{begin}\n{section}\n{end}"
+    text = old.sub(lambda _: new, text) if old.search(text) else f"{text}\n{new}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def how_made(wall_s: float) -> str:
+    """Return this process's command line, the machine and the time taken, as lines of Markdown."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    command = shlex.join(words).replace(str(Path.home()), "~")
+    cores = os.cpu_count() or 1
+    return f"    {command}\n\n{processor()}, {cores} cores; wall time {clock(wall_s)}, with whatever else ran there."
+
+
+def processor() -> str:
+    """Return the name of the processor, as Linux says it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    named = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return named[0] if named else platform.machine()
