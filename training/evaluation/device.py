@@ -3,6 +3,7 @@
 Knows nothing of labels' meanings.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,10 +14,31 @@ from edge.bundle import Bundle, InputSpec
 from edge.classifiers.base import Classifier
 from edge.leads import LEADS
 from edge.samples import Cause, mark_invalid
-from edge.stream.windows import WindowStream
+from edge.stream.windows import Window, WindowStream
 from training.errors import DataError
 
 _BATCH = 32
+
+
+def cut_record(path: Path, spec: InputSpec) -> tuple[list[Window], float]:
+    """Cut a WFDB record (path without suffix) with the device's own stream; return all windows and the native rate.
+
+    Raises
+    ------
+    DataError
+        When the record cannot be read.
+    """
+    import wfdb
+
+    try:
+        record = wfdb.rdrecord(str(path))
+    except (OSError, ValueError, IndexError) as exc:
+        raise DataError(f"{path}: cannot be read as a WFDB record: {exc}") from exc
+    samples = np.ascontiguousarray(record.p_signal.T, np.float32)
+    missing = np.zeros(samples.shape, np.uint8)
+    mark_invalid(samples, missing)
+    stream = WindowStream(spec, record.fs, record.sig_name)
+    return [*stream.push(samples, missing), *stream.finish()], float(record.fs)
 
 
 def windows_of(
@@ -35,24 +57,21 @@ def windows_of(
     DataError
         When the record cannot be read.
     """
-    import wfdb
+    every, rate_hz = cut_record(path, msgspec.structs.replace(spec, hop_s=hop_s))
+    windows = [window for window in every if window.cause is Cause.PRESENT]
+    signal, keep = stack(windows, spec.window_samples)
+    start_s = np.array([window.first_sample for window in windows]) / rate_hz
+    return start_s, signal, keep
 
-    try:
-        record = wfdb.rdrecord(str(path))
-    except (OSError, ValueError, IndexError) as exc:
-        raise DataError(f"{path}: cannot be read as a WFDB record: {exc}") from exc
-    samples = np.ascontiguousarray(record.p_signal.T, np.float32)
-    missing = np.zeros(samples.shape, np.uint8)
-    mark_invalid(samples, missing)
-    stream = WindowStream(msgspec.structs.replace(spec, hop_s=hop_s), record.fs, record.sig_name)
-    windows = [w for w in (*stream.push(samples, missing), *stream.finish()) if w.cause is Cause.PRESENT]
-    signal = np.zeros((len(windows), len(LEADS), spec.window_samples), np.float32)
+
+def stack(windows: Sequence[Window], samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what a graph takes for good windows: signal (windows, 12, samples) and keep (windows, 12)."""
+    signal = np.zeros((len(windows), len(LEADS), samples), np.float32)
     keep = np.zeros((len(windows), len(LEADS)), np.float32)
     for row, window in enumerate(windows):
-        signal[row, window.positions] = window.signal
-        keep[row, window.positions] = 1.0
-    start_s = np.array([window.first_sample for window in windows]) / record.fs
-    return start_s, signal, keep
+        signal[row, list(window.positions)] = window.signal
+        keep[row, list(window.positions)] = 1.0
+    return signal, keep
 
 
 def classify(classifier: Classifier, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:

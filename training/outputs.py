@@ -1,0 +1,86 @@
+"""What a network says of every window of a record, cut as the device cuts them: the input of `ecg-calibrate tune`.
+
+One `.npz` a record, without pickles. Nothing is pooled. Knows nothing of thresholds or alarms.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import InputSpec
+from edge.samples import Cause
+from training.errors import DataError
+from training.evaluation.device import cut_record, stack
+
+Predict = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The windows of one record, one a hop from its first sample on."""
+
+    sample_rate_hz: float
+    first_sample: NDArray[np.int64]  # (windows,) native index
+    end_sample: NDArray[np.int64]  # (windows,)
+    cause: NDArray[np.uint8]  # (windows,) `Cause`: PRESENT where the window was good
+    probabilities: NDArray[np.float32]  # (windows, labels); NaN where it was not
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".part.npz")
+        np.savez_compressed(scratch, **asdict(self))
+        scratch.replace(path)
+
+
+def load_outputs(path: Path) -> Outputs:
+    """Read a file that `Outputs.save` wrote, or raise DataError."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Outputs(
+                float(arrays["sample_rate_hz"]),
+                arrays["first_sample"],
+                arrays["end_sample"],
+                arrays["cause"],
+                arrays["probabilities"],
+            )
+    except (OSError, ValueError, KeyError) as exc:
+        raise DataError(f"{path}: no usable outputs there ({exc}); run `ecg-train crossval` again") from exc
+
+
+def outputs_of(predict: Predict, path: Path, spec: InputSpec) -> Outputs:
+    """Let a network judge every window of a WFDB record (path without suffix).
+
+    Parameters
+    ----------
+    predict : takes (n, 12, samples) signal and (n, 12) keep, float32, and returns (n, labels) probabilities
+    path : of the record
+    spec : window and hop
+
+    Raises
+    ------
+    DataError
+        When the record cannot be read, or has no good window.
+    """
+    windows, rate_hz = cut_record(path, spec)
+    good = np.flatnonzero([window.cause is Cause.PRESENT for window in windows])
+    if not good.size:
+        raise DataError(f"{path}: no window of it is good enough to be classified")
+    parts = []
+    for first in range(0, good.size, _BATCH):
+        some = [windows[number] for number in good[first : first + _BATCH]]
+        parts.append(predict(*stack(some, spec.window_samples)))
+    answers = np.concatenate(parts)
+    probabilities = np.full((len(windows), answers.shape[1]), np.nan, np.float32)
+    probabilities[good] = answers
+    return Outputs(
+        rate_hz,
+        np.array([window.first_sample for window in windows]),
+        np.array([window.end_sample for window in windows]),
+        np.array([window.cause for window in windows], np.uint8),
+        probabilities,
+    )
