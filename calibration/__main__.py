@@ -9,6 +9,7 @@ from training.errors import TrainingError
 _COMMANDS = {
     "export": ("calibration.commands.export", "Make a bundle from a checkpoint."),
     "quantize": ("calibration.commands.quantize", "Add the fp16 and int8 graphs to a bundle."),
+    "tune": ("calibration.commands.tune", "Set the alarms by out-of-fold outputs and a budget of false alarms."),
     "compare": ("calibration.commands.compare", "Judge every precision of a bundle beside FP32; the gate."),
 }
 

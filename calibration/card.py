@@ -1,5 +1,6 @@
 """Writes `MODEL_CARD.md`: what was measured, and the weaknesses that follow from the data."""
 
+import re
 from collections.abc import Sequence
 
 from calibration.thresholds import CEILING, FLOOR, PRECISION, SINUS_RATE, Choice
@@ -57,6 +58,16 @@ def _what(manifest: Manifest) -> str:
         f"ECG-NAT on windows of {spec.window_s:g} s at {spec.sample_rate_hz:g} Hz, 0.5 Hz high-passed, any of the 12 "
         f"leads from one up{pooled}. Outputs that alarm: {', '.join(alarms)}. Others: {', '.join(others)}."
     )
+
+
+def put_section(card: str, title: str, body: str) -> str:
+    """Return a card with a section of this title, in place of one that it has, else before its weaknesses."""
+    section = f"{title}\n\n{body}\n\n"
+    old = re.compile(re.escape(title) + r"\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    if old.search(card):
+        return old.sub(lambda _: section, card)
+    before, heading, after = card.partition("## Known weaknesses")
+    return f"{before}{section}{heading}{after}" if heading else f"{card.rstrip()}\n\n{section}"
 
 
 def _weaknesses(choices: Sequence[Choice]) -> str:

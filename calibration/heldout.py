@@ -150,8 +150,7 @@ def _stretches(start_s: NDArray[np.float64], spec: InputSpec, length: int) -> It
 
 def lengths(manifest: Manifest) -> NDArray[np.intp]:
     """Return over how many windows the output of each label is pooled, (labels,)."""
-    pooling = manifest.pooling
-    return np.array([1 if pooling.kind == "none" else pooling.windows for _ in manifest.labels])
+    return np.array([manifest.pooling.of(label.abbreviation) for label in manifest.labels])
 
 
 def predict(
@@ -169,8 +168,9 @@ def pool(outputs: NDArray[np.float32], windows: Windows, manifest: Manifest) -> 
     if len(windows.first) == len(outputs):
         return outputs
     pooled = np.empty((len(windows.first), outputs.shape[1]), np.float32)
+    labels = [label.abbreviation for label in manifest.labels]
     for case, rows in enumerate(np.split(outputs, windows.first[1:])):
-        pooler = Pooler(manifest.pooling)
+        pooler = Pooler(manifest.pooling, labels)
         for row in rows:
             last = pooler.push(row)
         pooled[case] = last

@@ -3,10 +3,10 @@
 Says nothing that is not in the figures.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
+from calibration.card import put_section
 from edge import results
 
 _TITLE = "# What each precision decides, and how fast\n\nWritten by `ecg-calibrate compare`; do not edit.\n"
@@ -56,15 +56,11 @@ def write_section(path: Path, name: str, section: str) -> None:
 
 def put_on_card(card: str, result: dict[str, Any]) -> str:
     """Return a model card with the table of all precisions in it, in place of one that it has."""
-    section = (
-        f"{_CARD_TITLE}\n\n{accuracy_table(result)}\n\n{_explanation(result)} "
-        "Times: ONNX Runtime on one CPU thread of the build machine.\n\n"
+    body = (
+        f"{accuracy_table(result)}\n\n{_explanation(result)} "
+        "Times: ONNX Runtime on one CPU thread of the build machine."
     )
-    old = re.compile(re.escape(_CARD_TITLE) + r"\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-    if old.search(card):
-        return old.sub(lambda _: section, card)
-    before, heading, after = card.partition("## Known weaknesses")
-    return f"{before}{section}{heading}{after}" if heading else f"{card.rstrip()}\n\n{section}"
+    return put_section(card, _CARD_TITLE, body)
 
 
 def _explanation(result: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),
     "run": ("edge.commands.run", "Run as the service that a configuration file describes."),
     "score": ("edge.commands.score", "Score the alarms on annotated WFDB records."),
+    "score-noise": ("edge.commands.score_noise", "Score the alarms on records with real noise added."),
     "watch": ("edge.commands.watch", "Follow the alerts of devices on a broker."),
 }
 

@@ -9,6 +9,7 @@ from training.errors import TrainingError
 _COMMANDS = {
     "pretrain": ("training.commands.pretrain", "Pretrain the encoder without labels."),
     "finetune": ("training.commands.finetune", "Train on labelled records."),
+    "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH and judge unseen patients."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),
 }
 
@@ -21,6 +22,7 @@ def cli() -> None:
     Examples:
       ecg-train pretrain --data ~/.cache/ecg-nat/data --out runs/pretrained --minutes 60
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
+      ecg-train crossval --data ~/.cache/ecg-nat/data --init runs/base --out runs/folds --minutes 5
       ecg-train evaluate ptb-xl --data ~/.cache/ecg-nat/data/ptb-xl --model edge/bundles/diagnostic --folds 9
     """
 

@@ -1,7 +1,8 @@
 """Sets up a training run from data folders: caches, splits, sampler, model, progress bar."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from ecgnat.model import EcgNat, Size, named_config
 from training import cache, checkpoint, splits
 from training.augment import read_noise
 from training.batches import SHARES, Sampler, make_source
+from training.folds import RowsOf
 from training.labels import NAMES
 from training.subsets import labelled_rows
 from training.trainer import Progress, TrainConfig, Trainer
@@ -30,6 +32,8 @@ class Start:
     pretrained: Path | None = None  # folder of `ecg-train pretrain`, for its encoder
     trained: Path | None = None  # folder of `ecg-train finetune`, for all of its weights
     labels: float = 1.0  # part of the training patients
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)  # of a batch
+    rows_of: RowsOf = splits.rows_of
 
 
 def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume: bool) -> None:
@@ -45,10 +49,11 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
     for name in start.sets:
         with console.status(f"{name}: reading; the first time cuts all windows, which takes minutes"):
             windows = cache.load(name, data)
-        rows = splits.rows_of(windows, data)
+        rows = start.rows_of(windows, data)
         train = labelled_rows(windows, rows["train"], start.labels, config.seed)
         sources[name] = make_source(windows, train)
-        validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE[name]]))
+        if rows["validation"].size:
+            validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE[name]]))
         console.print(f"{name}: {train.size} windows train, {rows['validation'].size} validate")
     torch.manual_seed(config.seed)
     network = EcgNat(named_config(start.model, len(NAMES)))
@@ -58,7 +63,7 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
         checkpoint.load_whole(start.trained, network, NAMES)
     trainer = Trainer(
         network,
-        Sampler(sources, config.batch_size, config.seed),
+        Sampler(sources, config.batch_size, config.seed, start.shares),
         read_noise(data / "nstdb"),
         config,
         out,

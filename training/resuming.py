@@ -92,6 +92,16 @@ class Resumable:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
 
 
+def read_extra(folder: Path) -> dict[str, Any]:
+    """Read the `extra` of a saved state alone, or raise CheckpointError."""
+    try:
+        with safe_open(folder / STATE, framework="pt") as file:
+            extra: dict[str, Any] = json.loads(file.metadata()["state"])["extra"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
+        raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
+    return extra
+
+
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 

@@ -80,6 +80,18 @@ def json_option() -> Callable[[F], F]:
     )
 
 
+def results_option(heading: str) -> Callable[[F], F]:
+    """Return `--results FILE` and `--section HEADING`, passed as `results: Path | None` and `section: str`."""
+
+    def both(command: F) -> F:
+        kind = click.Path(dir_okay=False, writable=True, path_type=Path)
+        text = "Put the tables into this Markdown file, as the section of this heading."
+        command = click.option("--results", type=kind, callback=_can_be_written, metavar="FILE", help=text)(command)
+        return click.option("--section", default=heading, show_default=True, help="Heading in --results.")(command)
+
+    return both
+
+
 def model_option() -> Callable[[F], F]:
     """Return the option `--model BUNDLE`, passed as `model: str`."""
     text = "A shipped bundle by name, or the folder of any bundle."

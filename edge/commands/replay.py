@@ -7,17 +7,17 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.commands.options import MAX_THREADS, Address, broker_option, json_option, model_option
+from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle
 from edge.publish.client import BrokerConfig
 from edge.recordings import Recording, open_recording
 from edge.replay import ReplayConfig, replay_recording
-from edge.report import Report, clock, show, write_json
+from edge.report import Report, show, write_json
 from edge.runtime import Sink
 from edge.service import AlertSink, new_publisher
 from edge.wires import VIAS, Via
@@ -106,13 +106,13 @@ def run_with_progress(
 ) -> Report:
     """Replay with a progress bar; Ctrl-C ends the replay early, and what was sent until then is reported."""
     total_s = recording.samples / recording.spec.sample_rate_hz
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn()
     stopped = threading.Event()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(config.record, total=total_s, at="")
-
-        def progress(seconds: float) -> None:
-            bar.update(task, completed=seconds, at=f"{clock(seconds)} / {clock(total_s)}")
-
-        with stop_on_signal(stopped.set):
-            return replay_recording(recording, bundle, config, sink=sink, progress=progress, stopped=stopped)
+    with ecg_progress(console) as tell, stop_on_signal(stopped.set):
+        return replay_recording(
+            recording,
+            bundle,
+            config,
+            sink=sink,
+            progress=lambda seconds: tell(config.record, seconds, total_s),
+            stopped=stopped,
+        )

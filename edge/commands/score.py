@@ -7,18 +7,16 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig
-from edge.commands.options import MAX_THREADS, json_option, model_option
+from edge.commands.options import MAX_THREADS, json_option, model_option, results_option
+from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
-from edge.config import find_bundle
-from edge.report import clock, write_json
+from edge.report import write_json
 from edge.results import how_made, write_section
 from edge.scoring.beats import LEARNING_S
-from edge.scoring.folder import FolderScore, ScoreConfig, score_folder
-from edge.scoring.folds import FOLDS, FoldBundles, open_folds
+from edge.scoring.folder import ScoreConfig, score_folder
+from edge.scoring.folds import find_judges
 from edge.scoring.markdown import TITLE, render
 from edge.scoring.table import show
 
@@ -42,13 +40,7 @@ from edge.scoring.table import show
     help="Write the alarms of each record there, as WFDB annotations (annotator: alarms).",
 )
 @click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle.")
-@click.option(
-    "--results",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    metavar="FILE",
-    help="Write the tables into this Markdown file, as a section named by --section.",
-)
-@click.option("--section", default="MIT-BIH", show_default=True, help="Heading in the --results file.")
+@results_option("MIT-BIH")
 @json_option()
 def score(  # noqa: PLR0913  an argument an option
     *,
@@ -88,26 +80,12 @@ def score(  # noqa: PLR0913  an argument an option
         classifier=ClassifierConfig(precision=precision, threads=min(os.cpu_count() or 1, MAX_THREADS)),
     )
     console = Console(stderr=json_path is not None and str(json_path) == "-")
-    bundle = open_folds(Path(model)) if (Path(model) / FOLDS).is_file() else find_bundle(model)
-    began = time.monotonic()
-    result = _score_with_progress(bundle, config, console)
+    began, stopped = time.monotonic(), threading.Event()
+    bundle = find_judges(model)
+    with ecg_progress(console) as progress, stop_on_signal(stopped.set):  # Ctrl-C: the records done until then
+        result = score_folder(bundle, config, progress=progress, stopped=stopped)
     show(result, console)
     if results is not None:
         write_section(results, TITLE, section, render(result, section, how_made(time.monotonic() - began)))
     if json_path is not None:
         write_json(result, json_path)
-
-
-def _score_with_progress(bundle: Bundle | FoldBundles, config: ScoreConfig, console: Console) -> FolderScore:
-    """Score with a progress bar; Ctrl-C ends it early, and the records that were done are reported."""
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn()
-    stopped = threading.Event()
-    with Progress(*columns, console=console, transient=True) as bar, stop_on_signal(stopped.set):
-        task = bar.add_task("", total=None, at="")
-
-        def progress(record: str, done_s: float, total_s: float) -> None:
-            bar.update(
-                task, description=record, completed=done_s, total=total_s, at=f"{clock(done_s)} / {clock(total_s)}"
-            )
-
-        return score_folder(bundle, config, progress=progress, stopped=stopped)

@@ -76,6 +76,10 @@ class Counts:
             "window_f1": (2 * self.windows_right, self.windows_with + self.windows_over),
         }
 
+    def median_delay_s(self) -> float | None:
+        """Return the median delay; None where there is none."""
+        return quantile(self.delays_s, 0.5)
+
     def figures(self) -> dict[str, float | None]:
         """Return each figure, None where it is undefined."""
         return {name: part / whole if whole else None for name, (part, whole) in self.ratios().items()}

@@ -14,6 +14,7 @@ from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.errors import BundleError, RecordError
+from edge.framing.adc import AdcSource
 from edge.recordings import Recording, open_recording
 from edge.replay import ReplayConfig, replay_recording
 from edge.report import BundleName
@@ -21,7 +22,7 @@ from edge.scoring.alarm_file import write_alarms
 from edge.scoring.beats import LEARNING_S
 from edge.scoring.folds import FoldBundles
 from edge.scoring.record import Heard, Judge
-from edge.scoring.reference import patient_of, read_annotation
+from edge.scoring.reference import Annotation, patient_of, read_annotation
 from edge.scoring.summary import Judged, RecordScore, Total, record_score, total
 
 SEEN = "seen_records.json"
@@ -126,17 +127,35 @@ def _score_record(
     stopped: threading.Event,
 ) -> Judged:
     annotation = read_annotation(config.folder / name, config.annotator)
-    heard = Heard()
-    replay = ReplayConfig(record=name, classifier=config.classifier)
-    replay_recording(recording, bundle, replay, sink=heard, progress=progress, stopped=stopped)
+    heard = hear(bundle, name, recording, config.classifier, progress, stopped)
     if config.alarms_to is not None and not stopped.is_set():
         write_alarms(config.alarms_to, name, recording.spec.sample_rate_hz, heard.events)
+    return judge_record(bundle, name, annotation, heard, config.start_s)
+
+
+def hear(
+    bundle: Bundle,
+    name: str,
+    recording: AdcSource,
+    classifier: ClassifierConfig,
+    progress: Callable[[float], None],
+    stopped: threading.Event,
+) -> Heard:
+    """Replay a recording through the real path and keep what it says."""
+    heard = Heard()
+    replay = ReplayConfig(record=name, classifier=classifier)
+    replay_recording(recording, bundle, replay, sink=heard, progress=progress, stopped=stopped)
+    return heard
+
+
+def judge_record(bundle: Bundle, name: str, annotation: Annotation, heard: Heard, start_s: float) -> Judged:
+    """Compare what a record's stream said with its annotation."""
     specs = alarm_specs(bundle.manifest.labels)
     return Judged(
         record=name,
         patient=patient_of(name),
-        hours=max(annotation.end_s - config.start_s, 0.0) / 3600,
-        verdict=Judge(bundle.manifest, specs, config.start_s).judge(annotation, heard),
+        hours=max(annotation.end_s - start_s, 0.0) / 3600,
+        verdict=Judge(bundle.manifest, specs, start_s).judge(annotation, heard),
         sinus_throughout=annotation.sinus_throughout,
     )
 

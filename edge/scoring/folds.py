@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edge.bundle import Bundle, load_bundle
+from edge.config import find_bundle
 from edge.errors import BundleError
 from edge.report import BundleName
 
@@ -32,6 +33,11 @@ class FoldBundles:
             return self.by_record[record]
         except KeyError:
             raise BundleError(f"{self.path}: every fold has seen record {record}, or none is for it") from None
+
+
+def find_judges(model: str) -> Bundle | FoldBundles:
+    """Return the bundles of a cross-validation where a folder holds them, else a bundle by name or folder."""
+    return open_folds(Path(model)) if (Path(model) / FOLDS).is_file() else find_bundle(model)
 
 
 def open_folds(path: Path) -> FoldBundles:

@@ -91,7 +91,7 @@ class Judged:
 
 def label_score(counts: Counts) -> LabelScore:
     """Return the figures of one label in one record."""
-    median, late = quantile(counts.delays_s, 0.5), quantile(counts.delays_s, 0.9)
+    median, late = counts.median_delay_s(), quantile(counts.delays_s, 0.9)
     delay = None if median is None or late is None else Delay(median, late, len(counts.delays_s))
     listed = {name: value for name, value in asdict(counts).items() if name != "delays_s"}
     return LabelScore(**counts.figures(), delay_s=delay, counts=listed)  # type: ignore[arg-type]  # names as in Counts

@@ -1,0 +1,138 @@
+"""Cross-validation on MIT-BIH: a network for each fold, and what it says of the records that it never saw.
+
+    OUT/fold-1/ ... fold-5/     checkpoints
+    OUT/all/                    one more that saw every record, where it is asked for: the one to ship
+    OUT/probabilities/101.npz   `training.outputs`, every window of a record by the network that never saw its patient
+    OUT/crossval.json           what was done
+
+Every network starts from the same weights, which must never have seen MIT-BIH, and trains on all sets. A run that was
+stopped goes on where it was.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgnat.model import EcgNat, ModelConfig, Size, named_config
+from training import checkpoint
+from training.errors import CheckpointError, DataError
+from training.finetune import Start, finetune
+from training.folds import FOLDS, WHOLE, rows_without
+from training.labels import NAMES
+from training.outputs import outputs_of
+from training.resuming import STATE, read_extra
+from training.trainer import Progress, TrainConfig
+from training.windows import INPUT
+
+REPORT = "crossval.json"
+SHARES = {"ptb-xl": 0.3, "cinc2017": 0.15, "mitdb": 0.55}  # of a batch
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, from what, and how long."""
+
+    data: Path
+    out: Path
+    init: Path  # checkpoint that never saw MIT-BIH
+    config: TrainConfig  # of each fold
+    whole: bool = False  # also train the network that leaves nothing out
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+
+
+def crossval(task: Task, say: Say) -> dict[str, Any]:
+    """Train what is not trained yet, write what is missing, and return the report.
+
+    Raises
+    ------
+    TrainingError
+        When data or checkpoint cannot be used, or has seen MIT-BIH, or the loss diverges.
+    """
+    _check(task)
+    size = _size_of(task.init)
+    for name, records in (*FOLDS.items(), *([(WHOLE, ())] if task.whole else [])):
+        _train(task, name, records, size, say)
+        _answer(task, name, records, say)
+    report = {
+        "init": task.init.name,
+        "folds": FOLDS,
+        "labels": NAMES,
+        "input": msgspec.to_builtins(INPUT),
+        "shares": dict(task.shares),
+        "minutes": task.config.minutes,
+        "steps": task.config.steps,
+        "learning_rate": task.config.learning_rate,
+        "seed": task.config.seed,
+    }
+    text = json.dumps(report, indent=1) + "\n"
+    checkpoint.replace_file(task.out / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+    return report
+
+
+def _check(task: Task) -> None:
+    absent = [record for records in FOLDS.values() for record in records if not _record(task, record).is_file()]
+    if absent:
+        raise DataError(f"{task.data / 'mitdb'}: no record {', '.join(absent)}")
+    command = task.init / checkpoint.COMMAND
+    words = command.read_text(encoding="utf-8").split() if command.is_file() else []
+    if "mitdb" in words or "--set" not in words:
+        raise CheckpointError(f"{task.init}: {checkpoint.COMMAND} does not say that it never saw MIT-BIH (--set)")
+
+
+def _record(task: Task, record: str) -> Path:
+    return task.data / "mitdb" / f"{record}.atr"
+
+
+def _size_of(folder: Path) -> Size:
+    """Return the named size of a checkpoint's network."""
+    config = checkpoint.load_model(folder)[0].config
+    for size in get_args(Size):
+        named: ModelConfig = named_config(size, config.outputs)
+        if (named.dims, named.depths) == (config.dims, config.depths):
+            return size  # type: ignore[no-any-return]  # get_args leaves it untyped
+    raise CheckpointError(f"{folder}: holds a network of none of the sizes {', '.join(get_args(Size))}")
+
+
+def _train(task: Task, name: str, held_out: tuple[str, ...], size: Size, say: Say) -> None:
+    """Train one network, or go on with it; a finished one is left as it is."""
+    folder = task.out / name
+    started = (folder / STATE).is_file()
+    if started and _spent(folder, task.config):
+        say(f"{name}: trained already")
+        return
+    say(f"{name}: {'leaves out ' + ' '.join(held_out) if held_out else 'leaves nothing out'}")
+    start = Start(
+        model=size, sets=tuple(task.shares), trained=task.init, shares=task.shares, rows_of=rows_without(held_out)
+    )
+    finetune(task.data, folder, task.config, start, resume=started)
+
+
+def _spent(folder: Path, config: TrainConfig) -> bool:
+    """Say whether the budget of a checkpoint is spent."""
+    return Progress(**read_extra(folder)["progress"]).share(config) >= 1.0
+
+
+def _answer(task: Task, name: str, records: tuple[str, ...], say: Say) -> None:
+    """Write what the network of a fold says of the records it never saw."""
+    model = checkpoint.load_model(task.out / name)[0]
+    for record in records:
+        path = task.out / "probabilities" / f"{record}.npz"
+        if not path.is_file() or path.stat().st_mtime < (task.out / name / checkpoint.WEIGHTS).stat().st_mtime:
+            say(f"{name}: {record}")
+            outputs_of(lambda signal, keep: _predict(model, signal, keep), task.data / "mitdb" / record, INPUT).save(
+                path
+            )
+
+
+@torch.no_grad()
+def _predict(model: EcgNat, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
+    answer: NDArray[np.float32] = torch.sigmoid(model(torch.from_numpy(signal), torch.from_numpy(keep))).numpy()
+    return answer
