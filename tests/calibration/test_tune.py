@@ -1,0 +1,184 @@
+"""Operating points: the choice against brute force, the scores against the judge, and the command."""
+
+import itertools
+import json
+import shutil
+
+import msgspec
+import numpy as np
+import pytest
+import wfdb
+from click.testing import CliRunner
+
+from calibration import operating
+from calibration.alarm_runs import Setting
+from calibration.commands.tune import tune
+from calibration.operating import Bench, Record, Tried, choose, own_setting, settings_of
+from calibration.tuned import with_settings
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmMachine
+from edge.alarms.specs import alarm_specs
+from edge.bundle import Label, Pooling, load_bundle
+from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.samples import Cause
+from edge.scoring.episodes import Counts
+from edge.scoring.folds import find_judges
+from edge.scoring.record import Heard, Judge
+from edge.scoring.reference import Annotation
+from edge.stream.pooling import Pooler
+from training import checkpoint
+from training.labels import NAMES, PRODUCT_LABELS
+from training.outputs import Outputs
+from training.windows import INPUT
+
+RATE_HZ, END_S = 100, 420.0
+
+
+def tried(label, random):
+    settings = settings_of(label)[: 2 * len(operating.THRESHOLDS)]
+    counts = []
+    for _ in settings:
+        found, false = random.integers(0, 5), random.integers(0, 6)
+        counts.append(
+            tuple(Counts(hours=1, episodes=4, found=k, alarms=k + false, right=k) for k in (found, found // 2))
+        )
+    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
+    return Tried(label, settings, tuple(counts), sums)
+
+
+@pytest.mark.parametrize("budget", [0, 4, 9])
+def test_the_choice_is_the_best_within_the_budget(budget):
+    random = np.random.default_rng(budget)
+    labels = [Label(abbreviation=name, name=name, priority="high") for name in ("VT", "SVT")]
+    both = [tried(label, random) for label in labels]
+    own = [one.settings[0] for one in both]
+    picks = choose(both, own, [0, 1], budget)
+    figures = [operating._judge(one, setting, [0, 1]) for one, setting in zip(both, own, strict=True)]
+
+    def worth(numbers):
+        return sum(figures[k][1][number] for k, number in enumerate(numbers))
+
+    def false(numbers):
+        return sum(figures[k][0][number] for k, number in enumerate(numbers))
+
+    every = [n for n in itertools.product(*(range(len(one.settings)) for one in both)) if false(n) <= budget]
+    if every:
+        assert false(picks) <= budget
+        assert worth(picks) == pytest.approx(max(map(worth, every)))
+    else:
+        assert false(picks) == sum(f.min() for f, _ in figures)
+
+
+def random_record(seed):
+    """Make beats of which some are V, and outputs that follow nothing; one window in ten is bad."""
+    random = np.random.default_rng(seed)
+    times = np.arange(0.4, END_S, 0.8)
+    symbols = np.where(random.random(times.size) < 0.05, "V", "N")
+    notes = (("(N", 0.0, 330.0), ("(AFIB", 330.0, 380.0), ("(VT", 380.0, 384.0), ("(N", 384.0, END_S))
+    count = int(END_S - INPUT.window_s) + 1
+    values = random.random((count, len(PRODUCT_LABELS))).astype(np.float32)
+    values[:, NAMES.index("NOISE")] *= 0.9
+    bad = random.random(count) < 0.1
+    values[bad] = np.nan
+    first = np.arange(count) * RATE_HZ
+    end = first + INPUT.window_samples
+    outputs = Outputs(float(RATE_HZ), first, end, np.where(bad, Cause.BAD_QUALITY, 0).astype(np.uint8), values)
+    return Record(str(seed), str(seed), Annotation(times, symbols, notes, END_S), outputs)
+
+
+def machine_counts(record, manifest, label):
+    specs = alarm_specs(manifest.labels)
+    pooler = Pooler(manifest.pooling, [one.abbreviation for one in manifest.labels])
+    machine, heard, outputs = AlarmMachine("s", "", specs), Heard(RATE_HZ), record.outputs
+    for number, cause in enumerate(outputs.cause):
+        row = None if cause else outputs.probabilities[number]
+        first, end = int(outputs.first_sample[number]), int(outputs.end_sample[number])
+        decision = Decision("s", first, end, end / RATE_HZ, Cause(cause), (), pooler.push(row))
+        heard.decisions.append(decision)
+        heard.events += machine.step(decision)
+    heard.events += machine.finish()
+    return Judge(manifest, specs, 300.0).judge(record.annotation, heard).labels[label]
+
+
+@pytest.mark.parametrize("pooled", [1, 3])
+@pytest.mark.parametrize("label", ["AF", "VT", "PVC"])
+def test_settings_score_as_the_stream_would(float_bundle, label, pooled):
+    """Storms apart, which withhold alarms of several labels together: here only one label may alarm."""
+    manifest = load_bundle(float_bundle).manifest
+    labels = tuple(
+        msgspec.structs.replace(one, priority=one.priority if one.abbreviation in {label, "NOISE"} else "none")
+        for one in manifest.labels
+    )
+    manifest = msgspec.structs.replace(manifest, labels=labels, pooling=Pooling("mean", 1, {label: pooled}))
+    setting = Setting(0.7, 0.5, 1.0, 5.0, pooled)
+    record = random_record(5)
+    bench = Bench(manifest, [record])
+    one = next(one for one in bench.judged if one.abbreviation == label)
+    mine = bench.try_all(one, [setting], lambda: None).counts[0][0]
+    theirs = machine_counts(record, with_settings(manifest, {label: setting}), label)
+    assert mine == theirs
+    assert mine.alarms > 0
+
+
+@pytest.fixture
+def run(float_bundle, tmp_path):
+    """Write a cross-validation with random outputs, and its two records; one fold, as to export a graph takes long."""
+    import torch
+
+    from ecgnat.model import EcgNat, named_config
+
+    (tmp_path / "data" / "mitdb").mkdir(parents=True)
+    for seed, name in enumerate(("101", "203")):
+        record = random_record(seed)
+        record.outputs.save(tmp_path / "run" / "probabilities" / f"{name}.npz")
+        options = {"write_dir": str(tmp_path / "data" / "mitdb")}
+        wfdb.wrsamp(name, RATE_HZ, ["mV"], ["II"], np.zeros((int(END_S * RATE_HZ), 1)), fmt=["16"], **options)
+        notes = [(int(start * RATE_HZ), "+", note) for note, start, _ in record.annotation.rhythms]
+        beats = zip(record.annotation.times_s, record.annotation.symbols, strict=True)
+        marks = sorted([*notes, *((int(time * RATE_HZ), str(symbol), "") for time, symbol in beats)])
+        samples, symbols, texts = map(list, zip(*marks, strict=True))
+        wfdb.wrann(name, "atr", np.array(samples), symbol=symbols, aux_note=texts, **options)
+    torch.manual_seed(1)
+    checkpoint.save_model(tmp_path / "run" / "fold-1", EcgNat(named_config("tiny", len(NAMES))), NAMES)
+    labels = [label.abbreviation for label in PRODUCT_LABELS]
+    report = {"folds": {"fold-1": ["101", "203"]}, "labels": labels, "input": msgspec.to_builtins(INPUT)}
+    (tmp_path / "run" / "crossval.json").write_text(json.dumps(report))
+    shutil.copytree(float_bundle, tmp_path / "bundle")
+    return tmp_path
+
+
+def command(place, *more):
+    arguments = ["--crossval", place / "run", "--model", place / "bundle", "--data", place / "data", *more]
+    return CliRunner().invoke(tune, list(map(str, [*arguments, "--out", place / "out", "--budget", "30"])))
+
+
+def test_the_command(run, monkeypatch):
+    monkeypatch.setattr(operating, "THRESHOLDS", (0.3, 0.6, 0.9))
+    outcome = command(run)
+    assert outcome.exit_code == 0, outcome.output
+    report = json.loads((run / "out" / "tune.json").read_text())
+    assert report["false_alarms_per_hour"]["chosen"] <= report["false_alarms_per_hour"]["before"]
+    manifest = load_bundle(run / "out" / "bundle").manifest
+    for label in manifest.labels:
+        if label.abbreviation in report["labels"]:
+            setting = Setting(**report["labels"][label.abbreviation]["setting"])
+            assert own_setting(label, manifest) == setting
+    assert "## Operating points" in (run / "out" / "bundle" / "MODEL_CARD.md").read_text()
+    judges = find_judges(str(run / "out" / "folds"))
+    assert set(judges.by_record) == {"101", "203"}
+    open_classifier(judges.of("101"), ClassifierConfig()).close()  # proves itself on its golden windows
+    seen = json.loads((judges.of("101").path / "seen_records.json").read_text())
+    assert not {"101", "203"} & set(seen["mitdb"]["train"])
+    assert "208" in seen["mitdb"]["train"]
+    assert (run / "out" / "curves.png").stat().st_size > 20_000
+    page = (run / "out" / "curves.html").read_text()
+    assert page.count("<svg") >= 2
+    assert "src=" not in page
+
+
+def test_a_cross_validation_of_other_windows_is_refused(run):
+    path = run / "run" / "crossval.json"
+    report = json.loads(path.read_text())
+    report["input"]["hop_s"] = 2.0
+    path.write_text(json.dumps(report))
+    assert "its windows are not the bundle's" in str(command(run).exception)

@@ -1,0 +1,120 @@
+"""Cross-validation: the folds, and a run of two small ones over real files that is broken and taken up."""
+
+import sys
+
+import numpy as np
+import pytest
+import toy_data
+import wfdb
+
+from training import cache, checkpoint, crossval, folds, splits
+from training.__main__ import main
+from training.datasets.mitdb import patient_of
+from training.folds import FOLDS, rows_without
+from training.labels import NAMES
+from training.outputs import load_outputs
+
+DS1 = {"101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122", "124"} | {
+    "201",
+    "203",
+    "205",
+    "207",
+    "208",
+    "209",
+    "215",
+    "220",
+    "223",
+    "230",
+}
+TWO = {"fold-1": ("101",), "fold-2": ("203", "215")}
+
+
+def test_the_folds_are_the_unpaced_records_of_ds1_each_once():
+    records = [record for fold in FOLDS.values() for record in fold]
+    assert len(FOLDS) == 5
+    assert len(records) == 22
+    assert set(records) == DS1
+    assert all(patient_of(record) == record for record in records), "no two records of one person"
+
+
+@pytest.mark.parametrize(
+    ("records", "at_least"),
+    [(("201", "203"), 2), (("203", "205", "207", "223"), 4), (("106", "119", "201", "203", "208", "223"), 5)],
+    ids=["AF", "VT", "PVC"],
+)
+def test_what_is_rare_is_spread(records, at_least):
+    assert sum(bool(set(records) & set(fold)) for fold in FOLDS.values()) == at_least
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Toy sets with their caches, short MIT-BIH records as files, and a network that never saw them."""
+    root = tmp_path_factory.mktemp("crossval")
+    toy_data.write(root / "data", root / "cache")
+    (root / "data" / "mitdb").mkdir()
+    random = np.random.default_rng(0)
+    for record in ("101", "203", "215"):
+        signal, options = random.normal(0, 0.3, (12 * 360, 2)), {"write_dir": str(root / "data" / "mitdb")}
+        wfdb.wrsamp(record, 360, ["mV"] * 2, ["MLII", "V1"], signal, fmt=["16"] * 2, **options)
+        wfdb.wrann(record, "atr", np.array([100, 500]), symbol=["N", "N"], **options)
+    return root
+
+
+@pytest.fixture
+def ecg_train(place, monkeypatch, capsys):
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+    monkeypatch.setattr(crossval, "FOLDS", TWO)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, capsys.readouterr()
+
+    return command
+
+
+def test_a_fold_never_trains_on_its_patients(place, monkeypatch):
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+    data = place / "data"
+    for name in ("mitdb", "cinc2017"):
+        windows = cache.load(name, data)
+        usual, rows = splits.rows_of(windows, data), rows_without(("203", "208"))(windows, data)
+        if name == "cinc2017":
+            assert all(np.array_equal(rows[part], usual[part]) for part in splits.PARTS)
+            continue
+        assert set(windows.patient[rows["validation"]]) == {"203", "208"}
+        assert set(windows.patient[rows["train"]]) == {"101", "106", "201", "215"}
+
+
+def test_two_folds(place, ecg_train):
+    data, base, out = place / "data", place / "base", place / "out"
+    small = ("--data", data, "--batch-size", 8, "--threads", 1, "--steps", 2)
+    code, said = ecg_train("finetune", *small, "--set", "ptb-xl", "--set", "cinc2017", "--out", base, "--model", "tiny")
+    assert code == 0, said.err
+    arguments = ("crossval", *small, "--init", base, "--out", out, "--whole", "--json", "-")
+    code, said = ecg_train(*arguments)
+    assert code == 0, said.err
+    assert '"fold-2"' in said.out
+    outputs = {record: load_outputs(out / "probabilities" / f"{record}.npz") for record in ("101", "203", "215")}
+    for one in outputs.values():
+        assert one.probabilities.shape == (len(one.first_sample), len(NAMES))
+        assert np.diff(one.first_sample).tolist() == [360] * (len(one.first_sample) - 1)
+    assert not (checkpoint.load_model(out / folds.WHOLE)[0].training)
+    trained = [(out / name / checkpoint.WEIGHTS).stat().st_mtime_ns for name in TWO]
+    (out / "probabilities" / "215.npz").unlink()
+    code, said = ecg_train(*arguments)
+    assert code == 0, said.err
+    assert said.err.count("trained already") == 3
+    assert [(out / name / checkpoint.WEIGHTS).stat().st_mtime_ns for name in TWO] == trained
+    assert np.array_equal(
+        load_outputs(out / "probabilities" / "215.npz").probabilities, outputs["215"].probabilities, equal_nan=True
+    )
+
+
+def test_a_network_that_may_have_seen_mitdb_is_refused(place, ecg_train):
+    seen = place / "seen"
+    ecg_train("finetune", "--data", place / "data", "--steps", 1, "--batch-size", 8, "--out", seen, "--model", "tiny")
+    code, said = ecg_train("crossval", "--data", place / "data", "--init", seen, "--out", place / "no", "--steps", 1)
+    assert code == 1
+    assert "never saw MIT-BIH" in said.err
