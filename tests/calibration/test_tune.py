@@ -141,7 +141,11 @@ def run(float_bundle, tmp_path):
     torch.manual_seed(1)
     checkpoint.save_model(tmp_path / "run" / "fold-1", EcgNat(named_config("tiny", len(NAMES))), NAMES)
     labels = [label.abbreviation for label in PRODUCT_LABELS]
-    report = {"folds": {"fold-1": ["101", "203"]}, "labels": labels, "input": msgspec.to_builtins(INPUT)}
+    report = {
+        "folds": {"fold-1": ["101", "203"]},
+        "labels": labels,
+        "input": msgspec.to_builtins(load_bundle(float_bundle).manifest.input),
+    }
     (tmp_path / "run" / "crossval.json").write_text(json.dumps(report))
     shutil.copytree(float_bundle, tmp_path / "bundle")
     return tmp_path
