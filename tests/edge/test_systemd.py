@@ -28,7 +28,7 @@ class Systemd:
         self.name = f"@ecg-nat-{uuid.uuid4().hex}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("\0" + self.name[1:])
-        self._socket.settimeout(30)
+        self._socket.settimeout(90)
 
     def next(self):
         """Return the next message as a mapping."""

@@ -50,7 +50,7 @@ def accelerator(**changes) -> Accelerator:
     [
         ({"nodes": {}}, ("no GPU", "onnxruntime")),
         ({"nodes": {"/dev/nvhost-gpu": False}}, ("/dev/nvhost-gpu", "usermod -aG video")),
-        ({"tensorrt": "", "system_site": False}, ("does not see", "--system-site-packages")),
+        ({"tensorrt": "", "system_site": False}, ("does not see", "--jetson")),
         ({"tensorrt": ""}, ("TensorRT cannot be imported", "nvidia-jetpack")),
         ({"tensorrt": "", "tegra": ""}, ("TensorRT cannot be imported", "ecg-nat[gpu]")),
         ({"tensorrt": "8.6.2"}, ("older than 10.3", "JetPack to 6.1")),
