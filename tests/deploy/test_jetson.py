@@ -27,7 +27,7 @@ sys.modules["tensorrt"] = fake_tensorrt
 def bundle(tmp_path):
     """Return the folder of a bundle with one graph, made by what makes it for the tests of edge."""
     code = "import energy_bundle; from pathlib import Path; import sys; energy_bundle.write_bundle(Path(sys.argv[1]))"
-    where = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'edge'}:{ROOT}"}
+    where = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'support'}:{ROOT}"}
     folder = tmp_path / "bundle"
     subprocess.run([sys.executable, "-c", code, folder], check=True, env=where, cwd=tmp_path, timeout=60)
     return folder
