@@ -4,11 +4,15 @@ from pathlib import Path
 
 import msgspec
 
-from edge.bundle import MANIFEST, Manifest, sha256_of
+from edge.bundle import MANIFEST, SIGNATURE, Manifest, sha256_of
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Write `manifest.json` with the hash of every other file of the folder, and return it."""
+    """Write `manifest.json` with the hash of every other file of the folder, and return it.
+
+    A signature is of the manifest that was there before, and so goes.
+    """
+    (folder / SIGNATURE).unlink(missing_ok=True)
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
     whole = msgspec.structs.replace(manifest, files={name: sha256_of(folder / name) for name in names})
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")

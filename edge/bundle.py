@@ -5,6 +5,7 @@
     golden.npz          signal, keep and the probabilities that they must give
     MODEL_CARD.md       for people
     seen_records.json   the records that training and the choice of thresholds saw
+    signature.json      where somebody vouches for it: a signature over the manifest (`edge.signature`)
 
 Never code, never a pickle. Loading verifies every hash and refuses what does not match. Knows nothing of
 the library that runs the graph.
@@ -25,6 +26,7 @@ from edge.leads import LEADS
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"  # of the manifest, and so not named in it; see `edge.signature`
 GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.stream.conditioning.condition`; a change there needs a new one
 MOST_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
@@ -189,7 +191,7 @@ def load_bundle(path: Path) -> Bundle:
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:
-    if Path(name).name != name or name in {MANIFEST, "", ".", ".."}:
+    if Path(name).name != name or name in {MANIFEST, SIGNATURE, "", ".", ".."}:
         raise BundleError(f"{folder}: {name!r} is not the plain name of a file in the bundle")
     path = folder / name
     if not path.is_file():

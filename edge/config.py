@@ -17,6 +17,7 @@ from edge.classifiers.base import ClassifierConfig
 from edge.errors import BundleError, ConfigError
 from edge.publish.client import BrokerConfig
 from edge.publish.topics import check_id
+from edge.signature import check_signature, read_public_key
 from edge.sources.config import MqttConfig, SourceConfig
 
 BUNDLES = Path(__file__).parent / "bundles"
@@ -48,6 +49,17 @@ class HomeAssistantConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         """Raise ValueError when the prefix cannot stand at the beginning of a topic."""
         if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", self.prefix) or len(self.prefix) > 64:
             raise ValueError(f"prefix {self.prefix[:80]!r} must be letters, digits, _, - and /, 64 at most")
+
+
+class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose bundles may run."""
+
+    public_keys: tuple[str, ...] = ()  # with any, a bundle that is not shipped must be signed by one of them
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a key that is none."""
+        for key in self.public_keys:
+            read_public_key(key)
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +105,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     classifier: ClassifierConfig = ClassifierConfig()
     broker: BrokerConfig = BrokerConfig()
     publish: PublishConfig = PublishConfig()
+    bundle: BundleConfig = BundleConfig()
     health: HealthConfig = HealthConfig()
     alarm: dict[str, AlarmOverride] = {}  # by label
 
@@ -144,6 +157,20 @@ def find_bundle(name: str) -> Bundle:
         return load_bundle(Path(name))
     names = ", ".join(sorted(path.parent.name for path in BUNDLES.glob("*/manifest.json"))) or "none"
     raise BundleError(f"no bundle {name!r}: neither a folder nor one of those shipped ({names})")
+
+
+def configured_bundle(config: ServiceConfig) -> Bundle:
+    """Load the bundle that a configuration names; one that is not shipped must be signed where keys are configured.
+
+    Raises
+    ------
+    BundleError
+        When there is none, it is not what its manifest says, or nobody of those named vouches for it.
+    """
+    bundle = find_bundle(config.model)
+    if config.bundle.public_keys and bundle.path.parent != BUNDLES:
+        check_signature(bundle, config.bundle.public_keys)
+    return bundle
 
 
 def _hint(message: str) -> str:

@@ -8,7 +8,7 @@ import click
 
 from edge.commands.options import json_option
 from edge.commands.stopping import stop_on_signal
-from edge.config import find_bundle, read_config
+from edge.config import configured_bundle, read_config
 from edge.report import write_json
 from edge.service import Service
 
@@ -38,7 +38,7 @@ def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
     if verbose:
         logging.getLogger("edge").setLevel(logging.INFO)
     config = read_config(path)
-    service = Service(config, find_bundle(config.model))
+    service = Service(config, configured_bundle(config))
     if check:
         click.echo(f"{path}: good")
         return

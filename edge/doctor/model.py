@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig, prove
-from edge.config import ServiceConfig, find_bundle
+from edge.config import ServiceConfig, configured_bundle
 from edge.doctor.finding import Finding, fail, ok
 from edge.errors import BundleError, ConfigError
 
@@ -15,7 +15,7 @@ _REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bun
 def check_model(config: ServiceConfig) -> Iterator[Finding]:
     """Verify the bundle and let it prove itself where it will run."""
     try:
-        bundle = find_bundle(config.model)
+        bundle = configured_bundle(config)
     except BundleError as exc:
         yield fail("bundle", str(exc), _REINSTALL)
         return

@@ -1,0 +1,27 @@
+"""`ecg-calibrate keygen`: the key that an operator signs bundles with."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File of the private key; made for you alone, never overwritten.",
+)
+def keygen(out: Path) -> None:
+    r"""Make an Ed25519 key for signing bundles, and print what the devices' configuration needs of it.
+
+    Keep the file off the devices: whoever has it says what they run.
+
+    \b
+    Example:
+      ecg-calibrate keygen --out ~/.config/ecg-nat/bundles.key
+    """
+    from calibration.signing import new_key
+
+    public = new_key(out)
+    click.echo(f'[bundle]\npublic_keys = ["{public}"]')
