@@ -49,9 +49,9 @@ def records_of(data: Path, data_set: str, part: str) -> list[Record]:
 def _ptb_xl(folder: Path, part: str) -> list[Record]:
     groups = ptb_xl.read_groups(folder)
     return [
-        Record("ptb-xl", entry.ecg_id, folder / entry.path, _always(ptb_xl.marks(entry, groups)))
+        Record("ptb-xl", entry.ecg_id, path, _always(ptb_xl.marks(entry, groups)))
         for entry in ptb_xl.read_entries(folder)
-        if splits.ptb_xl_part(entry.patient, entry.fold) == part and (folder / f"{entry.path}.hea").is_file()
+        if splits.ptb_xl_part(entry.patient, entry.fold) == part and (path := ptb_xl.find_record(folder, entry))
     ]
 
 

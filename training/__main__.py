@@ -7,6 +7,7 @@ from edge.errors import EdgeError
 from training.errors import TrainingError
 
 _COMMANDS = {
+    "fetch": ("training.commands.fetch", "Download a data set from PhysioNet."),
     "pretrain": ("training.commands.pretrain", "Pretrain the encoder without labels."),
     "finetune": ("training.commands.finetune", "Train on labelled records."),
     "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH and judge unseen patients."),
@@ -20,6 +21,7 @@ def cli() -> None:
 
     \b
     Examples:
+      ecg-train fetch mitdb
       ecg-train pretrain --data ~/.cache/ecg-nat/data --out runs/pretrained --minutes 60
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
       ecg-train crossval --data ~/.cache/ecg-nat/data --init runs/base --out runs/folds --minutes 5

@@ -15,7 +15,8 @@ from training.cache import WindowSet
 from training.labels import INDEX
 from training.windows import SPARE_SAMPLES
 
-SHARES = {"ptb-xl": 0.7, "cinc2017": 0.15, "mitdb": 0.15}  # of a batch
+# of a batch, against each other; those of sets that were not at hand are guesses
+SHARES = {"ptb-xl": 0.7, "cinc2017": 0.15, "mitdb": 0.15, "cpsc2018": 0.2, "cinc2020": 0.5, "cinc2021": 0.7}
 _RARE = ("AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "PACED", "NOISE", "OTHER", "PAC", "LBBB", "RBBB")
 _MOST = {"ptb-xl": 4.0}  # how much more often than its share a window may be drawn
 _MOST_ELSEWHERE = 12.0

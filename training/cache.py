@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.leads import LEADS
-from training.datasets import cinc2017, mitdb, ptb_xl, wfdb_folder
+from training.datasets import cinc2017, mitdb, ptb_xl, snomed, wfdb_folder
 from training.errors import DataError
 from training.labels import NAMES
 from training.windows import INPUT, SPARE_SAMPLES, STRETCH_S, STRETCH_SAMPLES, Stretch, StretchReader, look
@@ -27,7 +27,11 @@ READERS: dict[str, StretchReader] = {
     "ptb-xl": ptb_xl.stretches,
     "cinc2017": cinc2017.stretches,
     "mitdb": mitdb.stretches,
+    "cpsc2018": snomed.stretches,
+    "cinc2020": snomed.stretches,
+    "cinc2021": snomed.stretches,
 }
+USUAL = ("ptb-xl", "cinc2017", "mitdb")  # what is taken where no set is named: what the shipped network saw
 _TABLES_VERSION = 2  # raise it when a data set's table of meanings changes
 
 

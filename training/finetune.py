@@ -20,7 +20,7 @@ from training.labels import NAMES
 from training.subsets import labelled_rows
 from training.trainer import Progress, TrainConfig, Trainer
 
-_VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3, "ptb-xl": 1}  # neighbouring windows say nearly the same
+_VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3}  # neighbouring windows say nearly the same
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Start:
     """What training starts from."""
 
     model: Size = "small"
-    sets: tuple[str, ...] = tuple(SHARES)
+    sets: tuple[str, ...] = cache.USUAL
     pretrained: Path | None = None  # folder of `ecg-train pretrain`, for its encoder
     trained: Path | None = None  # folder of `ecg-train finetune`, for all of its weights
     labels: float = 1.0  # part of the training patients
@@ -53,7 +53,7 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
         train = labelled_rows(windows, rows["train"], start.labels, config.seed)
         sources[name] = make_source(windows, train)
         if rows["validation"].size:
-            validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE[name]]))
+            validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE.get(name, 1)]))
         console.print(f"{name}: {train.size} windows train, {rows['validation'].size} validate")
     torch.manual_seed(config.seed)
     network = EcgNat(named_config(start.model, len(NAMES)))

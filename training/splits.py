@@ -4,6 +4,7 @@
               validate; fold 9 judges
     cinc2017  80% train, 10% validate, 10% judge, by a hash of the record's name. The set names no patients,
               so one person may stand on both sides
+    cpsc2018  (and cinc2020, cinc2021) as cinc2017
     mitdb     patients 106 115 122 201 208 209 and the paced 217 validate; the other records of DS1 and the
               paced ones train. Nothing here judges: DS2 does, elsewhere
 
@@ -48,6 +49,12 @@ def cinc2017_part(record: str) -> str:
     return "train" if share < 0.8 else ("validation" if share < 0.9 else "judge")
 
 
+def snomed_part(record: str) -> str:
+    """Part that a record of CPSC 2018 or of the Challenges 2020 and 2021 belongs to."""
+    share = hash_share(f"snomed/{record}")  # a record of two of these sets stands on one side
+    return "train" if share < 0.8 else ("validation" if share < 0.9 else "judge")
+
+
 def mitdb_part(patient: str) -> str | None:
     """Part that a MIT-BIH patient belongs to; None for DS2, which is the test set."""
     if patient in MITDB_VALIDATION:
@@ -57,12 +64,15 @@ def mitdb_part(patient: str) -> str | None:
 
 def rows_of(windows: WindowSet, data: Path) -> dict[str, NDArray[np.intp]]:
     """Return the rows of a window set that belong to each part."""
-    if windows.name == "ptb-xl":
-        folds = {entry.ecg_id: entry.fold for entry in read_entries(data / "ptb-xl")}
-        pairs = zip(windows.record, windows.patient, strict=True)
-        parts = [ptb_xl_part(str(patient), folds[str(record)]) for record, patient in pairs]
-    elif windows.name == "cinc2017":
-        parts = [cinc2017_part(str(record)) for record in windows.record]
-    else:
-        parts = [mitdb_part(str(patient)) for patient in windows.patient]
+    match windows.name:
+        case "ptb-xl":
+            folds = {entry.ecg_id: entry.fold for entry in read_entries(data / "ptb-xl")}
+            pairs = zip(windows.record, windows.patient, strict=True)
+            parts = [ptb_xl_part(str(patient), folds[str(record)]) for record, patient in pairs]
+        case "cinc2017":
+            parts = [cinc2017_part(str(record)) for record in windows.record]
+        case "mitdb":
+            parts = [mitdb_part(str(patient)) for patient in windows.patient]
+        case _:
+            parts = [snomed_part(str(record)) for record in windows.record]
     return {part: np.flatnonzero(np.array([p == part for p in parts])) for part in PARTS}

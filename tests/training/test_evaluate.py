@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 
 import edge
+from edge.leads import LEADS
+from edge.sources.synthetic import render
 from training.datasets.ptb_xl import Entry, read_groups
 from training.evaluation import ptb_xl
 from training.labels import PRODUCT_LABELS, STATEMENT_LABELS, statement_name
@@ -37,7 +40,7 @@ def groups(data_dir):
 @pytest.fixture
 def entries():
     """Two records for each statement."""
-    return [Entry(str(i), str(i), 9, frozenset({code}), False, "") for i, code in enumerate([*SCP_STATEMENTS] * 2)]
+    return [Entry(str(i), str(i), 9, frozenset({code}), False, ()) for i, code in enumerate([*SCP_STATEMENTS] * 2)]
 
 
 def test_groups_have_the_sizes_of_the_benchmark(groups, entries):
@@ -128,3 +131,27 @@ def test_it_fails_in_one_clear_line(tmp_path, arguments, code, words):
     assert result.returncode == code
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_it_scores_cpsc2018(tmp_path):
+    """The set was not at hand: three synthetic records in its layout."""
+    wave = render("sinus", 10.0, sample_rate_hz=500.0, seed=1).T.astype(float)
+    for name, code in (("A0001", "426783006"), ("A0002", "164889003"), ("A0003", "426783006")):
+        wfdb.wrsamp(
+            name,
+            500,
+            ["mV"] * 12,
+            list(LEADS),
+            wave,
+            fmt=["16"] * 12,
+            comments=[f"Dx: {code}"],
+            write_dir=str(tmp_path),
+        )
+    result = ecg_train(
+        "evaluate", "cpsc2018", "--data", tmp_path, "--model", "diagnostic", "--json", tmp_path / "r.json"
+    )
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert figures["records"] == 3
+    assert figures["f1"]["Normal"] == pytest.approx(0.8), "all three look the same, so one of them is wrong"
+    assert figures["f1"]["AF"] == 0

@@ -29,7 +29,7 @@ def test_the_outputs_are_fixed():
 
 
 def entry(*statements, remarked=False):
-    return ptb_xl.Entry("1", "1", 1, frozenset(statements), remarked, "")
+    return ptb_xl.Entry("1", "1", 1, frozenset(statements), remarked, ())
 
 
 def test_ptb_xl_sinus_with_a_premature_beat():

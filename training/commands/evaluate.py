@@ -11,7 +11,7 @@ from edge.commands.options import json_option
 
 
 @click.command()
-@click.argument("dataset", type=click.Choice(["ptb-xl", "cinc2017", "mitdb"]))
+@click.argument("dataset", type=click.Choice(["ptb-xl", "cinc2017", "cpsc2018", "mitdb"]))
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -20,7 +20,7 @@ from edge.commands.options import json_option
 )
 @click.option("--model", required=True, help="A shipped bundle by name, or the folder of any bundle.")
 @click.option("--folds", metavar="9,10", help="ptb-xl: the folds to score; default: all that are there.")
-@click.option("--part", type=click.Choice(["train", "validation", "judge"]), help="cinc2017, mitdb: one part only.")
+@click.option("--part", type=click.Choice(["train", "validation", "judge"]), help="All but ptb-xl: one part only.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @json_option()
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
     if chosen is not None and dataset != "ptb-xl":
         raise click.UsageError("--folds belongs to ptb-xl")
     if part is not None and dataset == "ptb-xl":
-        raise click.UsageError("--part belongs to cinc2017 and mitdb; use --folds")
+        raise click.UsageError("--part is not for ptb-xl; use --folds")
     bundle = find_bundle(model)
     if (data / dataset).is_dir():
         data = data / dataset
@@ -69,6 +69,10 @@ def evaluate(
                 from training.evaluation import cinc2017
 
                 result = cinc2017.evaluate(bundle, data, part, threads, progress)
+            case "cpsc2018":
+                from training.evaluation import cpsc2018
+
+                result = cpsc2018.evaluate(bundle, data, part, threads, progress)
             case _:
                 from training.evaluation import mitdb
 

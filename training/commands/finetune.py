@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from ecgnat.model import Size
 
 _DATA = click.Path(exists=True, file_okay=False, path_type=Path)
-_SETS = ("ptb-xl", "cinc2017", "mitdb")
+_USUAL = ("ptb-xl", "cinc2017", "mitdb")
+_SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 _LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
 _PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
 _DECAY = "How much slower each layer learns than the next."
@@ -22,7 +23,9 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; validation comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
 @click.option("--model", type=click.Choice(["tiny", "small", "base"]), default="small", show_default=True)
-@click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: all.")
+@click.option(
+    "--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: the first 3."
+)
 @click.option(
     "--init",
     default="random",
@@ -94,7 +97,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     )
     start = Start(
         model=cast("Size", model),
-        sets=sets or _SETS,
+        sets=sets or _USUAL,
         pretrained=Path(folder) if origin == "pretrained" else None,
         trained=Path(folder) if origin == "trained" else None,
         labels=_LABELS[labels],

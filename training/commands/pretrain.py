@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from ecgnat.model import Size
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SETS = ("ptb-xl", "cinc2017", "mitdb")
+_USUAL = ("ptb-xl", "cinc2017", "mitdb")
+_SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 
 
 @click.command()
 @click.option("--data", type=_FOLDER, help="Folder that holds ptb-xl/, cinc2017/ and mitdb/.")
-@click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Set below --data; default: all.")
+@click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Set below --data; default: the first 3.")
 @click.option("--folder", "folders", multiple=True, type=_FOLDER, help="Any folder of WFDB records; repeatable.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; saving comes on top.")
@@ -83,5 +84,5 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         save_every_s=save_every,
     )
     masking = MaskConfig(style=cast("Literal['blocks', 'leads']", mask), ratio=mask_ratio, block=mask_block)
-    pools = open_pools(data, sets or _SETS, folders, Console(quiet=ranks.rank() != 0))
+    pools = open_pools(data, sets or _USUAL, folders, Console(quiet=ranks.rank() != 0))
     run(pools, out, config, size, masking, resume=resume)

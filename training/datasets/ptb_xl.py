@@ -1,4 +1,6 @@
-"""PTB-XL 1.0.1 (Wagner et al. 2020, doi 10.1038/s41597-020-0495-6): 10 s, 12 leads, SCP statements a record.
+"""PTB-XL (Wagner et al. 2020, doi 10.1038/s41597-020-0495-6): 10 s, 12 leads, SCP statements a record.
+
+The record of 100 Hz is read where it is there, else the one of 500 Hz.
 
 All statements of a record count, whatever their likelihood, as in the benchmark of Strodthoff et al. 2021
 (doi 10.1109/JBHI.2020.3022989). What the set leaves open:
@@ -50,7 +52,7 @@ class Entry:
     fold: int
     statements: frozenset[str]
     remarked: bool  # somebody wrote about the signal's quality
-    path: str
+    paths: tuple[str, ...]  # of the record at 100 Hz and at 500 Hz, below the folder, without suffix
 
 
 def read_entries(folder: Path) -> list[Entry]:
@@ -69,8 +71,13 @@ def _entry(row: dict[str, str]) -> Entry:
         fold=int(row["strat_fold"]),
         statements=frozenset(ast.literal_eval(row["scp_codes"])),
         remarked=any(row[column].strip() for column in _QUALITY_REMARKS),
-        path=row["filename_lr"],
+        paths=tuple(row[column] for column in ("filename_lr", "filename_hr") if row.get(column)),
     )
+
+
+def find_record(folder: Path, entry: Entry) -> Path | None:
+    """Return the path of an entry's record, without suffix; None when it is not there."""
+    return next((folder / path for path in entry.paths if (folder / f"{path}.hea").is_file()), None)
 
 
 def read_groups(folder: Path) -> dict[str, dict[str, str]]:
@@ -107,7 +114,7 @@ def stretches(folder: Path) -> Iterator[Stretch]:
     """Yield one stretch a record, in the order of the database; records that are not there are left out."""
     groups = read_groups(folder)
     for entry in read_entries(folder):
-        path = folder / entry.path
-        if path.with_name(path.name + ".hea").is_file():
+        path = find_record(folder, entry)
+        if path is not None:
             signal, keep = cut(read_record(path), 0)
             yield Stretch(entry.ecg_id, entry.patient, 0.0, signal, keep, marks(entry, groups))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig, open_classifier
-from training.datasets.ptb_xl import Entry, read_entries, read_groups
+from training.datasets.ptb_xl import Entry, find_record, read_entries, read_groups
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
 from training.labels import SUPERCLASSES, statement_name
@@ -55,13 +55,14 @@ def evaluate(
         When the bundle's classifier does not run.
     """
     wanted = [entry for entry in read_entries(data) if folds is None or entry.fold in folds]
-    entries = [entry for entry in wanted if (data / f"{entry.path}.hea").is_file()]
+    found = {entry: path for entry in wanted if (path := find_record(data, entry)) is not None}
+    entries = list(found)
     if not entries:
         raise DataError(f"{data}: no record of the folds asked for is there")
     spec, rows = bundle.manifest.input, []
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
-        for number, entry in enumerate(entries, 1):
-            rows.append(classify_record(classifier, data / entry.path, spec).mean(axis=0))
+        for number, path in enumerate(found.values(), 1):
+            rows.append(classify_record(classifier, path, spec).mean(axis=0))
             progress(number, len(entries))
     return {
         "records": len(entries),

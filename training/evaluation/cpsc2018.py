@@ -1,0 +1,108 @@
+"""F1 of the nine classes of CPSC 2018 by its own rule, and macro AUC (Liu et al. 2018, doi 10.1166/jmihi.2018.2442).
+
+One class is predicted a record, the largest output over the device's windows: the mean of each, the maximum of PAC
+and PVC. It is right where it is among the record's classes; where it is not, the record counts for its first one.
+Never run on the real set, which was not at hand.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.classifiers.base import ClassifierConfig, open_classifier
+from training.datasets.snomed import read_diagnoses
+from training.errors import DataError
+from training.evaluation.device import classify_record, output_index
+from training.labels import statement_name
+from training.metrics import bootstrap, label_aucs, macro
+from training.splits import snomed_part
+
+PROTOCOL = (
+    "CPSC 2018 in PhysioNet's copy, record level, nine classes: one predicted class a record, the largest mean over "
+    "the device's windows (maximum for PAC and PVC); F1 by the challenge's rule; 95% bootstrap interval by record; the "
+    "set names no patients"
+)
+# class -> SNOMED CT code in the headers, and the outputs that mean it: the first that a bundle has is taken
+CLASSES = {
+    "Normal": ("426783006", ("SR", statement_name("SR"))),
+    "AF": ("164889003", ("AF", statement_name("AFIB"))),
+    "I-AVB": ("270492004", ("AVB1", statement_name("1AVB"))),
+    "LBBB": ("164909002", ("LBBB", statement_name("CLBBB"))),
+    "RBBB": ("59118001", ("RBBB", statement_name("CRBBB"))),
+    "PAC": ("284470004", ("PAC", statement_name("PAC"))),
+    "PVC": ("164884008", ("PVC", statement_name("PVC"))),
+    "STD": ("429622005", (statement_name("STD_"),)),
+    "STE": ("164931005", (statement_name("STE_"),)),
+}
+_BEATS = ("PAC", "PVC")
+
+
+def evaluate(
+    bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Score a bundle on the records of one part of `training.splits` (None: all that are there).
+
+    Raises
+    ------
+    DataError
+        When no such record is there, or the bundle has no output for one of the classes.
+    BundleError
+        When the bundle's classifier does not run.
+    """
+    columns = _columns(bundle)
+    records = {
+        header: codes
+        for header, codes in read_diagnoses(data).items()
+        if (part is None or snomed_part(header.stem) == part) and any(code in codes for code, _ in CLASSES.values())
+    }
+    if not records:
+        raise DataError(f"{data}: no record of the part asked for is there")
+    means, rows = np.array([name not in _BEATS for name in CLASSES]), []
+    with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
+        for number, header in enumerate(records, 1):
+            outputs = classify_record(classifier, header.with_suffix(""), bundle.manifest.input)[:, columns]
+            rows.append(np.where(means, outputs.mean(axis=0), outputs.max(axis=0)))
+            progress(number, len(records))
+    scores = np.stack(rows)
+    holds = np.array([[code in codes for code, _ in CLASSES.values()] for codes in records.values()])
+    f1 = class_f1(scores, holds)
+    return {
+        "records": len(records),
+        "part": part or "all",
+        "protocol": PROTOCOL,
+        "f1": dict(zip(CLASSES, map(float, f1), strict=True)) | {"mean": float(np.nanmean(f1))},
+        "macro_auc": {"all": macro(label_aucs(scores, holds.astype(np.uint8)))},
+        "ci95": {"mean": bootstrap(lambda some: float(np.nanmean(class_f1(scores[some], holds[some]))), len(rows))},
+    }
+
+
+def class_f1(scores: NDArray[np.float32], holds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """F1 of each class after the challenge's rule; NaN for one that neither occurs nor is predicted.
+
+    Parameters
+    ----------
+    scores : (records, classes) of which the largest is the prediction
+    holds : (records, classes), True for each class that a record has, at least one
+    """
+    predicted = scores.argmax(axis=1)
+    right = np.take_along_axis(holds, predicted[:, None], axis=1)[:, 0]
+    counted = np.where(right, predicted, holds.argmax(axis=1))
+    classes = np.arange(holds.shape[1])
+    hits = np.array([(right & (predicted == c)).sum() for c in classes], float)
+    total = np.array([(predicted == c).sum() + (counted == c).sum() for c in classes], float)
+    f1: NDArray[np.float64] = np.divide(2.0 * hits, total, out=np.full(hits.size, np.nan), where=total > 0)
+    return f1
+
+
+def _columns(bundle: Bundle) -> list[int]:
+    index, columns = output_index(bundle), []
+    for name, (_, outputs) in CLASSES.items():
+        found = [index[output] for output in outputs if output in index]
+        if not found:
+            raise DataError(f"{bundle.path}: no output for the class {name}; score the bundle `diagnostic`")
+        columns.append(found[0])
+    return columns
