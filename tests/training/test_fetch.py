@@ -10,6 +10,8 @@ import pytest
 
 from training.__main__ import main
 
+# pooch leaves the connection of a refused request to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 FILES = {"100.hea": b"100 1 360 4\n", "100.dat": bytes(8), "100.atr": b"\0\0", "x_mitdb/x_108.dat": b"no record"}
 
 
