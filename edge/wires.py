@@ -175,7 +175,9 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
             acquire()
 
     receiver = msgspec.structs.replace(broker, client_id="")  # a broker has one client of a name
-    config = MqttConfig(topic=f"{root}/+/samples", broker=receiver, silent_after_s=math.inf)
+    config = MqttConfig(
+        topic=f"{root}/+/samples", broker=receiver, silent_after_s=math.inf, max_payloads_per_s=math.inf
+    )
     source = MqttTopicSource(config, on_taken=credit.release)
     open_connection(client, broker)
     try:

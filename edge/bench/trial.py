@@ -66,7 +66,7 @@ predictions = {str(self.predictions).lower()}
 kind = "mqtt"
 topic = "{TOPIC}"
 max_streams = {streams}
-queue_payloads = {max(4 * streams, 256)}
+max_payloads_per_s = inf
 """
 
     def load(self, streams: int) -> LoadConfig:

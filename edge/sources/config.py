@@ -113,7 +113,8 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     topic: str = "ecg/+/samples"
     broker: BrokerConfig | None = None  # None: the service's own, to which alerts go; else the one on this machine
     connect_timeout_s: float = 10.0
-    queue_payloads: int = 256
+    queue_payloads: int = 256  # of one device, that wait at most
+    max_payloads_per_s: float = 100.0  # of one device; a large one counts for each 4 KB; 10 s worth may come at once
     max_streams: int = 64
     silent_after_s: float = 5.0
     forget_after_s: float = 86_400.0  # a device that is silent for so long is no longer waited for
@@ -123,6 +124,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         _check("connect_timeout_s", self.connect_timeout_s, 0.1, 3600.0)
         _check("queue_payloads", self.queue_payloads, 1, 100_000)
         _check("max_streams", self.max_streams, 1, 10_000)
+        _check("max_payloads_per_s", self.max_payloads_per_s, 1.0, math.inf)
         _check_silence(self.silent_after_s)
         _check("forget_after_s", self.forget_after_s, 0.01, math.inf)
 

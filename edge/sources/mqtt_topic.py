@@ -1,9 +1,10 @@
 """Devices that publish samples to an MQTT broker: one source for all streams below one topic.
 
-Knows the broker; what a payload means is `edge.framing.payload`'s. The network thread only puts payloads
-into a bounded queue. When that is full a payload is dropped, and the instants that the stream's next one
-shows missing have the cause `OVERRUN`. A broker holds back no publisher, so a sender that must lose nothing
-(a replay) must not run ahead of the reader: `on_taken` tells it of each payload that was read.
+Knows the broker; what a payload means is `edge.framing.payload`'s. The network thread only puts payloads into the
+device's lane (`lanes`), which is bounded in number and in rate. What does not fit is dropped, and the instants that the
+stream's next payload shows missing have the cause `OVERRUN`; the lanes of other devices are read in turn all the same.
+A broker holds back no publisher, so a sender that must lose nothing (a replay) must not run ahead of the reader:
+`on_taken` tells it of each payload that was read.
 
 A device that goes quiet is silent from then on until it comes back, says that its stream is over, or is given up:
 after `forget_after_s`, or after five minutes where a new device needs its place. The reader's clock is the arrival of
@@ -11,7 +12,6 @@ what it reads, so that a reader that lags behind calls no one silent.
 """
 
 import logging
-import queue
 import re
 import threading
 import time
@@ -31,12 +31,14 @@ from edge.publish.client import BrokerClient, BrokerConfig, new_client
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
+from edge.sources.lanes import Lanes
 from edge.sources.live import LiveStream
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1  # how soon `stop` is seen
 _LOG_EVERY_S = 1.0
 _MAX_TOPIC_BYTES = 1024
+_MAX_WAITING_BYTES = 32 << 20  # of all devices
 _MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
 _GONE_AFTER_S = 300.0  # a stream that was quiet for longer makes room for a new one
 _TICK_S = 0.1  # how often silence is looked for
@@ -59,7 +61,8 @@ class MqttTopicSource(SourceBase):
     """The blocks of every device that publishes to `config.topic`, until `stop`.
 
     `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory),
-    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads`, `reconnects`,
+    `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads` (too many of a
+    device, or of all, wait), `throttled_payloads` (more of a device than `max_payloads_per_s`), `reconnects`,
     `silences` (how often a device was quiet for `silent_after_s`), `late_instants` (samples that came after they were
     taken for silent).
 
@@ -84,7 +87,9 @@ class MqttTopicSource(SourceBase):
         self._config = config
         self._on_taken = on_taken
         self._level = levels.index("+")
-        self._queue: queue.Queue[_Arrival] = queue.Queue(config.queue_payloads)
+        self._lanes: Lanes[_Arrival] = Lanes(
+            config.queue_payloads, _MAX_WAITING_BYTES, config.max_payloads_per_s, strangers=4 * config.max_streams
+        )
         self._overrun: set[str] = set()  # streams that lost a payload since their last queued one; network thread only
         self._streams: dict[str, _Device] = {}  # the one that was heard longest ago first
         self._ticked_s = float("-inf")
@@ -144,9 +149,8 @@ class MqttTopicSource(SourceBase):
         while not self._stopping.is_set():
             self.loop.turn()
             now_s = time.monotonic()
-            try:
-                arrival = self._queue.get(timeout=_POLL_S)
-            except queue.Empty:
+            arrival = self._lanes.get(_POLL_S)
+            if arrival is None:
                 yield from self._tick(now_s)
                 continue
             yield from self._tick(arrival.arrived_s)
@@ -168,7 +172,7 @@ class MqttTopicSource(SourceBase):
         for stream, device in tuple(self._streams.items()):
             yield from device.live.tick(now_s)
             if device.live.quiet_s(now_s) > self._config.forget_after_s:
-                del self._streams[stream]
+                self._forget(stream)
                 yield from device.live.end()
 
     def _read(self, arrival: _Arrival) -> list[Block]:
@@ -191,9 +195,10 @@ class MqttTopicSource(SourceBase):
         if blocks:
             self._streams.pop(stream, None)
             self._streams[stream] = device
+            self._lanes.own(stream)
         blocks = device.live.heard(blocks, arrival.arrived_s, sequence=payload.first_sample is not None)
         if blocks and blocks[-1].last:
-            del self._streams[stream]
+            self._forget(stream)
         return gone + blocks
 
     def _has_room(self, now_s: float) -> bool:
@@ -206,7 +211,11 @@ class MqttTopicSource(SourceBase):
         """Where no stream has room, end the one that was heard longest ago."""
         if len(self._streams) < self._config.max_streams:
             return []
-        return self._streams.pop(next(iter(self._streams))).live.end()
+        return self._forget(next(iter(self._streams))).live.end()
+
+    def _forget(self, stream: str) -> _Device:
+        self._lanes.share(stream)
+        return self._streams.pop(stream)
 
     def _reject(self, counter: str, stream: str, reason: str) -> None:
         self._counters[counter] += 1
@@ -264,11 +273,18 @@ class MqttTopicSource(SourceBase):
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
         stream = message.topic.split("/")[self._level]
         payload = bytes(message.payload[: MAX_PAYLOAD_BYTES + 1])  # one more, so that it is refused as too large
-        try:
-            self._queue.put_nowait(_Arrival(stream, payload, stream in self._overrun, time.monotonic()))
-        except queue.Full:
+        now_s = time.monotonic()
+        if not self._lanes.allows(stream, len(payload), now_s):
+            self._counters["throttled_payloads"] += 1
+            self._lose(stream)
+            return
+        lost = self._lanes.put(_Arrival(stream, payload, stream in self._overrun, now_s))
+        self._overrun.discard(stream)
+        for loser in lost:
             self._counters["overrun_payloads"] += 1
-            if len(self._overrun) < self._config.max_streams:
-                self._overrun.add(stream)
-        else:
-            self._overrun.discard(stream)
+            self._lose(loser)
+
+    def _lose(self, stream: str) -> None:
+        """Note that what the next payload of a stream shows missing was lost here."""
+        if len(self._overrun) < self._config.max_streams:
+            self._overrun.add(stream)

@@ -1,6 +1,8 @@
 """The MQTT source against a real Mosquitto."""
 
+import itertools
 import json
+import math
 import threading
 import uuid
 from contextlib import contextmanager
@@ -100,7 +102,7 @@ def test_bad_payloads_are_counted_and_the_good_ones_go_on(broker, config, root, 
 
 def test_an_overrun_is_counted_as_such(broker, root):
     config = MqttConfig(
-        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), queue_payloads=4
+        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), queue_payloads=4, max_streams=1
     )
     *data, end = payloads([10] * 8)
     with MqttTopicSource(config) as source, device(*broker) as client:
@@ -121,7 +123,10 @@ def test_an_overrun_is_counted_as_such(broker, root):
 
 def test_a_sender_that_waits_for_the_reader_loses_nothing(broker, root):
     config = MqttConfig(
-        topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), queue_payloads=8
+        topic=f"{root}/+/samples",
+        broker=BrokerConfig(host=broker[0], port=broker[1]),
+        queue_payloads=8,
+        max_payloads_per_s=math.inf,
     )
     credit = threading.Semaphore(8)
 
@@ -225,10 +230,16 @@ def test_nonsense_makes_no_room(broker, root, monkeypatch):
     """A bad id, or a payload that cannot be read, ends no stream of a device that is only quiet."""
     monkeypatch.setattr("edge.sources.mqtt_topic._GONE_AFTER_S", 0.0)
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
-    with MqttTopicSource(config) as source, device(*broker) as client:
+    data, end = payloads([10])
+    taken = itertools.count(1)
+
+    def on_taken():
+        if next(taken) == 3:  # lanes take turns: the end of bed1 is not to overtake the nonsense
+            client.publish(f"{root}/bed1/samples", end, qos=1)
+
+    with MqttTopicSource(config, on_taken=on_taken) as source, device(*broker) as client:
         source.open()
-        data, end = payloads([10])
-        for bed, payload in (("bed1", data), ("bed 2", data), ("bed2", b"garbage"), ("bed1", end)):
+        for bed, payload in (("bed1", data), ("bed 2", data), ("bed2", b"garbage")):
             client.publish(f"{root}/{bed}/samples", payload, qos=1)
         blocks = until_last(source)
     assert [(block.stream, block.last) for block in blocks] == [("bed1", False), ("bed1", True)]
@@ -284,3 +295,34 @@ def test_a_topic_that_would_end_the_network_thread_is_refused(topic):
     """Paho's thread ended on the first message of a shared subscription, and the source was silent from then on."""
     with pytest.raises(ConfigError, match="plain"):
         MqttTopicSource(MqttConfig(topic=topic))
+
+
+def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
+    """Nobody reads meanwhile: what one queue for all would have dropped of the others is there."""
+    config = MqttConfig(
+        topic=f"{root}/+/samples",
+        broker=BrokerConfig(host=broker[0], port=broker[1]),
+        queue_payloads=16,
+        max_payloads_per_s=20.0,
+        max_streams=2,
+    )
+    *data, end = payloads([10] * 6)
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        reader, blocks = source.blocks(), []
+        for bed in ("flood", "bed"):
+            client.publish(f"{root}/{bed}/samples", data[0], qos=1)
+            blocks.append(next(reader))
+        for number in range(1000):
+            client.publish(f"{root}/flood/samples", b"garbage" if number % 2 else data[1], qos=1)
+            client.publish(f"{root}/invented-{number}/samples", data[0], qos=1)
+        for payload in (*data[1:], end):
+            client.publish(f"{root}/bed/samples", payload, qos=1)
+        for block in reader:
+            blocks.append(block)
+            if block.last:
+                break
+    assert block.stream == "bed"
+    assert causes([each for each in blocks if each.stream == "bed"], 60) == [0] * 60
+    assert source.counters["overrun_payloads"] > 0
+    assert source.counters["throttled_payloads"] > 1000
