@@ -116,7 +116,7 @@ class BrokerClient(Client):
         """Take the end of a connection, keep in `trouble` why, and say whether the broker had not even answered."""
         if not code.is_failure or (self._answered and self.trouble):  # we wanted it, or were refused
             return False
-        if isinstance(self._lost, ssl.SSLError):
+        if isinstance(self._lost, ssl.SSLError) and not isinstance(self._lost, ssl.SSLEOFError):
             why = tls.reason(self._lost)
         elif not self._answered:
             why = f"it closed the connection before it answered; {_advice(self._config)}"
