@@ -5,7 +5,7 @@ import time
 import click
 
 from edge.alarms.command import MAX_SILENCE_S, Command
-from edge.commands.options import Address, broker_option
+from edge.commands.login import login_options
 from edge.errors import BrokerError, EdgeError, FrameError
 from edge.publish.client import BrokerConfig, new_client, open_connection
 from edge.publish.payloads import AlertEvent, decode, encode
@@ -17,7 +17,7 @@ _WAIT_S = 0.2
 
 @click.command()
 @click.argument("label")
-@broker_option(default="localhost:1883")
+@login_options(default="localhost:1883")
 @click.option("--device", metavar="ID", required=True, help="The device, as `ecg-edge watch` shows it.")
 @click.option("--stream", metavar="ID", required=True, help="The stream whose alarm it is.")
 @click.option(
@@ -35,19 +35,13 @@ _WAIT_S = 0.2
     metavar="SECONDS",
     help="Wait for the answer.",
 )
-@click.option("--ca-file", metavar="FILE", help="Use TLS and trust these certificates.")
-@click.option("--username", metavar="NAME", help="Log in by this name.")
-@click.option("--password-file", metavar="FILE", help="The password's file.")
-def ack(  # noqa: PLR0913, PLR0917  click passes each option by its name
+def ack(
     label: str,
-    broker: Address,
+    broker: BrokerConfig,
     device: str,
     stream: str,
     silence_s: float | None,
     timeout_s: float,
-    ca_file: str | None,
-    username: str | None,
-    password_file: str | None,
 ) -> None:
     r"""Acknowledge the alarm LABEL that is on, and wait for the device to say so.
 
@@ -59,21 +53,18 @@ def ack(  # noqa: PLR0913, PLR0917  click passes each option by its name
       ecg-edge ack --device ecg-edge --stream bed-7 AF
       ecg-edge ack --broker ward:1883 --device ecg-edge --stream bed-7 LEAD_OFF --silence 120
     """
-    config = BrokerConfig(
-        host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
-    )
     if silence_s is None:
         command = Command(command="acknowledge", label=check_id(label, "label"))
     else:
         command = Command(command="silence", label=check_id(label, "label"), silence_s=silence_s)
     answer = "acknowledged" if silence_s is None else "silenced"
-    with Subscriber(config, [alerts_topic(device, stream)]) as subscriber:
-        _send(config, commands_topic(device, stream), command, timeout_s)
+    with Subscriber(broker, [alerts_topic(device, stream)]) as subscriber:
+        _send(broker, commands_topic(device, stream), command, timeout_s)
         alert = _await(subscriber, f"ecg-nat.alarm.{answer}", label, timeout_s)
     if alert is None:
         raise EdgeError(
             f"no answer from {device}/{stream} within {timeout_s:g} s: is {label} on, and not acknowledged yet? "
-            f"See: ecg-edge watch --broker {broker}"
+            f"See: ecg-edge watch --broker {broker.address}"
         )
     click.echo(f"{device}/{stream}  {answer.upper()}  {alert.data.name}")
 

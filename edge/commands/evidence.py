@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from edge.commands.options import Address, broker_option
+from edge.commands.login import login_options
 from edge.commands.stopping import stop_on_signal
 from edge.config import read_config
 from edge.errors import ConfigError
@@ -25,11 +25,8 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("alert_id", metavar="ID")
 @click.option("--from", "path", type=_EXISTING, metavar="FILE", help="Of `watch --json` or `replay --json`.")
 @click.option("--config", type=_EXISTING, metavar="FILE", help="The service's: look into its alert_log.")
-@broker_option()
+@login_options()
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=60.0, show_default=True, metavar="SECONDS")
-@click.option("--ca-file", metavar="FILE", help="Use TLS and trust these certificates.")
-@click.option("--username", metavar="NAME", help="Log in by this name.")
-@click.option("--password-file", metavar="FILE", help="The password's file.")
 @click.option(
     "--out",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
@@ -38,16 +35,13 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="FOLDER",
     help="Where the files go.",
 )
-def evidence(  # noqa: PLR0913  click passes each option by its name
+def evidence(
     *,
     alert_id: str,
     path: Path | None,
     config: Path | None,
-    broker: Address | None,
+    broker: BrokerConfig | None,
     timeout_s: float,
-    ca_file: str | None,
-    username: str | None,
-    password_file: str | None,
     out: Path,
 ) -> None:
     r"""Write the window that the alert ID rests on as a WFDB record and as a picture on ECG paper.
@@ -66,10 +60,7 @@ def evidence(  # noqa: PLR0913  click passes each option by its name
     if sum(place is not None for place in (path, config, broker)) != 1:
         raise click.UsageError("say where to look: one of --from, --config and --broker")
     if broker is not None:
-        address = BrokerConfig(
-            host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
-        )
-        strip = _listen(address, wanted, timeout_s)
+        strip = _listen(broker, wanted, timeout_s)
     else:
         strip = find_in_files(_log(config) if path is None else [path], wanted)
     click.echo(strip.heading)

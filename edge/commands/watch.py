@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from edge.commands.options import Address, broker_option
+from edge.commands.login import login_options
 from edge.commands.stopping import stop_on_signal
 from edge.publish.client import BrokerConfig
 from edge.publish.follower import Follower, Line
@@ -19,31 +19,18 @@ _POLL_S = 0.2  # how soon Ctrl-C is seen
 
 
 @click.command()
-@broker_option(default="localhost:1883")
+@login_options(default="localhost:1883")
 @click.option("--device", metavar="ID", help="Follow this device alone; without it, all.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
-@click.option("--ca-file", metavar="FILE", help="Use TLS and trust these certificates.")
-@click.option("--username", metavar="NAME", help="Log in by this name.")
-@click.option("--password-file", metavar="FILE", help="The password's file.")
-def watch(
-    broker: Address,
-    device: str | None,
-    as_json: bool,
-    ca_file: str | None,
-    username: str | None,
-    password_file: str | None,
-) -> None:
+def watch(broker: BrokerConfig, device: str | None, as_json: bool) -> None:
     r"""Follow alerts, alarm states and status of devices until Ctrl-C; each fact is told once.
 
     \b
     Example:
       ecg-edge watch --broker localhost:1883 --json
     """
-    config = BrokerConfig(
-        host=broker.host, port=broker.port, ca_file=ca_file, username=username, password_file=password_file
-    )
     follower = Follower()
-    subscriber = Subscriber(config, filters(device))
+    subscriber = Subscriber(broker, filters(device))
     stopped = threading.Event()
     with stop_on_signal(stopped.set), subscriber:
         _follow(subscriber, follower, stopped, as_json=as_json)

@@ -91,9 +91,22 @@ def new_context(files: TlsFiles) -> ssl.SSLContext:
     except ssl.SSLError as exc:
         raise ConfigError(f"ca_file {ca}: no certificate in PEM form") from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
     if files.cert_file:
         _load_own(context, files.cert_file, files.key_file)
     return context
+
+
+class _Socket(ssl.SSLSocket):
+    """One that a failed handshake leaves closed: paho forgets it, and its descriptor would stay open for a while."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Do the handshake."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _load_own(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
