@@ -62,7 +62,7 @@ class StreamMonitor:
         self.sample_rate_hz = first.sample_rate_hz
         self.leads = first.leads
         self.closed = False
-        self.duplicates = 0  # instants that came twice, or after their place was given up
+        self.duplicates = 0  # instants that came twice
         self.windows = 0
         self.shed_windows = 0  # of these, given up under overload
         self.model = model
@@ -113,10 +113,13 @@ class StreamMonitor:
 
     def push(self, block: Block) -> Iterator[Window]:
         """Take the next block and yield each window that it completes; a jump ahead counts as a sequence gap."""
+        self._come_late(*block.late)
         behind = min(self.next_sample - block.first_sample, block.samples.shape[1])
         if behind < 0:
             yield from self._gap(-behind)
-        self.duplicates += max(behind, 0)
+        if behind > 0:
+            late = self._come_late(block.first_sample, block.first_sample + behind)
+            self.duplicates += behind - late
         samples, missing = block.samples[:, max(behind, 0) :], block.missing[:, max(behind, 0) :]
         if missing.shape[1]:
             yield from self._take(samples, missing)
@@ -194,6 +197,10 @@ class StreamMonitor:
         for done in range(0, instants, _GAP_PIECE):
             shape = (rows, min(_GAP_PIECE, instants - done))
             yield from self._take(np.zeros(shape, np.float32), np.full(shape, Cause.SEQUENCE_GAP, np.uint8))
+
+    def _come_late(self, first_sample: int, end_sample: int) -> int:
+        with self._lock:
+            return self._ledger.come_late(first_sample - self._origin, end_sample - self._origin)
 
     def _take(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         with self._lock:

@@ -13,6 +13,7 @@ from edge.samples import Block, Cause
 
 _GAPS_KEPT = 32  # enough to tell a late block from a duplicate
 _FILLED_GAP_S = 60.0  # a longer gap is left to speak for itself, as a jump of the index
+_FILLED_VALUES = 1 << 20  # and so is one of more values over all leads
 
 
 class StreamOrder:
@@ -20,8 +21,8 @@ class StreamOrder:
 
     Parameters
     ----------
-    counters : `duplicate_blocks` and `late_blocks` are counted here; the instants of a late block were
-        counted as missing when the gap showed.
+    counters : `duplicate_blocks` and `late_blocks` are counted here; the instants of a late block were counted as
+        missing when the gap showed, and what is passed on in its place says which they are (`Block.late`).
     next_sample : index of the first instant to come, if it is known; else the first block says so
     """
 
@@ -50,20 +51,23 @@ class StreamOrder:
         next_sample = block.first_sample if self._next_sample is None else self._next_sample
         self._next_sample = max(next_sample, block.end_sample)
         if block.first_sample < next_sample:
-            self._count_passed(block)
-            ended = block.last and block.end_sample == next_sample
-            if block.end_sample <= next_sample and not ended:
+            late = self._count_passed(block)
+            ended = block.last and block.end_sample >= next_sample
+            if block.end_sample <= next_sample and not (ended or late):
                 return []
-            return [block.without_first(next_sample - block.first_sample)]
+            passed = (block.first_sample, min(block.end_sample, next_sample)) if late else (0, 0)
+            return [replace(block.without_first(next_sample - block.first_sample), late=passed, last=ended)]
         if block.first_sample == next_sample:
             return [block]
         self._gaps.append((next_sample, block.first_sample))
-        filled = block.first_sample - next_sample <= _FILLED_GAP_S * block.sample_rate_hz
+        gap = block.first_sample - next_sample
+        filled = gap <= _FILLED_GAP_S * block.sample_rate_hz and gap * len(block.leads) <= _FILLED_VALUES
         return [_missing(block, next_sample, cause), block] if filled else [block]
 
-    def _count_passed(self, block: Block) -> None:
+    def _count_passed(self, block: Block) -> bool:
         late = any(block.first_sample < end and first < block.end_sample for first, end in self._gaps)
         self._counters["late_blocks" if late else "duplicate_blocks"] += 1
+        return late
 
 
 def _missing(after: Block, first_sample: int, cause: Cause) -> Block:

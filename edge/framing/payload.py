@@ -210,6 +210,13 @@ class PayloadStream:
         self._follows = -1  # where a payload begins that follows on one from far back
         self._order = StreamOrder(counters)
 
+    def gap_s(self, payload: SamplesPayload) -> float:
+        """Return how long the gap is that a payload claims before it, in s; 0 where it begins a session."""
+        first_sample = payload.first_sample
+        if first_sample is None or payload.session != self._session:
+            return 0.0
+        return max(first_sample - self._order.next_sample, 0) / payload.sample_rate_hz
+
     def add(self, payload: SamplesPayload, cause: Cause = Cause.SEQUENCE_GAP) -> list[Block]:
         """Return the blocks of the next payload; `cause` is that of a gap before it.
 

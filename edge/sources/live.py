@@ -66,7 +66,8 @@ class LiveStream:
             _LOG.warning("stream %s: samples arrive again", self._name)
         if self._silence.late_instants > late:
             self._counters["late_instants"] += self._silence.late_instants - late
-        self._estimate(blocks[-1], now_s)
+        if blocks[-1].samples.shape[1]:
+            self._estimate(blocks[-1], now_s)
         return passed
 
     def tick(self, now_s: float) -> list[Block]:

@@ -4,7 +4,7 @@ While a stream is silent its instants are counted by rate and time, a little slo
 speaks again its sequence tells what was missed, and each instant is counted once:
 
     it goes on from ahead of the count    what lies between is the sequence gap that it is
-    from slightly behind it               those few instants came late: they were given up as silent, and are dropped
+    from slightly behind it               those few instants came late (`Block.late`): they were given up as silent
     from far behind                       the device stood still, or kept its samples: it is taken as a new epoch
                                           (`~1`, `~2` behind the epoch's name) and its first block takes back the
                                           instants that were wrongly counted (`Block.retracts`)
@@ -84,6 +84,8 @@ class Silence:
 
     def heard(self, block: Block, now_s: float, *, sequence: bool = True) -> list[Block]:
         """Return what to pass on for the next block of the stream; `sequence`: its index is the device's own."""
+        if block.late[1] and not block.samples.shape[1] and not block.last:  # nothing but a note for the account
+            return [replace(block, first_sample=self._end, epoch=self._named(block.epoch))]
         begins = block.epoch != self._epoch
         if self.silent and not block.last:
             block = block.without_first(_lost_at_the_start(block))  # a guess at what the clock has counted
@@ -97,7 +99,7 @@ class Silence:
         self._heard_s, self._last = now_s, None if passed.last else passed
         self._block_s = min(block.samples.shape[1] / block.sample_rate_hz, _LONGEST_BLOCK_S)
         self._end = self._heard_end = max(self._end, passed.end_sample)
-        return [*before, passed] if passed.samples.shape[1] or passed.last else before
+        return [*before, passed] if passed.samples.shape[1] or passed.last or passed.late[1] else before
 
     def _rest_of_silence(self, block: Block, now_s: float) -> list[Block]:
         """Return the rest of a silence that nothing but the clock can measure, and shift what follows behind it."""
@@ -115,11 +117,16 @@ class Silence:
         if renewed:
             self._renewals += 1
             self._end = first_sample
-        epoch = f"{block.epoch}~{self._renewals}" if self._renewals else block.epoch
-        block = replace(block, first_sample=first_sample, epoch=epoch, retracts=retracts)
+        block = replace(block, first_sample=first_sample, epoch=self._named(block.epoch), retracts=retracts)
         late = 0 if renewed else min(max(behind, 0), block.samples.shape[1])
+        if not late:
+            return block
         self.late_instants += late
-        return block.without_first(late)
+        passed = (block.late[0] if block.late[1] else first_sample, first_sample + late)
+        return replace(block.without_first(late), late=passed)
+
+    def _named(self, epoch: str) -> str:
+        return f"{epoch}~{self._renewals}" if self._renewals else epoch
 
     def _silent_block(self, like: Block, instants: int) -> Block:
         first_sample, self._end = self._end, self._end + instants
@@ -131,6 +138,7 @@ class Silence:
             missing=np.full(shape, Cause.SILENT, np.uint8),
             device_time_s=like.device_time_s + (first_sample - like.first_sample) / like.sample_rate_hz,
             last=False,
+            late=(0, 0),
             retracts=0,
         )
 

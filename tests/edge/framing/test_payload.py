@@ -89,7 +89,7 @@ def test_duplicates_and_late_payloads_are_dropped_and_counted(order: list[int], 
     blocks, counters = read([sent[k] for k in arrivals])
     ahead = [k for place, k in enumerate(arrivals) if k > max(arrivals[:place], default=-1)]
     starts = [sum(SIZES[:k]) for k in ahead]
-    assert [b.first_sample for b in blocks if not b.missing.any()] == starts
+    assert [b.first_sample for b in blocks if b.samples.size and not b.missing.any()] == starts
     assert counters["duplicate_blocks"] + counters["late_blocks"] == len(arrivals) - len(ahead)
 
 
@@ -98,6 +98,7 @@ def test_late_is_told_from_duplicate() -> None:
     blocks, counters = read([first, third, second, first])
     assert counters == {"late_blocks": 1, "duplicate_blocks": 1}
     assert causes(blocks, 57) == [0] * 20 + [Cause.SEQUENCE_GAP] * 7 + [0] * 30
+    assert [(b.first_sample, b.late) for b in blocks if b.late[1]] == [(57, (20, 27))]
 
 
 def test_a_partly_repeated_block_gives_its_new_part() -> None:

@@ -48,3 +48,22 @@ def test_what_no_good_window_held_has_its_cause():
     ledger.settle(7, Cause.BAD_QUALITY)
     ledger.settle(10, Cause.TAIL)
     assert (ledger.classified, dict(ledger.missing)) == (4, {Cause.BAD_QUALITY: 3, Cause.TAIL: 3})
+
+
+runs = st.lists(st.tuples(st.sampled_from([0, Cause.SEQUENCE_GAP, Cause.SILENT, Cause.CRC]), st.integers(1, 9)))
+spans = st.lists(st.tuples(st.integers(-5, 60), st.integers(0, 20)), max_size=12)
+
+
+@given(runs, spans)
+def test_what_comes_late_is_counted_once_however_often_it_comes(runs, spans):
+    ledger, codes = Ledger(), [cause for cause, size in runs for _ in range(size)]
+    for cause, size in runs:
+        ledger.arrive(np.full(size, cause, np.uint8))
+    for first, size in spans:
+        came = ledger.come_late(first, first + size)
+        late = [k for k in range(max(first, 0), first + size) if codes[k : k + 1] in ([1], [7])]
+        assert came == len(late)
+        for k in late:
+            codes[k] = Cause.LATE
+        assert dict(ledger.missing) == {Cause(c): codes.count(c) for c in set(codes) - {0}}
+        assert balanced(ledger)
