@@ -52,7 +52,10 @@ class Block:
     device_time_s: float  # the device's own clock at the first sample
     last: bool = False  # the stream ends with this block
     epoch: str = ""  # names one unbroken count of samples, such as a device's session
-    late: tuple[int, int] = (0, 0)  # (first, end) of instants before it that came now; the missing ones of them came late
+    late: tuple[int, int] = (
+        0,
+        0,
+    )  # (first, end) of instants before it that came now; the missing ones of them came late
     retracts: int = 0  # instants at the end of the epoch before that were taken for silent, and are in this one
 
     def __post_init__(self) -> None:

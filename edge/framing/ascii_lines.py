@@ -1,8 +1,8 @@
 """Lines of text, as the AD8232 sketches print them: one decimal sample a line, `!` when an electrode is off.
 
 The wire declares neither rate nor scale, so both come from the configuration. There is no sequence and no
-checksum either: a lost line cannot be seen, and a damaged one shows only when it is no number or no value
-that the converter can give. Pure: bytes in, blocks out.
+checksum either: a lost line cannot be seen, and a damaged one shows only when it is no number, no value that the
+converter can give, or one that the ECG cannot have reached. Pure: bytes in, blocks out.
 """
 
 from collections import Counter
@@ -10,16 +10,19 @@ from collections import Counter
 import numpy as np
 
 from edge.framing.adc import AdcBlock, AdcSpec
+from edge.framing.packets import Plausibility
 from edge.samples import Block, Cause
 
 _MAX_LINE_BYTES = 32
+_SLEW_MV_PER_S = 500.0  # IEC 60601-2-27 has monitors follow 320; a digit lost or put in is far more
 
 
 class AsciiDecoder:
     """Turns lines into blocks of one lead.
 
     Every ended line that is not blank is one sample instant: `!` is `LEAD_OFF`, what is no whole number from
-    0 to `adc_max` is `INVALID`. The first line is thrown away, as are lines of more than 32 bytes.
+    0 to `adc_max` is `INVALID`, as is a value at either end, or a leap away from the one
+    before. The first line is thrown away, as are lines of more than 32 bytes.
 
     Parameters
     ----------
@@ -30,7 +33,8 @@ class AsciiDecoder:
 
     Attributes
     ----------
-    counters : `garbage_lines` (the `INVALID` samples), `garbage_bytes` of lines that were thrown away
+    counters : `garbage_lines` (no number, or none that the converter gives), `implausible_samples` (at its ends, or a
+        leap), `garbage_bytes` of lines that were thrown away
     """
 
     def __init__(self, stream: str, spec: AdcSpec, adc_max: int = 1023, epoch: str = "") -> None:
@@ -39,6 +43,8 @@ class AsciiDecoder:
         self._spec = spec
         self._adc_max = adc_max
         self._epoch = epoch
+        step_mv = _SLEW_MV_PER_S / spec.sample_rate_hz
+        self._plausibility = Plausibility(spec, adc_max, self.counters, floor=0, step_mv=step_mv)
         self._pending = bytearray()
         self._skipping = True  # the first line may have been joined midway
         self._next_sample = 0
@@ -72,6 +78,9 @@ class AsciiDecoder:
     def _block(self, samples: list[tuple[int, Cause]]) -> Block:
         adc = np.array([[value for value, _ in samples]], np.int32)
         missing = np.array([[cause for _, cause in samples]], np.uint8)
+        numbers = missing[0] == Cause.PRESENT
+        if numbers.any():
+            missing[:, numbers] = self._plausibility.judge(adc[:, numbers])
         device_us = round(self._next_sample * 1e6 / self._spec.sample_rate_hz)
         block = AdcBlock(self._next_sample, adc, missing, device_us)
         self._next_sample = block.end_sample

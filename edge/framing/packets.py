@@ -80,13 +80,23 @@ class Plausibility:
     Parameters
     ----------
     spec : of the stream
-    limit : the converter's largest value; at it, or at its negative, or beyond, it is saturated
+    limit : the converter's largest value; at it or beyond it is saturated
     counters : `implausible_samples` are counted here
+    floor : its smallest value; the negative of the largest where none is named
+    step_mv : how far one sample may be from the one before
     """
 
-    def __init__(self, spec: AdcSpec, limit: int, counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        spec: AdcSpec,
+        limit: int,
+        counters: Counter[str],
+        floor: int | None = None,
+        step_mv: float = MAX_STEP_MV,
+    ) -> None:
         self._limit = limit
-        self._step = MAX_STEP_MV * np.abs(np.array(spec.gain, np.float64))[:, None]
+        self._floor = -limit if floor is None else floor
+        self._step = step_mv * np.abs(np.array(spec.gain, np.float64))[:, None]
         self._before: NDArray[np.int64] | None = None  # (leads, 1), the last sample
         self._counters = counters
 
@@ -95,7 +105,7 @@ class Plausibility:
         values = adc.astype(np.int64)
         first = values[:, :1] if self._before is None else self._before
         step = np.abs(np.diff(values, axis=1, prepend=first))
-        doubtful = (np.abs(values) >= self._limit) | (step > self._step)
+        doubtful = (values >= self._limit) | (values <= self._floor) | (step > self._step)
         self._before = values[:, -1:]
         if doubtful.any():
             self._counters["implausible_samples"] += int(doubtful.sum())

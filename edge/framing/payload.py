@@ -20,7 +20,8 @@ A payload that begins with `{` is JSON, any other is MessagePack. The fields, in
     last            true when the stream ends with this block (false if left out)
 
 The smallest JSON payload: {"version": 1, "sample_rate_hz": 250, "leads": ["I"], "samples": [[0.01, 0.02]]}.
-At most 64 KiB; unknown fields are refused. QoS 1 is advised, and one topic a device.
+At most 64 KiB; unknown fields are refused. QoS 1 is advised, and one topic a device. Gaps may be ten minutes at once,
+and after that twice the time that passes.
 
 Pure: bytes in, blocks out; knows no broker.
 """

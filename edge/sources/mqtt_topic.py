@@ -12,6 +12,7 @@ what it reads, so that a reader that lags behind calls no one silent.
 """
 
 import logging
+import math
 import re
 import threading
 import time
@@ -25,13 +26,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.errors import BrokerError, ConfigError, FrameError
-from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, decode_payload
+from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, SamplesPayload, decode_payload
 from edge.health.loops import Loop
 from edge.publish.client import BrokerClient, BrokerConfig, new_client
 from edge.samples import Block, Cause
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
-from edge.sources.lanes import Lanes
+from edge.sources.lanes import Allowance, Lanes
 from edge.sources.live import LiveStream
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ _MAX_TOPIC_BYTES = 1024
 _MAX_WAITING_BYTES = 32 << 20  # of all devices
 _MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES  # the broker keeps larger ones to itself; then they are a gap
 _GONE_AFTER_S = 300.0  # a stream that was quiet for longer makes room for a new one
+_GAPS_PER_S, _GAPS_AT_ONCE_S = 2.0, 600.0  # how long the gaps are that a device may claim, in s of its stream
 _TICK_S = 0.1  # how often silence is looked for
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -55,12 +57,20 @@ class _Arrival(NamedTuple):
 class _Device(NamedTuple):
     payloads: PayloadStream
     live: LiveStream
+    gaps: Allowance
+
+    def check_gap(self, payload: SamplesPayload, now_s: float) -> None:
+        """Raise FrameError for a gap that nobody can have lost: a small payload would cost the work of hours of ECG."""
+        gap_s = self.payloads.gap_s(payload)
+        if gap_s > 0 and not self.gaps.take(min(gap_s, _GAPS_AT_ONCE_S), now_s):
+            raise FrameError(f"it claims a gap of {gap_s:.0f} s, for which not enough time has passed")
 
 
 class MqttTopicSource(SourceBase):
     """The blocks of every device that publishes to `config.topic`, until `stop`.
 
-    `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory),
+    `counters`: `duplicate_blocks`, `late_blocks`, `rejected_payloads` (too large, malformed, contradictory, or behind
+    a gap that is longer than the time),
     `refused_streams` (a payload of a bad stream id, or of one stream too many), `overrun_payloads` (too many of a
     device, or of all, wait), `throttled_payloads` (more of a device than `max_payloads_per_s`), `reconnects`,
     `silences` (how often a device was quiet for `silent_after_s`), `late_instants` (samples that came after they were
@@ -184,9 +194,11 @@ class MqttTopicSource(SourceBase):
         device = known or _Device(
             PayloadStream(stream, self._counters),
             LiveStream(stream, self._config.silent_after_s, self._counters, arrival.arrived_s),
+            Allowance(_GAPS_PER_S if math.isfinite(self._config.max_payloads_per_s) else math.inf, _GAPS_AT_ONCE_S),
         )
         try:
             payload = decode_payload(arrival.payload)
+            device.check_gap(payload, arrival.arrived_s)
             blocks = device.payloads.add(payload, Cause.OVERRUN if arrival.overrun else Cause.SEQUENCE_GAP)
         except FrameError as exc:
             self._reject("rejected_payloads", stream, str(exc))

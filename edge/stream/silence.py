@@ -123,7 +123,7 @@ class Silence:
             return block
         self.late_instants += late
         passed = (block.late[0] if block.late[1] else first_sample, first_sample + late)
-        return replace(block.without_first(late), late=passed)
+        return replace(block.without_first(behind), late=passed)
 
     def _named(self, epoch: str) -> str:
         return f"{epoch}~{self._renewals}" if self._renewals else epoch

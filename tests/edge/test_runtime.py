@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from waiting import wait_until
 from edge.alarms.specs import AlarmOverride, alarm_specs
 from edge.classifiers.base import ClassifierConfig, open_classifier
 from edge.errors import BundleError, StreamError
+from edge.framing.order import StreamOrder
 from edge.runtime import MAX_GAP_S, Runtime
 from edge.samples import Block, Cause
 from edge.stream.silence import Silence
@@ -170,6 +172,19 @@ def test_a_gap_is_a_gap(start):
     bad = [decision for _, decision in sink.decisions if not decision.good]
     assert {decision.cause for decision in bad} == {Cause.SEQUENCE_GAP}
     assert len(bad) == 14  # windows that end from 16 s to 29 s: the filter adds 0.1 s to each side of the gap
+
+
+def test_what_comes_late_is_counted_once_as_late(start):
+    """It is too late for a window, and no longer a gap; once more it is a repetition, and in the end all adds up."""
+    with start(Record()) as runtime:
+        second = RATE
+        order = StreamOrder(Counter())
+        for k in (0, 1, 4, 2, 2, 3, 0, 5):
+            runtime.run(order.add(block(tone(1), k * second)))
+            assert balanced(runtime.totals())
+    totals = runtime.totals()
+    assert (totals.samples_in, totals.missing["late"]) == (6 * second, 2 * second)
+    assert "sequence_gap" not in totals.missing
 
 
 def test_a_repeated_block_counts_once(start):

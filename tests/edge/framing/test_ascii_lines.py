@@ -1,5 +1,6 @@
 """Lines of text as an AD8232 sketch sends them."""
 
+from damage import damaged, intact, received
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,31 @@ def test_the_cut_into_reads_changes_nothing(pieces: int, noise: bytes) -> None:
     cut, second = decode(WIRE + noise + WIRE, pieces)
     assert cut == whole
     assert second.counters == first.counters
+
+
+def test_ends_and_leaps_are_doubted() -> None:
+    """A digit that is lost or put in moves the trace by more than the 2 mV from one sample to the next."""
+    values = [512, 520, 52, 525, 0, 1023, 530, 531]
+    samples, decoder = decode(b"\n" + b"".join(b"%d\n" % value for value in values))
+    assert [cause for _, cause in samples] == [0, 0, *[Cause.INVALID] * 5, 0]
+    assert decoder.counters["implausible_samples"] == 5
+
+
+@given(st.data())
+def test_every_intact_line_arrives_whatever_the_wire_does(data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.integers(500, 530), min_size=20, max_size=60), "values")
+    lines = [b"%d\r\n" % value for value in values]
+    sent = b"\n" + b"".join(lines)
+    ends = [1 + sum(map(len, lines[: k + 1])) for k in range(len(lines))]
+    arrived = damaged(data, sent, protected=1)
+    whole = intact(arrived, [(end - len(line) - 1, end) for line, end in zip(lines, ends, strict=True)])
+    samples, decoder = decode(received(arrived))
+    kept = iter((round(225 * value + 512), cause) for value, cause in samples)
+    doubted = sum(cause == Cause.INVALID for _, cause in samples)
+    assert doubted == decoder.counters["garbage_lines"] + decoder.counters["implausible_samples"]
+    assert all(0 < round(225 * value + 512) < 1023 for value, cause in samples if cause == Cause.PRESENT)
+    for k in whole:  # in their order: each search goes on where the one before ended
+        assert any(cause == Cause.INVALID or value == values[k] for value, cause in kept)
 
 
 def test_a_line_that_never_ends_does_not_grow_the_buffer() -> None:

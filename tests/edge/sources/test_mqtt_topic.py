@@ -326,3 +326,17 @@ def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
     assert causes([each for each in blocks if each.stream == "bed"], 60) == [0] * 60
     assert source.counters["overrun_payloads"] > 0
     assert source.counters["throttled_payloads"] > 1000
+
+
+def test_gaps_longer_than_the_time_are_refused(broker, root):
+    """A small payload cannot make hours of work: ten minutes of gaps at once, and twice real time after that."""
+    config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]))
+    claims = [{"first_sample": first, "last": last} for first, last in ((0, 0), (90_000, 0), (190_000, 0), (90_001, 1))]
+    with MqttTopicSource(config) as source, device(*broker) as client:
+        source.open()
+        for claim in claims:
+            payload = {"version": 1, "sample_rate_hz": 250, "leads": ["I"], "samples": [[0.1]], **claim}
+            client.publish(f"{root}/bed/samples", json.dumps({**payload, "last": bool(claim["last"])}), qos=1)
+        blocks = until_last(source)
+    assert [(block.first_sample, block.last) for block in blocks] == [(0, False), (90_000, False), (90_001, True)]
+    assert source.counters == {"rejected_payloads": 1}

@@ -21,7 +21,7 @@ def block(first_sample, instants=10, cause=Cause.PRESENT, epoch="7", last=False)
 
 
 def spoken(blocks):
-    return [(b.epoch, b.first_sample, b.end_sample, Cause(int(b.missing[0, 0])).key) for b in blocks]
+    return [(b.epoch, b.first_sample, b.end_sample, Cause(int(b.missing[0, 0])).key) for b in blocks if b.samples.size]
 
 
 def watch(silent_after_s=2.0):
@@ -85,6 +85,7 @@ def test_a_little_that_comes_late_is_dropped():
     blocks = [b for first in range(end - 15, end + 15, 10) for b in silence.heard(block(first), 4.2)]
     assert spoken(blocks) == [("7", end, end + 5, "present"), ("7", end + 5, end + 15, "present")]
     assert silence.late_instants == 15
+    assert [b.late for b in blocks] == [(end - 15, end - 5), (end - 5, end), (0, 0)]
 
 
 def test_a_device_that_kept_its_samples_begins_a_new_epoch_and_takes_the_silence_back():
