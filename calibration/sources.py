@@ -22,7 +22,8 @@ DATA_SETS = (
         version="1.0.0",
         licence="ODC-By-1.0",
         citation="Moody & Mark 2001, doi 10.13026/C2F305",
-        split="DS1 and paced records by patient: 106 115 122 201 208 209 217 chose, the rest trained; DS2 unseen",
+        split="DS1 and the paced records trained, all of them where the network is of `ecg-train crossval --whole`, "
+        "whose alarms networks set that had not seen the patients; else 106 115 122 201 208 209 217 chose; DS2 unseen",
     ),
     DataSet(
         name="MIT-BIH Noise Stress Test",

@@ -25,7 +25,7 @@ def cli() -> None:
       ecg-train pretrain --data ~/.cache/ecg-nat/data --out runs/pretrained --minutes 60
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
       ecg-train crossval --data ~/.cache/ecg-nat/data --init runs/base --out runs/folds --minutes 5
-      ecg-train evaluate ptb-xl --data ~/.cache/ecg-nat/data/ptb-xl --model edge/bundles/diagnostic --folds 9
+      ecg-train evaluate ptb-xl --data ~/.cache/ecg-nat/data --model rhythm --folds 9
     """
 
 

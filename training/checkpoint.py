@@ -78,7 +78,8 @@ def _check_shape(folder: Path, loaded: EcgNat, model: EcgNat, free: dict[str, An
 def save_command(folder: Path, arguments: list[str]) -> None:
     """Write down a command line, with the home folder as `~`."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = [Path(arguments[0]).name, *arguments[1:]]
+    program = Path(arguments[0]).name
+    words = ["ecg-train" if program == "__main__.py" else program, *arguments[1:]]
     (folder / COMMAND).write_text(shlex.join(words).replace(str(Path.home()), "~") + "\n")
 
 

@@ -96,7 +96,7 @@ def test_it_scores_the_records_that_are_there(few_records, tmp_path):
     assert figures["records"] == 12
     assert set(figures["f1"]) == {"N", "A", "O", "~", "mean"}
     assert figures["f1"]["mean"] == pytest.approx(np.mean([figures["f1"][c] for c in "NAO"]))
-    assert figures["bundle"]["name"] == "ecg-nat-rhythm"
+    assert figures["bundle"]["name"] == "ecg-nat"
     assert "mean" in result.stdout
 
 

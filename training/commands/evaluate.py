@@ -37,8 +37,8 @@ def evaluate(
 
     \b
     Examples:
-      ecg-train evaluate ptb-xl --data data/ptb-xl --model edge/bundles/diagnostic --folds 9 --json ptb.json
-      ecg-train evaluate cinc2017 --data data/cinc2017 --model edge/bundles/rhythm --part judge
+      ecg-train evaluate ptb-xl --data data --model rhythm --folds 9 --json ptb.json
+      ecg-train evaluate cinc2017 --data data/cinc2017 --model rhythm --part judge
     """
     from rich.console import Console
     from rich.progress import Progress
