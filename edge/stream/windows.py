@@ -15,8 +15,9 @@ from edge.errors import StreamError
 from edge.leads import LEADS, lead_positions
 from edge.samples import Cause
 from edge.stream.conditioning import condition
-from edge.stream.quality import usable_leads
+from edge.stream.quality import Flaw
 from edge.stream.resample import Step, StepResampler
+from edge.stream.watch import UNKNOWN, Pulse, SignalWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class Window:
     signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
     offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
     present: NDArray[np.float64]  # (offered leads,) part of each lead's samples that is there
+    flaws: tuple[Flaw, ...] = ()  # of each offered lead: the worst of its seconds in the window
+    pulse: Pulse = UNKNOWN  # at its end
+    beats: tuple[int, ...] = ()  # native indices of the QRS complexes found since the window before
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -86,6 +90,7 @@ class WindowStream:
         self._begins = begins
         self._arrived = begins  # native index after the last instant
         self._next_first = 0  # output index at which the next window begins
+        self._watch = SignalWatch(len(places), sample_rate_hz, spec.window_s)
 
     @property
     def arrived(self) -> int:
@@ -95,9 +100,12 @@ class WindowStream:
     def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         """Take the next (channels, n) samples in mV, with a `Cause` for each, and yield each window they complete."""
         samples, missing = samples[self._rows], missing[self._rows]
-        self._arrived += samples.shape[1]
-        for step in self._resampler.push(samples, missing):
-            yield from self._advance(step)
+        for first in range(0, samples.shape[1], self._watch.step):  # so that it is never far ahead of the windows
+            piece = slice(first, first + self._watch.step)
+            self._arrived += samples[:, piece].shape[1]
+            self._watch.push(samples[:, piece], missing[:, piece])
+            for step in self._resampler.push(samples[:, piece], missing[:, piece]):
+                yield from self._advance(step)
 
     def finish(self) -> Iterator[Window]:
         """End the stream: the last window is filled up with missing samples, and yielded if it is good even so."""
@@ -144,11 +152,13 @@ class WindowStream:
         first = self._next_first
         view = slice(first - self._start, first - self._start + self._window)
         values, missing = self._values[:, view], self._missing[:, view]
-        present = 1.0 - missing.mean(axis=1)
-        usable = usable_leads(values, missing, self.spec.min_coverage)
+        end_sample = min(self._native_index(first + self._window), self._arrived)
+        watched = end_sample - self._begins  # as the watch counts
+        flawed, flaws = self._flaws(first, watched)
+        usable = 1.0 - (missing | flawed).mean(axis=1) >= self.spec.min_coverage
         return Window(
             first_sample=self._native_index(first),
-            end_sample=min(self._native_index(first + self._window), self._arrived),
+            end_sample=end_sample,
             settled_sample=self._native_index(first + self._hop),
             cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
             overload=False,
@@ -156,8 +166,25 @@ class WindowStream:
             positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
             signal=condition(values[usable], missing[usable], self.spec.sample_rate_hz),
             offered=self._positions,
-            present=present,
+            present=1.0 - missing.mean(axis=1),
+            flaws=flaws,
+            pulse=self._watch.pulse(watched),
+            beats=tuple(self._begins + beat for beat in self._watch.take_beats(watched)),
         )
+
+    def _flaws(self, first: int, end_sample: int) -> tuple[NDArray[np.bool_], tuple[Flaw, ...]]:
+        """Return (leads, samples) where a second of the window from output `first` was bad, and the worst of a lead."""
+        flawed = np.zeros((len(self._positions), self._window), np.bool_)
+        worst = [Flaw.NONE] * len(self._positions)
+        for second in self._watch.past(end_sample):
+            end = self._resampler.output_count(second.end_sample) - first
+            if end <= 0 or not any(second.flaws):
+                continue
+            begin = max(self._resampler.output_count(second.end_sample - self._watch.step) - first, 0)
+            for lead, flaw in enumerate(second.flaws):
+                flawed[lead, begin:end] |= flaw > Flaw.GAP  # of a gap the samples themselves tell
+            worst = list(map(max, worst, second.flaws))
+        return flawed, tuple(worst)
 
 
 def _main_cause(causes: NDArray[np.uint8]) -> Cause:

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 import msgspec
 import numpy as np
 import pytest
+from hearts import beating
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,8 +72,7 @@ class Patient:
         self.seconds = 0
 
     def block(self, seconds, first):
-        chance = np.random.default_rng(first)
-        samples = chance.standard_normal((len(self.leads), 100 * seconds)).astype(np.float32)
+        samples, _ = beating(seconds, leads=len(self.leads), rate=100, seed=first)
         return Block("s", 100.0, self.leads, first, samples, np.zeros(samples.shape, np.uint8), first / 100.0)
 
     def listen(self, seconds, probability):

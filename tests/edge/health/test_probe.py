@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from hearts import beating
 from waiting import free_port, wait_until
 
 from edge.alarms.specs import alarm_specs
@@ -54,7 +55,7 @@ def parts(tiny_bundle, may_go_on):
 
 
 def block(stream, seconds, lost_s=0):
-    samples = np.random.default_rng(0).standard_normal((1, seconds * RATE)).astype(np.float32)
+    samples, _ = beating(seconds, leads=1, rate=RATE)
     missing = np.zeros(samples.shape, np.uint8)
     missing[:, : lost_s * RATE] = Cause.CRC
     return Block(stream, RATE, ("II",), 0, samples, missing, 0.0)
