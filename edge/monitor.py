@@ -155,6 +155,8 @@ class StreamMonitor:
             overload=window.overload,
             leads=window.leads,
             probabilities=pooled,
+            pulse=window.pulse,
+            beats=tuple(self._origin + beat for beat in window.beats),
         )
         with self._lock:
             if decision.good:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import StreamError
 from edge.samples import Cause
+from edge.stream.watch import UNKNOWN, Pulse
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Decision:
     leads: tuple[str, ...]  # the leads that were kept
     probabilities: NDArray[np.float32] | None  # (labels,), in the manifest's order; None when not good
     overload: bool = False  # the window came while the machine gave up windows
+    pulse: Pulse = UNKNOWN  # at the window's end; known for bad windows too
+    beats: tuple[int, ...] = ()  # native sample indices of the QRS complexes found since the decision before
 
     def __post_init__(self) -> None:
         """Raise StreamError when quality and probabilities contradict each other."""

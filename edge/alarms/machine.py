@@ -5,6 +5,7 @@ or in which a technical output of the model (noise) is over its threshold, is no
 nothing, denies nothing, and the delays stand still. Delay time passes only from one window with evidence to the next
 one when no other lies between them and they overlap or adjoin. After `signal_lost_s` without evidence an alarm ends
 with the reason `signal_lost`. A window that was given up under overload is no evidence either, and breaks no stretch.
+The beats are evidence of their own, in bad and in noisy windows too, as far as there was something to see.
 
 When too many alarms come at once, the storm is one alarm more, and those below high priority are withheld while it
 lasts; its events say how many of each label came.
@@ -144,7 +145,7 @@ class AlarmMachine:
         if spec.storm_limit is not None:
             full = len(self._came) == spec.storm_limit
             return full and decision.end_s - self._came[0][0] < spec.storm_window_s
-        return None if gated and spec.kind == "physiological" else track.over(decision)
+        return None if gated and spec.gated else track.over(decision)
 
     def _alarm_id(self, track: Track, decision: Decision) -> uuid.UUID:
         onset = track.onset or decision

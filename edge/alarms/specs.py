@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -27,7 +28,7 @@ TECHNICAL = (
         kind="technical",
         priority="low",
         causes=frozenset({Cause.BAD_QUALITY, Cause.INVALID, Cause.CRC}),
-        on_delay_s=10.0,
+        on_delay_s=5.0,
         off_delay_s=2.0,
     ),
     AlarmSpec(
@@ -61,6 +62,39 @@ TECHNICAL = (
 """Alarms about the signal and the machine, for which every window is evidence (short losses stay below the on delay),
 and the one about the alarms."""
 
+BEATS = (
+    AlarmSpec(
+        label="ASYSTOLE",
+        name="asystole",
+        snomed="397829000",
+        priority="high",
+        pause_s=4.0,
+        off_delay_s=2.0,
+    ),
+    AlarmSpec(
+        label="EXTREME_BRADY",
+        name="extreme bradycardia",
+        snomed="426627000",
+        priority="high",
+        below_bpm=40.0,
+        off_delay_s=5.0,
+    ),
+    AlarmSpec(
+        label="EXTREME_TACHY",
+        name="extreme tachycardia",
+        snomed="3424008",
+        priority="high",
+        above_bpm=140.0,
+        on_delay_s=5.0,
+        off_delay_s=5.0,
+    ),
+)
+"""Alarms of the beats, which no network is needed for. Limits after G. D. Clifford et al., The PhysioNet/Computing in
+Cardiology Challenge 2015: no beat for 4 s; below 40 a minute for 5 beats; above 140 for 17 beats, which are here the
+five intervals of the rate and five seconds of delay."""
+
+_LIMITS = {"pause_s": (2.0, 30.0), "below_bpm": (15.0, 80.0), "above_bpm": (60.0, 300.0)}  # least and most of each
+
 
 class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a configuration changes about one alarm; None keeps the bundle's value."""
@@ -71,6 +105,9 @@ class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     off_delay_s: float | None = None
     cooldown_s: float | None = None
     escalate_s: float | None = None
+    pause_s: float | None = None
+    below_bpm: float | None = None
+    above_bpm: float | None = None
     storm_limit: int | None = None
     storm_window_s: float | None = None
     priority: Priority | None = None
@@ -78,7 +115,7 @@ class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] | None = None) -> tuple[AlarmSpec, ...]:
-    """Return the specs of the model's labels and of the technical alarms, with a configuration's changes.
+    """Return the specs of the model's labels, the beats and the technical alarms, with a configuration's changes.
 
     Raises
     ------
@@ -103,9 +140,10 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
         )
         for output, label in enumerate(labels)
     ]
-    specs = {spec.label: spec for spec in (*TECHNICAL, *model)}
-    if len(specs) < len(TECHNICAL) + len(model):
-        raise ConfigError(f"the bundle's labels must be unique and none of {', '.join(s.label for s in TECHNICAL)}")
+    own = (*TECHNICAL, *BEATS)
+    specs = {spec.label: spec for spec in (*own, *model)}
+    if len(specs) < len(own) + len(model):
+        raise ConfigError(f"the bundle's labels must be unique and none of {', '.join(s.label for s in own)}")
     for name, override in (overrides or {}).items():
         if name not in specs:
             near = difflib.get_close_matches(name.upper(), specs, n=1, cutoff=0.0)[0]
@@ -122,6 +160,7 @@ def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
         raise ConfigError(f"alarm {spec.label}: it has no threshold, the model does not drive it")
     if spec.storm_limit is None and ("storm_limit" in changes or "storm_window_s" in changes):
         raise ConfigError(f"alarm {spec.label}: it counts no alarms; set storm_limit and storm_window_s of ALARM_STORM")
+    _check_beats(spec, changes)
     if not 0 < changes.get("threshold", 1) <= 1:
         raise ConfigError(f"alarm {spec.label}: threshold {changes['threshold']} is not in (0, 1]")
     for key in ("on_delay_s", "off_delay_s", "cooldown_s", "escalate_s", "storm_window_s"):
@@ -134,3 +173,14 @@ def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
     if level is not None and clear is not None and not 0 < clear <= level:
         raise ConfigError(f"alarm {spec.label}: clear_threshold {clear} is not in 0 to the threshold, {level}")
     return changed
+
+
+def _check_beats(spec: AlarmSpec, changes: Mapping[str, Any]) -> None:
+    for key, (least, most) in _LIMITS.items():
+        if key not in changes:
+            continue
+        if getattr(spec, key) is None:
+            driven = next(other.label for other in BEATS if getattr(other, key) is not None)
+            raise ConfigError(f"alarm {spec.label}: {key} is not what drives it; set {key} of {driven}")
+        if not least <= changes[key] <= most:
+            raise ConfigError(f"alarm {spec.label}: {key} {changes[key]} is not in {least:g} to {most:g}")

@@ -20,6 +20,7 @@ from typing import Literal
 from edge.alarms.decision import Decision
 from edge.bundle import Kind, Priority
 from edge.samples import Cause
+from edge.stream.watch import Pulse
 
 ESCALATE_S = 60.0
 _ROUNDING_S = 1e-6  # delays are sums of floats
@@ -67,6 +68,9 @@ class AlarmSpec:
     clear_threshold: float | None = None  # the alarm lasts while the output is not below this
     causes: frozenset[Cause] = frozenset()  # without an output: the windows that count as over
     overload: bool = False  # without an output: over while windows are given up
+    pause_s: float | None = None  # over when the last beat is so long ago
+    below_bpm: float | None = None  # over when the rate of the last beats is lower
+    above_bpm: float | None = None  # over when it is higher
     storm_limit: int | None = None  # over while so many alarms, raised or withheld, came within `storm_window_s`
     storm_window_s: float = 60.0
     on_delay_s: float = 0.0
@@ -80,14 +84,34 @@ class AlarmSpec:
         """Whether windows over the threshold say nothing about rhythms."""
         return self.kind == "technical" and self.output is not None
 
+    @property
+    def gated(self) -> bool:
+        """Whether it has no evidence in a window over the threshold of one that gates."""
+        return self.kind == "physiological" and not self.by_beats
+
+    @property
+    def by_beats(self) -> bool:
+        """Whether the beats drive it, and not the model."""
+        return any(limit is not None for limit in (self.pause_s, self.below_bpm, self.above_bpm))
+
     def over(self, decision: Decision, *, on: bool = False) -> bool | None:
         """Whether the window is over the threshold, for an alarm that is `on` or not; None when it says nothing."""
+        if self.by_beats:
+            return self._over_by_beats(decision.pulse)
         if self.output is None or self.threshold is None:
             return decision.cause in self.causes or (self.overload and decision.overload)
         if decision.probabilities is None:
             return None
         level = self.clear_threshold if on and self.clear_threshold is not None else self.threshold
         return bool(decision.probabilities[self.output] >= level)
+
+    def _over_by_beats(self, pulse: Pulse) -> bool | None:
+        if self.pause_s is not None:
+            return None if pulse.pause_s is None else pulse.pause_s >= self.pause_s
+        if pulse.rate_bpm is None:
+            return None
+        slow = self.below_bpm is not None and pulse.rate_bpm < self.below_bpm
+        return slow or (self.above_bpm is not None and pulse.rate_bpm > self.above_bpm)
 
 
 class Track:

@@ -92,7 +92,7 @@ class Judge:
 
     def _speaks(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
         """Say whether a window is evidence for a label whose alarm is on or not; the rule is the alarm machine's."""
-        gated = spec.kind == "physiological" and any(gate.over(decision) for gate in self._gates)
+        gated = spec.gated and any(gate.over(decision) for gate in self._gates)
         return not gated and bool(spec.over(decision, on=on))
 
     def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], heard: Heard) -> Alarm:

@@ -94,7 +94,7 @@ def test_windows_that_are_far_apart_pass_no_delay_time() -> None:
         ("." + "o" * 6, "LEAD_OFF", ["6:raised"]),
         ("." + "o" * 6 + "...", "LEAD_OFF", ["6:raised", "9:cleared(condition_ended)"]),
         ("o" * 5 + "." + "o" * 5, "LEAD_OFF", []),
-        ("x" * 11, "POOR_SIGNAL", ["10:raised"]),
+        ("x" * 6, "POOR_SIGNAL", ["5:raised"]),
         ("g" * 6 + "o" * 3, "NO_DATA", ["5:raised", "8:cleared(condition_ended)"]),
         ("nnn", "NOISE", ["2:raised"]),
         ("nn.n", "NOISE", []),
