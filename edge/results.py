@@ -26,10 +26,16 @@ def write_section(path: Path, title: str, name: str, section: str) -> None:
 
 def how_made(wall_s: float) -> str:
     """Return this process's command line, the machine and the time taken, as lines of Markdown."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    command = shlex.join(words).replace(str(Path.home()), "~")
+    command = command_line(sys.argv)
     cores = os.cpu_count() or 1
     return f"    {command}\n\n{processor()}, {cores} cores; wall time {clock(wall_s)}, with whatever else ran there."
+
+
+def command_line(arguments: list[str]) -> str:
+    """Return a command line as one would type it, with the home folder as `~`."""
+    program = Path(arguments[0])
+    words = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*words, *arguments[1:]]).replace(str(Path.home()), "~")
 
 
 def processor() -> str:

@@ -10,7 +10,6 @@ Every file is replaced whole, so that a run killed while it writes leaves the ch
 
 import dataclasses
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ecgnat.model import EcgNat, ModelConfig
+from edge.results import command_line
 from training.errors import CheckpointError
 
 CONFIG = "config.json"
@@ -78,9 +78,7 @@ def _check_shape(folder: Path, loaded: EcgNat, model: EcgNat, free: dict[str, An
 def save_command(folder: Path, arguments: list[str]) -> None:
     """Write down a command line, with the home folder as `~`."""
     folder.mkdir(parents=True, exist_ok=True)
-    program = Path(arguments[0]).name
-    words = ["ecg-train" if program == "__main__.py" else program, *arguments[1:]]
-    (folder / COMMAND).write_text(shlex.join(words).replace(str(Path.home()), "~") + "\n")
+    (folder / COMMAND).write_text(command_line(arguments) + "\n", encoding="utf-8")
 
 
 def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
