@@ -1,14 +1,16 @@
 """Quality and beats of one stream at its native rate, second by second; any cut into blocks gives the same.
 
 Each lead has two beat detectors, whose agreement is one sign of its quality; the beats that count for the rate come
-from the leads together that are good. Knows nothing of windows, models or alarms.
+from the leads together that are good. Where these have been without a beat for long, what both detectors of one lead
+found is one: a lead of 4 mV that fades leaves another of 1 mV unheard. Knows nothing of windows, models or alarms.
 """
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,9 @@ _RATE_INTERVALS = 5
 _DELAY_S = 0.11  # of the feature's peak behind the complex
 _REFERENCE = 60  # seconds with beats that say how high a complex is
 _QUIET = 0.35  # of that: as long as nothing is higher, nothing but a stopped heart is without beats
+_OVERDUE_RR = 3.0  # mean intervals without a beat of all leads, after which two or more of one lead count
+_OVERDUE_S = 3.0  # at the latest: below any pause that is an alarm by default
+_PAIR_S = 0.15  # EC57's match window
 _LEVEL_JUMP_MV = 1.0  # a flat line so far from where the signal stood is no heart that stopped
 
 
@@ -78,6 +83,7 @@ class SignalWatch:
         self._level = np.zeros(leads)
         self._last = np.zeros((leads, 1), np.float32)  # last value that was there
         self._times: deque[int] = deque(maxlen=_RATE_INTERVALS + 1)  # of beats without a gap between
+        self._passed: deque[int] = deque(maxlen=_RATE_INTERVALS)  # beats of one lead since, that did not count
         self._since: int | None = None  # the watch is unbroken from here on; None while there is nothing to see
         self._monitored = False  # beats were seen in this epoch
         self._heights: deque[float] = deque(maxlen=_REFERENCE)  # of the beats of good seconds
@@ -133,30 +139,63 @@ class SignalWatch:
         still = np.abs(measures.level - self._level) < _LEVEL_JUMP_MV
         alive = (measures.extent >= FLAT_MV) & [flaw is Flaw.NONE for flaw in flaws]
         self._level = np.where(alive, measures.level, self._level)
-        self._listen(measures.features[:leads], flaws, still, confirmed)
+        own = [_agreed(beats[lead], beats[leads + lead], _PAIR_S * self._rate_hz) for lead in range(leads)]
+        self._listen(measures.features[:leads], own, flaws, still, confirmed)
         return Second(self._end, flaws, self._pulse(confirmed))
 
-    def _listen(self, features: Array, flaws: tuple[Flaw, ...], still: NDArray[np.bool_], confirmed: int) -> None:
+    def _listen(
+        self,
+        features: Array,
+        own: list[list[int]],
+        flaws: tuple[Flaw, ...],
+        still: NDArray[np.bool_],
+        confirmed: int,
+    ) -> None:
         """Look for beats in the leads that are good; where none is, a flat line may be a heart that stopped."""
         good = tuple(lead for lead, flaw in enumerate(flaws) if flaw is Flaw.NONE)
         flat = any(flaw is Flaw.FLAT and near for flaw, near in zip(flaws, still.tolist(), strict=True))
         self._rows[-1, 2 * self._reach :] = features[list(good)].sum(axis=0)
         self._expect(good)
-        new = self._beats.push(self._candidates(self._rows[-1:])[0], confirmed)
+        together = self._beats.push(self._candidates(self._rows[-1:])[0], confirmed)
         self._rows[:, : 2 * self._reach] = self._rows[:, -2 * self._reach :]
         if not good and not (flat and self._monitored):
             self._beats.interrupt(self._end)
             self._times.clear()
+            self._passed.clear()
             self._since = None
             return
         if self._since is None:
             self._since = self._end - self.step
         delay = round(_DELAY_S * self._rate_hz)
-        self._times.extend(new)
-        if new and len(good) == len(flaws):
+        new = self._take(together, [time for lead in good if self._is_high(lead) for time in own[lead]])
+        if together and len(good) == len(flaws):
             self._heights.append(self._beats.height or 0.0)
         self._found.extend((max(time - delay, 0), self._end) for time in new)
         self._monitored = self._monitored or bool(new)
+
+    def _is_high(self, lead: int) -> bool:
+        return (self._finders[lead].height or 0.0) >= FLOOR_MV
+
+    def _take(self, together: list[int], own: list[int]) -> list[int]:
+        """Put the beats of all leads and those of one lead in order; return the times of those that count."""
+        taken, near = [], NEAR_S * self._rate_hz
+        for time in sorted({*together, *own}):
+            self._passed.append(time)
+            overdue = len(self._passed) > (time in together) + 1 and self._overdue(time)
+            if not overdue and time not in together:
+                continue
+            for beat in self._passed if overdue else (time,):
+                if not self._times or beat - self._times[-1] >= near:
+                    self._times.append(beat)
+                    taken.append(beat)
+            self._passed.clear()
+        return taken
+
+    def _overdue(self, time: int) -> bool:
+        if len(self._times) < 2:
+            return False
+        intervals = [after - before for before, after in itertools.pairwise(self._times)]
+        return time - self._times[-1] > min(_OVERDUE_RR * fmean(intervals), _OVERDUE_S * self._rate_hz)
 
     def _expect(self, good: tuple[int, ...]) -> None:
         """Let the beats' heights follow when other leads are heard than before."""
@@ -200,3 +239,8 @@ class SignalWatch:
         for row, time, height in zip(row_of.tolist(), at.tolist(), heights, strict=True):
             result[row].append((first + time, height))
         return result
+
+
+def _agreed(one: list[int], other: list[int], reach: float) -> list[int]:
+    """Return the beats of one detector that another found as well."""
+    return [time for time in one if any(abs(time - again) <= reach for again in other)]

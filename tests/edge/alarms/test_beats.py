@@ -84,3 +84,11 @@ def test_limits_are_configured():
 def test_noise_raises_no_alarm_of_the_beats():
     loud = np.random.default_rng(5).standard_normal((2, 30 * RATE_HZ)).astype(np.float32)
     assert set(raised(then(beating(20)[0], beating(30)[0] + loud))) == {"POOR_SIGNAL"}
+
+
+def test_a_high_lead_that_fades_does_not_hide_the_beats_of_a_lower_one():
+    """Record 116 of MIT-BIH raised asystole and bradycardia so: one lead fell from 3.5 mV to 0.2, the other had 0.9."""
+    signal, _ = beating(40)
+    signal[0] *= np.interp(np.arange(signal.shape[1]) / RATE_HZ, [20, 23, 28, 31], [4.0, 0.1, 0.1, 4.0])
+    signal[1] *= 0.8
+    assert not raised(signal)
