@@ -20,6 +20,7 @@ _COMMANDS = {
     "run": ("edge.commands.run", "Run as the service that a configuration file describes."),
     "score": ("edge.commands.score", "Score the alarms on annotated WFDB records."),
     "score-noise": ("edge.commands.score_noise", "Score the alarms on records with real noise added."),
+    "swap": ("edge.commands.swap", "Let another bundle take over in the running service."),
     "watch": ("edge.commands.watch", "Follow the alerts of devices on a broker."),
 }
 

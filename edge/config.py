@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edge.alarms.specs import AlarmOverride
-from edge.bundle import Bundle, load_bundle
+from edge.bundle import MANIFEST, Bundle, load_bundle, sha256_of
 from edge.classifiers.base import ClassifierConfig
 from edge.errors import BundleError, ConfigError
 from edge.publish.client import BrokerConfig
@@ -52,14 +52,21 @@ class HomeAssistantConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose bundles may run."""
+    """Whose bundles may run, and how another one takes over while the service runs."""
 
     public_keys: tuple[str, ...] = ()  # with any, a bundle that is not shipped must be signed by one of them
+    state: str | None = None  # folder of staged bundles and of the last hour of the streams; without it, no swap
+    most_alarms_per_hour: float = 60.0  # of each stream, that a new bundle may raise on that hour
+    probation_s: float = 60.0  # how long it serves before it is the last good one
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a key that is none."""
+        """Raise ValueError for a key that is none, or a bound that cannot be meant."""
         for key in self.public_keys:
             read_public_key(key)
+        if not self.most_alarms_per_hour > 0:
+            raise ValueError(f"most_alarms_per_hour {self.most_alarms_per_hour:g} is not above 0")
+        if not 0 <= self.probation_s <= 86_400:
+            raise ValueError(f"probation_s {self.probation_s:g} is not in 0 to 86400")
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,8 +174,13 @@ def configured_bundle(config: ServiceConfig) -> Bundle:
     BundleError
         When there is none, it is not what its manifest says, or nobody of those named vouches for it.
     """
-    bundle = find_bundle(config.model)
-    if config.bundle.public_keys and bundle.path.parent != BUNDLES:
+    return vouched(find_bundle(config.model), config)
+
+
+def vouched(bundle: Bundle, config: ServiceConfig) -> Bundle:
+    """Return a bundle that may run; BundleError where keys are configured and none of them vouches for it."""
+    shipped = {sha256_of(path) for path in BUNDLES.glob(f"*/{MANIFEST}")}
+    if config.bundle.public_keys and bundle.sha256 not in shipped:
         check_signature(bundle, config.bundle.public_keys)
     return bundle
 

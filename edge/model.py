@@ -25,10 +25,14 @@ class Model:
     manifest : of the bundle
     open_classifier : called once, by `open`
     specs : what may raise an alarm, for every stream
+    sha256 : of the manifest; names the bundle in what is published
     """
 
-    def __init__(self, manifest: Manifest, open_classifier: ClassifierFactory, specs: Sequence[AlarmSpec]) -> None:
+    def __init__(
+        self, manifest: Manifest, open_classifier: ClassifierFactory, specs: Sequence[AlarmSpec], sha256: str = ""
+    ) -> None:
         self.manifest = manifest
+        self.sha256 = sha256
         self.specs = tuple(specs)
         self.labels = tuple(label.abbreviation for label in manifest.labels)
         self._open_classifier = open_classifier

@@ -86,6 +86,7 @@ def replay_recording(
         lambda: open_classifier(bundle, config.classifier),
         alarm_specs(bundle.manifest.labels),
         collector,
+        sha256=bundle.sha256,
         queue_windows=_QUEUE_WINDOWS,
     )
     seconds, counters = 0.0, {}

@@ -111,6 +111,7 @@ class Runtime:
     open_classifier : called once, in the classifier's thread
     specs : what may raise an alarm, for every stream
     sink : takes decisions and events
+    sha256 : of the bundle
     max_batch : most windows in one run of the graph
     queue_windows : most windows that may wait
     session : begins the name of every epoch; another one for each run of a service, so that alarm ids are new
@@ -125,13 +126,14 @@ class Runtime:
         specs: Sequence[AlarmSpec],
         sink: Sink,
         *,
+        sha256: str = "",
         max_batch: int = 16,
         queue_windows: int = 256,
         session: str = "",
         shed: bool = False,
     ) -> None:
         self._judges = Judges(
-            Model(manifest, open_classifier, specs), max_batch, self._all_monitors, self._decide_again
+            Model(manifest, open_classifier, specs, sha256), max_batch, self._all_monitors, self._decide_again
         )
         self._sink = sink
         self._max_batch = max_batch

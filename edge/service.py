@@ -27,6 +27,7 @@ from edge.health.latencies import RecentLatencies
 from edge.health.loops import Loop
 from edge.health.probe import HealthProbe, SourcesState
 from edge.health.watchdog import Watchdog
+from edge.model import Model
 from edge.monitor import StreamMonitor
 from edge.publish.alert_log import AlertLog
 from edge.publish.client import BrokerConfig
@@ -39,6 +40,9 @@ from edge.runtime import Runtime, Sink
 from edge.samples import Block
 from edge.sources.base import Source
 from edge.sources.config import MqttConfig, SourceConfig, SyntheticConfig, WfdbConfig, open_source
+from edge.swap.history import History
+from edge.swap.store import store_of
+from edge.swap.swapper import Swapper
 from edge.systemd import Notifier
 from edge.wires import Pace
 
@@ -53,13 +57,10 @@ _TELL_EVERY_S = 1.0  # a stream that cannot be used is logged this often at most
 class AlertSink:
     """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
 
-    def __init__(
-        self, publisher: Publisher, bundle: Bundle, *, predictions: bool = False, then: Sink | None = None
-    ) -> None:
+    def __init__(self, publisher: Publisher, *, predictions: bool = False, then: Sink | None = None) -> None:
         self.latencies = RecentLatencies()
         self._publisher = publisher
         self._then = then
-        self._labels = tuple(label.abbreviation for label in bundle.manifest.labels)
         self._predictions = predictions
 
     def __call__(
@@ -68,12 +69,17 @@ class AlertSink:
         """Take one decision."""
         if decision is not None:
             self.latencies.add(latency_s, time.monotonic())
+        model = monitor.model
         for event in events:
             self._publisher.publish_event(
-                event, sample_rate_hz=monitor.sample_rate_hz, latency_ms=round(1e3 * latency_s, 3)
+                event,
+                sample_rate_hz=monitor.sample_rate_hz,
+                latency_ms=round(1e3 * latency_s, 3),
+                bundle=_ref(model),
             )
         if self._predictions and decision is not None:
-            self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=self._labels)
+            labels = tuple(label.abbreviation for label in model.manifest.labels)
+            self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=labels)
         if self._then is not None:
             self._then(monitor, decision, events, latency_s)
 
@@ -94,7 +100,7 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: Pub
     )
 
 
-def _ref(bundle: Bundle) -> BundleRef:
+def _ref(bundle: Bundle | Model) -> BundleRef:
     manifest = bundle.manifest
     return BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
 
@@ -108,10 +114,14 @@ def _new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publ
         config.device.id,
         __version__,
         specs=specs,
-        rhythms=[spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else (),
+        rhythms=_rhythms(config, specs),
         prefix=home.prefix,
         remove_at_end=home.remove_at_end,
     )
+
+
+def _rhythms(config: ServiceConfig, specs: Sequence[AlarmSpec]) -> list[str]:
+    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else []
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -149,12 +159,13 @@ class Service:
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
         specs = alarm_specs(bundle.manifest.labels, config.alarm)
         self._home = _new_home(config, specs, self._publisher)
-        sink = AlertSink(self._publisher, bundle, predictions=config.publish.predictions, then=self._home)
+        sink = AlertSink(self._publisher, predictions=config.publish.predictions, then=self._home)
         self.runtime = Runtime(
             bundle.manifest,
             lambda: open_classifier(bundle, config.classifier, self._tell_classifier),
             specs,
             sink,
+            sha256=bundle.sha256,
             max_batch=_SMALL_BATCH if config.classifier.backend == "onnxruntime" else config.classifier.max_batch,
             session=uuid.uuid4().hex[:8],
             shed=True,
@@ -162,6 +173,7 @@ class Service:
         self._publisher.obey(self.runtime.command)
         self.health = HealthProbe(self.runtime, self._publisher, _ref(bundle), sink.latencies, self._sources_state)
         self._next_health_s = 0.0
+        self.swapper = self._new_swapper()
 
     def stop(self) -> None:
         """Make `run` return soon; may be called from any thread, or from a signal handler."""
@@ -186,6 +198,8 @@ class Service:
         configs = [_with_broker(source, self._config.broker) for source in self._config.source]
         sources = [open_source(config) for config in configs]
         with ExitStack() as stack:
+            if self.swapper is not None:
+                stack.enter_context(self.swapper)
             self._publisher.start()
             stack.callback(self._publisher.close)
             if self._home is not None:
@@ -205,11 +219,7 @@ class Service:
                 notifier, loops=self._loops, oldest_s=lambda: self.runtime.backlog.oldest_s, state=self._state
             )
             notifier.ready()
-            while self.runtime.alive and any(thread.is_alive() for thread in threads):
-                watchdog.look()
-                if self._stopping.wait(_POLL_S):
-                    break
-                self._publish_health()
+            self._watch(threads, watchdog, notifier)
             notifier.stopping()
             self._stopping.set()
             with self._lock:
@@ -219,6 +229,31 @@ class Service:
                 thread.join()
             if self._failure is not None:
                 raise self._failure
+
+    def _watch(self, threads: Sequence[threading.Thread], watchdog: Watchdog, notifier: Notifier) -> None:
+        """Return when the service is to stop, or has nothing left to do."""
+        while self.runtime.alive and any(thread.is_alive() for thread in threads):
+            watchdog.look()
+            if self._stopping.wait(_POLL_S):
+                return
+            self._publish_health()
+            if self.swapper is not None:
+                self.swapper.look(notifier)
+
+    def _new_swapper(self) -> Swapper | None:
+        store = store_of(self._config)
+        if store is None:
+            return None
+        return Swapper(
+            self._config,
+            self._bundle,
+            store,
+            History(store.state / "history"),
+            self.runtime,
+            self._adopt,
+            self._publisher.tell_swap,
+            self._tell_classifier,
+        )
 
     def _loops(self) -> list[Loop]:
         """Return every loop that must turn."""
@@ -275,6 +310,8 @@ class Service:
                     try:
                         self._claim(number, block)
                         self.runtime.push(block)
+                        if self.swapper is not None:
+                            self.swapper.history.put(block)
                     except StreamError as exc:
                         self._refuse(exc)
         finally:
@@ -303,6 +340,15 @@ class Service:
     def _tell_classifier(self, serving: Serving) -> None:
         self.health.tell_classifier(serving)
         self._publisher.tell_classifier(str(serving))
+
+    def _adopt(self, bundle: Bundle) -> None:
+        """Name another bundle from now on; called in the classifier's thread."""
+        self._bundle = bundle
+        self._publisher.tell_bundle(_ref(bundle))
+        self.health.tell_bundle(_ref(bundle))
+        if self._home is not None:
+            specs = alarm_specs(bundle.manifest.labels, self._config.alarm)
+            self._home.adopt(specs, _rhythms(self._config, specs))
 
     def _sources_state(self) -> SourcesState:
         with self._lock:

@@ -12,12 +12,12 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from edge.errors import BundleError
+from edge.files import write_whole
 
 _HEADER_LIMIT = 4096
 
@@ -122,7 +122,7 @@ def _plain(name: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file under another name and move it into place.
+    """Write a file, whole or not at all.
 
     Raises
     ------
@@ -130,14 +130,6 @@ def _write(path: Path, content: bytes) -> None:
         When it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        write_whole(path, content)
     except OSError as exc:
         raise BundleError(f"{path}: cannot be written: {exc.strerror}") from exc

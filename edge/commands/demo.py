@@ -76,7 +76,7 @@ def _play(
     publisher = new_publisher(broker, _DEVICE, bundle)
     publisher.connect()
     try:
-        report = replay_recording(recording, bundle, config, sink=AlertSink(publisher, bundle), stopped=stopped)
+        report = replay_recording(recording, bundle, config, sink=AlertSink(publisher), stopped=stopped)
     finally:
         publisher.close()
         published.set()

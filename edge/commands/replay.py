@@ -87,7 +87,7 @@ def replay(
             publisher = new_publisher(address, "replay", bundle)
             publisher.connect()
             stack.callback(publisher.close)
-            sink = AlertSink(publisher, bundle)
+            sink = AlertSink(publisher)
         config = ReplayConfig(
             record=record,
             via=via,

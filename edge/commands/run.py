@@ -2,15 +2,17 @@
 
 import faulthandler
 import logging
+import signal
 from pathlib import Path
 
 import click
 
 from edge.commands.options import json_option
 from edge.commands.stopping import stop_on_signal
-from edge.config import configured_bundle, read_config
+from edge.config import read_config
 from edge.report import write_json
 from edge.service import Service
+from edge.swap.store import bundle_to_serve
 
 
 @click.command()
@@ -27,7 +29,8 @@ from edge.service import Service
 def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
     r"""Run as the service that a configuration file describes, until SIGTERM or Ctrl-C.
 
-    With --json the account of all samples is written at the end.
+    With --json the account of all samples is written at the end. With [bundle] state, SIGHUP lets the bundle that the
+    file names by then take over, as `ecg-edge swap` does.
 
     \b
     Examples:
@@ -38,10 +41,13 @@ def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
     if verbose:
         logging.getLogger("edge").setLevel(logging.INFO)
     config = read_config(path)
-    service = Service(config, configured_bundle(config))
+    service = Service(config, bundle_to_serve(config))
     if check:
         click.echo(f"{path}: good")
         return
+    if service.swapper is not None:
+        reload = service.swapper.reload
+        signal.signal(signal.SIGHUP, lambda _number, _frame: reload(path))
     with stop_on_signal(service.stop):
         service.run()
     if json_path is not None:

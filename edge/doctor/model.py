@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig, prove
-from edge.config import ServiceConfig, configured_bundle
+from edge.config import ServiceConfig
 from edge.doctor.finding import Finding, fail, ok
 from edge.errors import BundleError, ConfigError
+from edge.swap.store import bundle_to_serve
 
 _REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bundle again"
 
@@ -15,8 +16,8 @@ _REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bun
 def check_model(config: ServiceConfig) -> Iterator[Finding]:
     """Verify the bundle and let it prove itself where it will run."""
     try:
-        bundle = configured_bundle(config)
-    except BundleError as exc:
+        bundle = bundle_to_serve(config)
+    except (BundleError, ConfigError) as exc:
         yield fail("bundle", str(exc), _REINSTALL)
         return
     manifest = bundle.manifest

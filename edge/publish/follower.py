@@ -8,15 +8,17 @@ import msgspec
 
 from edge.errors import FrameError
 from edge.health.report import DeviceHealth
-from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction, decode
+from edge.publish.payloads import AlarmState, AlertEvent, DeviceEvent, DeviceStatus, Prediction, decode
 from edge.publish.topics import Topic, parse_topic
+
+_OF_DEVICE: dict[str, type[DeviceStatus | DeviceEvent]] = {"status": DeviceStatus, "events": DeviceEvent}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One thing to tell."""
 
-    kind: Literal["alert", "alarm", "status", "bad"]
+    kind: Literal["alert", "alarm", "status", "event", "bad"]
     text: str  # for people
     record: dict[str, Any]  # for programs: topic, retained, payload (None: removed)
     priority: str = "none"
@@ -45,14 +47,15 @@ class Follower:
                     return self._alert(where, decode(payload, AlertEvent), record)
                 case Topic("alarm"):
                     return self._alarm(where, topic, payload, record)
-                case Topic("status"):
-                    return self._status(where, decode(payload, DeviceStatus), record)
+                case Topic("status" | "events" as kind):
+                    return self._of_device(where, decode(payload, _OF_DEVICE[kind]), record)
                 case Topic("prediction" | "health" as kind):
                     decode(payload, Prediction if kind == "prediction" else DeviceHealth)
-                    return None
-            return self._bad("topic", f"{topic[:256]!r}: no topic of this scheme", record)
+                case _:
+                    return self._bad("topic", f"{topic[:256]!r}: no topic of this scheme", record)
         except FrameError as exc:
             return self._bad("payload", f"{topic[:256]}: {exc}", record)
+        return None
 
     def _alert(self, where: Topic, alert: AlertEvent, record: dict[str, Any]) -> Line | None:
         data, what = alert.data, alert.type.rpartition(".")[2]
@@ -94,6 +97,18 @@ class Follower:
         parts.append(f"version {status.version}" + (f", bundle {status.bundle.name}" if status.bundle else ""))
         return self._line("status", where, "none", parts, status, record)
 
+    def _of_device(self, where: Topic, told: DeviceStatus | DeviceEvent, record: dict[str, Any]) -> Line | None:
+        if isinstance(told, DeviceStatus):
+            return self._status(where, told, record)
+        return self._event(where, told, record)
+
+    def _event(self, where: Topic, event: DeviceEvent, record: dict[str, Any]) -> Line | None:
+        what = event.type.rpartition(".")[2]
+        if not self._new(where, event.id, what):
+            return None
+        parts = [what.upper(), f"bundle {event.data.bundle}", event.data.why]
+        return self._line("event", where, "none", list(filter(None, parts)), event, record)
+
     def _new(self, where: Topic, alarm_id: str, what: str) -> bool:
         key = (where.device, where.stream, alarm_id, what)  # an id is unique for its source alone
         if key in self._told:
@@ -109,7 +124,7 @@ class Follower:
 
     @staticmethod
     def _line(
-        kind: Literal["alert", "alarm", "status"],
+        kind: Literal["alert", "alarm", "status", "event"],
         where: Topic,
         priority: str,
         parts: list[str],

@@ -57,15 +57,16 @@ class HomeAssistant:
         self._retain = retain
         self._device = device
         self._version = version
-        self._specs = tuple(spec for spec in specs if spec.priority != "none")
-        self._rhythms = tuple(rhythms)
+        self._rhythms: tuple[str, ...] = tuple(rhythms)
+        self._specs = _raised(specs)
+        self._gone: set[str] = set()  # components that an earlier bundle had and this one has not
         self._prefix = prefix
         self._remove_at_end = remove_at_end
-        self._announced: set[str] = set()  # discovery topics
+        self._announced: dict[str, str | None] = {}  # discovery topics, with the stream that each is of
         self._on: dict[str, frozenset[str]] = {}  # stream that is open -> labels of its alarms that are on
 
     def __enter__(self) -> "Self":
-        self._announce(self._topic(), self.device_config)
+        self._announce(None, self.device_config)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -88,10 +89,22 @@ class HomeAssistant:
         now = self._after(before or frozenset(), events)
         if now == before:
             return
-        if before is None and not self._announce(self._topic(stream), lambda: self.stream_config(stream)):
+        if before is None and not self._announce(stream, lambda: self.stream_config(stream)):
             return
         self._on[stream] = now
         self._retain(topics.stream_alarms_topic(self._device, stream), encode(StreamAlarms(on=tuple(sorted(now)))))
+
+    def adopt(self, specs: Sequence[AlarmSpec], rhythms: Sequence[str]) -> None:
+        """Announce every stream anew with the alarms of another bundle; in the thread that calls the sink."""
+        before = self._components()
+        self._specs, self._rhythms = _raised(specs), tuple(rhythms)
+        self._gone = (self._gone | before) - self._components()
+        for topic, stream in self._announced.items():
+            if stream is not None:
+                self._retain(topic, msgspec.json.encode(self.stream_config(stream)))
+
+    def _components(self) -> set[str]:
+        return {f"alarm_{spec.label}" for spec in self._specs} | ({"rhythm"} if self._rhythms else set())
 
     def device_config(self) -> dict[str, Any]:
         """Return the discovery payload of the device."""
@@ -133,6 +146,8 @@ class HomeAssistant:
                 "state_topic": topics.predictions_topic(self._device, stream),
                 "value_template": _rhythm_template(self._rhythms),
             }
+        for key in sorted(self._gone):  # a component that has its platform alone is removed
+            entities[key] = {"platform": "sensor" if key == "rhythm" else "binary_sensor"}
         there = {"topic": alarms, "value_template": "{{ 'online' if value else 'offline' }}"}
         alive = {"topic": topics.status_topic(self._device), "value_template": "{{ value_json.state }}"}
         return self._config(stream, entities) | {
@@ -154,7 +169,10 @@ class HomeAssistant:
         return {
             "device": device if stream is None else device | {"via_device": whole},
             "origin": {"name": "ECG-NAT", "sw_version": self._version},
-            "components": {key: entity | {"unique_id": f"{own}/{key}"} for key, entity in entities.items()},
+            "components": {
+                key: entity if len(entity) == 1 else entity | {"unique_id": f"{own}/{key}"}
+                for key, entity in entities.items()
+            },
             "qos": 1,
         }
 
@@ -162,14 +180,15 @@ class HomeAssistant:
         node = f"{self._prefix}/device/ecg-nat-{self._device}"
         return f"{node}/config" if stream is None else f"{node}/{stream}/config"
 
-    def _announce(self, topic: str, config: Callable[[], dict[str, Any]]) -> bool:
+    def _announce(self, stream: str | None, config: Callable[[], dict[str, Any]]) -> bool:
         """Publish a discovery message once; False where there are too many streams."""
+        topic = self._topic(stream)
         if topic not in self._announced:
             if len(self._announced) > MAX_STREAMS:
                 return False
             if len(self._announced) == MAX_STREAMS:
                 _LOG.warning("Home Assistant is told of the first %d streams alone", MAX_STREAMS)
-            self._announced.add(topic)
+            self._announced[topic] = stream
             self._retain(topic, msgspec.json.encode(config()))
         return True
 
@@ -181,6 +200,10 @@ class HomeAssistant:
             elif event.what == "cleared":
                 on -= {event.spec.label}
         return on
+
+
+def _raised(specs: Sequence[AlarmSpec]) -> tuple[AlarmSpec, ...]:
+    return tuple(spec for spec in specs if spec.priority != "none")
 
 
 def _rhythm_template(rhythms: Sequence[str]) -> str:

@@ -44,10 +44,12 @@ from edge.publish.payloads import (
     alert_event,
     as_historical,
     decode,
+    device_event,
     encode,
     prediction,
 )
 from edge.publish.queue import RANKS, Message, MessageQueue
+from edge.swap.outcome import Final
 
 _LOG = logging.getLogger(__name__)
 _LOOP_LIMIT_S = 30.0  # how long handing one message to paho may take
@@ -79,7 +81,7 @@ class Publisher:
     config : the broker
     device : opaque id of this device, unique on the broker
     version : of this program
-    bundle : the model whose alerts these are
+    bundle : the model whose alerts these are, unless they say another
     capacity : messages that wait at most while the broker is away
     outbox : where alerts wait; without one they wait in memory, with the predictions
     alert_log : keeps the last alerts on this device
@@ -124,7 +126,7 @@ class Publisher:
         self._sent = self._connects = self._failures = 0
         self._dropped: Counter[str] = Counter()
         self._loop = Loop("publisher", _LOOP_LIMIT_S)
-        self._client = self._new_client(topics.status_topic(device))
+        self._client = self._new_client()
         self._sender = threading.Thread(target=self._send, name="mqtt-sender", daemon=True)
 
     @property
@@ -191,14 +193,21 @@ class Publisher:
         """
         self._on_command = on_command
 
-    def publish_event(self, event: AlarmEvent, *, sample_rate_hz: float, latency_ms: float | None = None) -> None:
+    def publish_event(
+        self,
+        event: AlarmEvent,
+        *,
+        sample_rate_hz: float,
+        latency_ms: float | None = None,
+        bundle: BundleRef | None = None,
+    ) -> None:
         """Queue the alert of an event and bring the alarm's retained state up to date."""
         time = self._now()
         alert = alert_event(
             event,
             device=self._device,
             sample_rate_hz=sample_rate_hz,
-            bundle=self._bundle,
+            bundle=bundle or self._bundle,
             time=time,
             latency_ms=latency_ms,
             evidence=self._evidence,
@@ -247,6 +256,26 @@ class Publisher:
         """Say in the status which back end classifies."""
         with self._wake:
             self._status = msgspec.structs.replace(self._status, classifier=what)
+            self._greet = self._connected
+            self._wake.notify_all()
+
+    def tell_bundle(self, bundle: BundleRef) -> None:
+        """Say in the status, and in the last will from the next connection on, that another bundle serves."""
+        with self._wake:
+            self._bundle = bundle
+            self._status = msgspec.structs.replace(self._status, bundle=bundle)
+            self._greet = self._connected
+            self._set_will(self._client)
+            self._wake.notify_all()
+
+    def tell_swap(self, outcome: Final, bundle: str, why: str) -> None:
+        """Queue what came of a bundle that was to take over, and say so in the status."""
+        event = device_event(outcome, bundle, why, device=self._device, time=self._now())
+        payload, topic = encode(event), topics.events_topic(self._device)
+        said = ": ".join(filter(None, (f"{outcome.replace('_', ' ')} {bundle}".strip(), why)))
+        with self._wake:
+            self._put_alert(Message(topic, payload, RANKS["medium"], CLOUD_EVENTS, put_s=self._clock_s()))
+            self._status = msgspec.structs.replace(self._status, swap=said)
             self._greet = self._connected
             self._wake.notify_all()
 
@@ -362,16 +391,19 @@ class Publisher:
         payload, self._health = self._health or b"", None
         return Message(topics.health_topic(self._device), payload, retain=True)
 
-    def _new_client(self, status_topic: str) -> BrokerClient:
+    def _new_client(self) -> BrokerClient:
         client = new_client(self._config)
-        will = msgspec.structs.replace(self._status, state="offline", since=None)
-        client.will_set(status_topic, encode(will), qos=1, retain=True)
+        self._set_will(client)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         return client
+
+    def _set_will(self, client: Client) -> None:
+        will = msgspec.structs.replace(self._status, state="offline", since=None, swap=None)
+        client.will_set(topics.status_topic(self._device), encode(will), qos=1, retain=True)
 
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None

@@ -4,6 +4,7 @@ Alert events follow CloudEvents 1.0 in JSON (github.com/cloudevents/spec, struct
 payload lies in `edge/schemas`. Wall time is a parameter here; knows nothing of MQTT.
 """
 
+import uuid
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from edge.alarms.evidence import Evidence
 from edge.alarms.machine import AlarmEvent, Reason, What
 from edge.bundle import Kind, Priority
 from edge.errors import FrameError
+from edge.swap.outcome import Final
 
 MAX_PAYLOAD_BYTES = 64 << 10
 CLOUD_EVENTS = "application/cloudevents+json"
@@ -28,12 +30,19 @@ AlertType = Literal[
     "ecg-nat.alarm.escalated",
     "ecg-nat.alarm.silenced",
 ]
+SwapType = Literal["ecg-nat.bundle.accepted", "ecg-nat.bundle.refused", "ecg-nat.bundle.rolled_back"]
 _TYPES: dict[What, AlertType] = {
     "raised": "ecg-nat.alarm.raised",
     "cleared": "ecg-nat.alarm.cleared",
     "acknowledged": "ecg-nat.alarm.acknowledged",
     "escalated": "ecg-nat.alarm.escalated",
     "silenced": "ecg-nat.alarm.silenced",
+}
+
+_SWAP_TYPES: dict[Final, SwapType] = {
+    "accepted": "ecg-nat.bundle.accepted",
+    "refused": "ecg-nat.bundle.refused",
+    "rolled_back": "ecg-nat.bundle.rolled_back",
 }
 
 T = TypeVar("T")
@@ -123,6 +132,27 @@ class DeviceStatus(Payload, frozen=True, kw_only=True):
     bundle: BundleRef | None
     since: datetime | None
     classifier: str | None = None  # which back end serves, and why, where not the one that was asked for
+    swap: str | None = None  # what came of the last bundle that was to take over, since the service started
+
+
+class DeviceEventData(Payload, frozen=True, kw_only=True):
+    """Which bundle it is about, and why."""
+
+    bundle: str  # name and version; empty where they are not known
+    why: str
+    historical: bool  # told late
+
+
+class DeviceEvent(Payload, frozen=True, kw_only=True):
+    """Something happened to the device itself: another bundle was to take over. A CloudEvent; never retained."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str  # ecg-nat/<device>
+    type: SwapType
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: DeviceEventData
 
 
 class Prediction(Payload, frozen=True, kw_only=True):
@@ -201,6 +231,17 @@ def alert_event(
         subject=spec.label,
         time=time,
         data=data,
+    )
+
+
+def device_event(outcome: Final, bundle: str, why: str, *, device: str, time: datetime) -> DeviceEvent:
+    """Return the event that tells what came of a bundle that was to take over."""
+    return DeviceEvent(
+        id=str(uuid.uuid4()),
+        source=f"ecg-nat/{device}",
+        type=_SWAP_TYPES[outcome],
+        time=time,
+        data=DeviceEventData(bundle=bundle, why=why, historical=False),
     )
 
 

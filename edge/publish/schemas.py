@@ -7,12 +7,13 @@ import msgspec
 
 from edge.alarms.command import Command
 from edge.health.report import DeviceHealth
-from edge.publish.payloads import AlarmState, AlertEvent, DeviceStatus, Prediction, StreamAlarms
+from edge.publish.payloads import AlarmState, AlertEvent, DeviceEvent, DeviceStatus, Prediction, StreamAlarms
 
 PAYLOADS: tuple[type[msgspec.Struct], ...] = (
     AlertEvent,
     AlarmState,
     Command,
+    DeviceEvent,
     DeviceHealth,
     DeviceStatus,
     Prediction,

@@ -2,6 +2,7 @@
 
     ecg-nat/v1/<device>/status                    retained  `DeviceStatus`; also the last will
     ecg-nat/v1/<device>/health                    retained  `DeviceHealth`, every so many seconds
+    ecg-nat/v1/<device>/events                              `DeviceEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alerts                     `AlertEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alarms/<LABEL>   retained  `AlarmState` while the alarm is on; empty when it ends
     ecg-nat/v1/<device>/<stream>/alarms           retained  `StreamAlarms` while the stream is open, for Home Assistant
@@ -24,7 +25,7 @@ from edge.errors import ConfigError
 ROOT = "ecg-nat/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-Kind = Literal["status", "health", "alert", "alarm", "prediction", "command"]
+Kind = Literal["status", "health", "events", "alert", "alarm", "prediction", "command"]
 _OF_STREAM: dict[str, Kind] = {"alerts": "alert", "predictions": "prediction", "commands": "command"}
 
 
@@ -70,6 +71,11 @@ def health_topic(device: str) -> str:
     return f"{ROOT}/{check_id(device, 'device')}/health"
 
 
+def events_topic(device: str) -> str:
+    """Return the topic of what happens to the device itself."""
+    return f"{ROOT}/{check_id(device, 'device')}/events"
+
+
 def alerts_topic(device: str, stream: str) -> str:
     """Return the topic of a stream's alert events."""
     return _stream(device, stream) + "/alerts"
@@ -101,9 +107,9 @@ def commands_filter(device: str) -> str:
 
 
 def filters(device: str | None = None) -> tuple[str, ...]:
-    """Return the subscriptions that give status, alerts and alarm states of one device or of all."""
+    """Return the subscriptions that give status, events, alerts and alarm states of one device or of all."""
     base = f"{ROOT}/{'+' if device is None else check_id(device, 'device')}"
-    return f"{base}/status", f"{base}/+/alerts", f"{base}/+/alarms/+"
+    return f"{base}/status", f"{base}/events", f"{base}/+/alerts", f"{base}/+/alarms/+"
 
 
 def alerts_filter() -> str:
@@ -123,7 +129,7 @@ def parse_topic(topic: str) -> Topic | None:
     if not topic.startswith(ROOT + "/") or not all(_ID.fullmatch(part) for part in parts):
         return None
     match parts:
-        case [device, ("status" | "health") as kind]:
+        case [device, ("status" | "health" | "events") as kind]:
             return Topic(kind, device)
         case [device, stream, ("alerts" | "predictions" | "commands") as name]:
             return Topic(_OF_STREAM[name], device, stream)

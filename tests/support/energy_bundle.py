@@ -19,13 +19,15 @@ GAIN = np.array([[-8.0, 8.0, 8.0, 8.0]], np.float32)
 BIAS = np.array([[0.4, -0.4, -3.2, -32.0]], np.float32)
 
 
-def energy_graph(samples):
-    """Return a model whose outputs are sigmoid(gain * mean square of the kept leads + bias)."""
+def energy_graph(samples, limit=1e9):
+    """Return a model whose outputs are sigmoid(gain * mean square of the kept leads + bias); NaN above the limit."""
     constants = [
         numpy_helper.from_array(GAIN, "gain"),
         numpy_helper.from_array(BIAS, "bias"),
         numpy_helper.from_array(np.array([2], np.int64), "time"),
         numpy_helper.from_array(np.array([1], np.int64), "lead"),
+        numpy_helper.from_array(np.array([limit], np.float32), "limit"),
+        numpy_helper.from_array(np.array([0], np.float32), "zero"),
     ]
     nodes = [
         helper.make_node("Mul", ["signal", "signal"], ["square"]),
@@ -34,7 +36,11 @@ def energy_graph(samples):
         helper.make_node("ReduceSum", ["keep", "lead"], ["count"], keepdims=1),
         helper.make_node("Div", ["sum", "count"], ["energy"]),
         helper.make_node("Mul", ["energy", "gain"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "bias"], ["logits"]),
+        helper.make_node("Add", ["scaled", "bias"], ["sound"]),
+        helper.make_node("Sub", ["limit", "energy"], ["room"]),
+        helper.make_node("Sqrt", ["room"], ["root"]),
+        helper.make_node("Mul", ["root", "zero"], ["nothing"]),
+        helper.make_node("Add", ["sound", "nothing"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
     ]
     inputs = [
@@ -52,14 +58,15 @@ def energy_probabilities(signal, keep):
     return 1 / (1 + np.exp(-(energy * GAIN + BIAS)))
 
 
-def write_bundle(folder, **changes):
+def write_bundle(folder, *, limit=1e9, golden_error=0.0, **changes):
     """Write the bundle with fields of its manifest changed and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = changes.get("input", InputSpec(sample_rate_hz=100, window_s=10, hop_s=1, min_coverage=0.9))
-    onnx.save(energy_graph(spec.window_samples), folder / "model.onnx")
+    onnx.save(energy_graph(spec.window_samples, limit), folder / "model.onnx")
     signal = np.random.default_rng(0).standard_normal((3, 12, spec.window_samples)).astype(np.float32)
     keep = np.ones((3, 12), np.float32)
-    np.savez(folder / "golden.npz", signal=signal, keep=keep, probabilities=energy_probabilities(signal, keep))
+    probabilities = energy_probabilities(signal, keep) + np.float32(golden_error)
+    np.savez(folder / "golden.npz", signal=signal, keep=keep, probabilities=probabilities)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name="tiny",

@@ -46,7 +46,7 @@ def may_go_on():
 def parts(tiny_bundle, may_go_on):
     """Return a runtime that is not started, and a probe of it."""
     publisher = new_publisher(BrokerConfig(port=free_port()), "dev", tiny_bundle)
-    sink = AlertSink(publisher, tiny_bundle)
+    sink = AlertSink(publisher)
     opener = lambda: Held(open_classifier(tiny_bundle, ClassifierConfig()), may_go_on)  # noqa: E731  shorter
     runtime = Runtime(tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), sink)
     sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2)

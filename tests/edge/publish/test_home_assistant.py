@@ -117,7 +117,7 @@ def test_device_and_stream_appear_and_their_states_follow(broker, device, home, 
     publisher = new_publisher(BrokerConfig(host=broker[0], port=broker[1]), device, tiny_bundle)
     publisher.connect()
     announcer = HomeAssistant(publisher.retain, device, "1", specs=specs, rhythms=("SR", "AF", "VT"))
-    sink = AlertSink(publisher, tiny_bundle, predictions=True, then=announcer)
+    sink = AlertSink(publisher, predictions=True, then=announcer)
 
     def step(monitor, decision, events, latency_s):
         sink(monitor, decision, events, latency_s)

@@ -1,0 +1,81 @@
+"""`ecg-edge swap`: let another bundle take over in the running service."""
+
+import time
+from pathlib import Path
+
+import click
+
+from edge.commands.options import json_option
+from edge.config import find_bundle, read_config
+from edge.errors import BundleError, ConfigError
+from edge.swap.outcome import FINAL, Outcome
+from edge.swap.store import BundleStore, Request, store_of
+
+_POLL_S = 0.1
+
+
+@click.command()
+@click.argument("bundle")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="/etc/ecg-edge/ecg-edge.toml",
+    show_default=True,
+    help="Of the service; its [bundle] state says where the bundle is staged.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(1),
+    default=1800.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait for the outcome.",
+)
+@json_option()
+def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> None:
+    r"""Let BUNDLE, a folder or a shipped bundle's name, take over in the running service, and wait for the outcome.
+
+    It must match its hashes, be signed where [bundle] public_keys asks for it, reproduce its golden windows on this
+    back end, and raise no more alarms than [bundle] most_alarms_per_hour on the last hour of the streams. Then it
+    serves on probation, without a lost window; if it errs the one before takes over again. The exit code is 0 when it
+    is accepted, and it then serves after a restart too.
+
+    \b
+    Examples:
+      sudo ecg-edge swap bundles/mine
+      ecg-edge swap rhythm --config ecg-edge.toml --json outcome.json
+    """
+    config = read_config(path)
+    store = store_of(config)
+    if store is None:
+        raise ConfigError(f'{path}: a swap needs a folder: set state in [bundle], such as "/var/lib/ecg-edge"')
+    with store.asking():
+        store.prune()
+        request = Request.of(store.stage(find_bundle(bundle)), config.model)
+        store.put(request)
+        outcome = _await(store, request, time.monotonic() + timeout_s)
+    if json_path is not None:
+        from edge.report import write_json
+
+        write_json(outcome, json_path)
+    if outcome.state != "accepted":
+        raise BundleError(f"{outcome.bundle or bundle} {outcome.state.replace('_', ' ')}: {outcome.why}")
+    click.echo(f"{outcome.bundle} accepted" + (f": {outcome.why}" if outcome.why else ""))
+
+
+def _await(store: BundleStore, request: Request, until_s: float) -> Outcome:
+    """Return the final outcome, and tell what comes before it."""
+    told = ""
+    while time.monotonic() < until_s:
+        outcome = store.outcome
+        if outcome is not None and outcome.id == request.id:
+            if outcome.state in FINAL:
+                return outcome
+            if outcome.state != told:
+                told = outcome.state
+                click.echo(f"{outcome.bundle}: {told.replace('_', ' ')}", err=True)
+        time.sleep(_POLL_S)
+    where = f"it is {told.replace('_', ' ')}" if told else "the service has not begun with it"
+    raise BundleError(f"no outcome in time, {where}; the service's log and status will tell it")

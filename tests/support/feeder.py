@@ -1,0 +1,49 @@
+"""A device that sends a tone to the broker, as loud as a test wants it."""
+
+import queue
+
+import numpy as np
+from waiting import wait_until
+
+from edge.framing.adc import AdcBlock, AdcSpec
+from edge.framing.payload import PayloadWriter
+from edge.publish.client import BrokerConfig, new_client, open_connection
+
+RATE = 250
+SUCCESS = 0  # otherwise 16: no matching subscribers
+QUIET, FIBRILLATING, LOUD = 0.1, 0.5, 2.2  # amplitudes in mV: no alarm; AF; more than a bundle with a limit bears
+_SPEC = AdcSpec(("II",), float(RATE), (1000.0,), (0,), 2)
+
+
+class Feeder:
+    """Sends seconds of a tone to one topic, one after another."""
+
+    def __init__(self, broker, topic):
+        config = BrokerConfig(host=broker[0], port=broker[1])
+        self._topic, self._client, self._writer = topic, new_client(config), PayloadWriter(_SPEC)
+        self.seconds = 0
+        answers = self._answers = queue.SimpleQueue()
+        self._client.on_publish = lambda _client, _data, _mid, code, _properties: answers.put(code.value)
+        open_connection(self._client, config)
+
+    def feed(self, seconds, amplitude=QUIET):
+        for _ in range(seconds):
+            first = self.seconds * RATE
+            tone = amplitude * 1000 * np.sin(2 * np.pi * 8 * (first + np.arange(RATE)) / RATE)
+            adc = np.rint(tone)[None].astype(np.int32)
+            for payload in self._writer.encode(AdcBlock(first, adc, np.zeros(adc.shape, np.uint8), first * 4000)):
+                self._send(payload)
+            self.seconds += 1
+
+    def _send(self, payload):
+        """Send until somebody has subscribed; a broker says so to a client of MQTT 5, and drops what nobody wants."""
+
+        def taken():
+            self._client.publish(self._topic, payload, qos=1)
+            return self._answers.get(timeout=30) == SUCCESS
+
+        wait_until(taken, what="a subscriber")
+
+    def close(self):
+        self._client.disconnect()
+        self._client.loop_stop()
