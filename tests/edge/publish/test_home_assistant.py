@@ -3,6 +3,7 @@
 import functools
 import threading
 import uuid
+from types import SimpleNamespace
 
 import jinja2
 import msgspec
@@ -185,3 +186,24 @@ def test_streams_that_are_announced_are_bounded():
 def test_a_prefix_that_is_no_topic_is_refused(prefix):
     with pytest.raises(ValueError, match="prefix"):
         HomeAssistantConfig(prefix=prefix)
+
+
+def test_another_bundle_takes_alarms_away_and_brings_others(tiny_bundle):
+    """What the new bundle has not is removed, as Home Assistant wants it: by a bare platform."""
+    told = {}
+    labels = tiny_bundle.manifest.labels
+    before, after = alarm_specs(labels), alarm_specs(labels[2:])
+    home = HomeAssistant(told.__setitem__, "dev", "1", specs=before, rhythms=["SR", "AF"])
+    monitor = SimpleNamespace(stream="bed", closed=False)
+    with home:
+        home(monitor, None, (), 0.0)
+        home.adopt(after, [])
+        (topic,) = (topic for topic in told if topic.endswith("/bed/config"))
+        components = msgspec.json.decode(told[topic])["components"]
+        assert components["alarm_AF"] == {"platform": "binary_sensor"}
+        assert components["rhythm"] == {"platform": "sensor"}
+        assert components["alarm_VT"]["unique_id"] == "ecg-nat/dev/bed/alarm_VT"
+        home.adopt(before, ["SR"])
+        components = msgspec.json.decode(told[topic])["components"]
+    assert components["alarm_AF"]["name"] == "atrial fibrillation"
+    assert components["rhythm"]["state_topic"].endswith("/predictions")
