@@ -81,14 +81,19 @@ class Confusion:
         order = CLASSES + "O"
         return int(self.counts[order.index(reference), order.index(test)])
 
+    @property
+    def qrs(self) -> tuple[int, int, int]:
+        """How many QRS complexes were found, missed and added, of whatever class."""
+        found = self.counts[:_NONE, :_NONE].sum()
+        return int(found), int(self.counts[:_NONE, _NONE].sum()), int(self.counts[_NONE, :_NONE].sum())
+
     def rates(self) -> dict[str, float | None]:
         """Sensitivity, positive predictivity and false positive rate of QRS, VEB and SVEB; None where undefined.
 
         A fusion or unclassifiable beat that was called V is no false positive, and so for S an unclassifiable one: no
         one can say what it was. A false positive rate is of all test beats that should not be called so.
         """
-        found = self.counts[:_NONE, :_NONE].sum()
-        missed, extra = self.counts[:_NONE, _NONE].sum(), self.counts[_NONE, :_NONE].sum()
+        found, missed, extra = self.qrs
         return {
             "qrs_se": _ratio(found, found + missed),
             "qrs_ppv": _ratio(found, found + extra),

@@ -21,7 +21,7 @@ from edge.report import BundleName
 from edge.scoring.alarm_file import write_alarms
 from edge.scoring.beats import LEARNING_S
 from edge.scoring.folds import FoldBundles
-from edge.scoring.record import Heard, Judge
+from edge.scoring.record import Heard, Judge, judge_beats
 from edge.scoring.reference import Annotation, patient_of, read_annotation
 from edge.scoring.summary import Judged, RecordScore, Total, record_score, total
 
@@ -29,7 +29,7 @@ SEEN = "seen_records.json"
 PROTOCOL = (
     "Each record through the real path at full speed; alarms against annotations by the rules of "
     "edge/scoring/episodes.py and edge/scoring/reference.py, from {start_s:g} s on; gross figures, "
-    "95% intervals by bootstrap over patients."
+    "95% intervals by bootstrap over patients. QRS complexes beat by beat after EC57."
 )
 Progress = Callable[[str, float, float], None]  # record, seconds of ECG done, seconds of all
 
@@ -156,6 +156,7 @@ def judge_record(bundle: Bundle, name: str, annotation: Annotation, heard: Heard
         patient=patient_of(name),
         hours=max(annotation.end_s - start_s, 0.0) / 3600,
         verdict=Judge(bundle.manifest, specs, start_s).judge(annotation, heard),
+        qrs=judge_beats(annotation, heard, start_s),
         sinus_throughout=annotation.sinus_throughout,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edge.scoring.folder import FolderScore
-from edge.scoring.summary import Interval, LabelScore, RecordScore, Total
+from edge.scoring.summary import Interval, LabelScore, QrsScore, RecordScore, Total
 
 TITLE = "# How the monitor scores\n\nWritten by `ecg-edge score` and `ecg-edge score-noise`; do not edit.\n"
 SEEN = "*seen in training*"
@@ -24,9 +24,10 @@ def render(score: FolderScore, heading: str, how: str) -> str:
         _sums(score),
         _labels(score),
         _LEGEND,
+        _qrs(score),
         "### Patient by patient",
         _records(score.records),
-        "AF: duration Se / +P. VT, SVT: runs found of runs noted. PVC, PAC: F1 by window.",
+        "AF: duration Se / +P. VT, SVT: runs found of runs noted. PVC, PAC: F1 by window. QRS: Se / +P.",
     ]
     if score.unseen is not None:
         parts += ["### The records not seen in training alone", _labels(score.unseen)]
@@ -56,6 +57,21 @@ def _labels(score: Total) -> str:
     return "\n".join(rows)
 
 
+def _qrs(score: Total) -> str:
+    qrs = score.qrs
+    figures = f"Se {_percent(qrs, 'se')}, +P {_percent(qrs, 'ppv')}"
+    return f"QRS complexes: {figures}; {qrs.found} found, {qrs.missed} missed, {qrs.extra} extra."
+
+
+def _percent(score: QrsScore, name: str) -> str:
+    value, found = getattr(score, name), score.ci95.get(name)
+    if value is None:
+        return "undefined"
+    return f"{value:.2%}" + (
+        "" if found is None else f" [{found[0]:.2%}, {found[1]:.2%}] avg {score.average[name]:.2%}"
+    )
+
+
 def _cells(figures: LabelScore) -> Iterator[str]:
     yield f"{figures.counts['episodes']:g}"
     for name in ("episode_se", "episode_ppv", "duration_se", "duration_ppv", "false_alarms_per_hour", "window_f1"):
@@ -72,7 +88,19 @@ def _cell(value: float | None, interval: Interval | None) -> str:
 
 
 def _records(records: tuple[RecordScore, ...]) -> str:
-    names = ("record", "hours", "false alarms/h", "of", "AF", "VT", "SVT", "PVC", "PAC", "alarms nobody annotated")
+    names = (
+        "record",
+        "hours",
+        "false alarms/h",
+        "of",
+        "AF",
+        "VT",
+        "SVT",
+        "PVC",
+        "PAC",
+        "QRS",
+        "alarms nobody annotated",
+    )
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     return "\n".join([*rows, *(f"| {' | '.join(_record(record))} |" for record in records)])
 
@@ -91,4 +119,6 @@ def _record(record: RecordScore) -> Iterator[str]:
         yield f"{runs['found']:g} of {runs['episodes']:g}" if runs.get("episodes") else ""
     for label in ("PVC", "PAC"):
         yield _cell(record.labels[label].window_f1, None) if label in record.labels else ""
+    qrs = record.qrs
+    yield "" if qrs.se is None or qrs.ppv is None else f"{qrs.se:.2%} / {qrs.ppv:.2%}"
     yield ", ".join(f"{label} {count}" for label, count in record.other_alarms.items() if count)

@@ -6,10 +6,14 @@ Pure but for the sink that listens: a batch that made the same decisions and eve
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
 from edge.monitor import StreamMonitor
+from edge.scoring.beats import Beats, Confusion
+from edge.scoring.beats import compare as compare_beats
 from edge.scoring.episodes import Alarm, Counts, compare
 from edge.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
 
@@ -34,6 +38,15 @@ class Heard:
         if decision is not None:
             self.decisions.append(decision)
         self.events += events
+
+
+def judge_beats(annotation: Annotation, heard: Heard, start_s: float) -> Confusion:
+    """Compare the QRS complexes that a stream found with those annotated, from `start_s` on."""
+    if annotation.qrs is None:
+        return Confusion()
+    samples = sorted(beat for decision in heard.decisions for beat in decision.beats)
+    found = Beats(np.array(samples, np.float64) / heard.sample_rate_hz, "N" * len(samples))
+    return compare_beats(annotation.qrs, found, start_s=start_s)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import RecordError
-from edge.scoring.beats import MATCH_S
+from edge.scoring.beats import MATCH_S, Beats
 from edge.scoring.episodes import Reference
 from edge.scoring.spans import Spans, clip, nothing, subtract, union
 
@@ -51,6 +51,7 @@ class Annotation:
     symbols: NDArray[np.str_]  # (beats,)
     rhythms: tuple[tuple[str, float, float], ...]  # note, start, end
     end_s: float
+    qrs: Beats | None = None  # as EC57 compares them; None where no beat is annotated
 
     def beats(self, start_s: float, end_s: float) -> NDArray[np.str_]:
         """Symbols of the beats in [start_s, end_s)."""
@@ -93,7 +94,8 @@ def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
         if note.startswith("(")
     ]
     changes = itertools.pairwise([*notes, ("", end_s)])
-    return Annotation(times[beats], symbols[beats], tuple((n, a, b) for (n, a), (_, b) in changes), end_s)
+    qrs = Beats.of(times, raw.symbol) if beats.any() else None
+    return Annotation(times[beats], symbols[beats], tuple((n, a, b) for (n, a), (_, b) in changes), end_s, qrs)
 
 
 def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:

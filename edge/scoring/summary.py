@@ -10,12 +10,13 @@ set has no false alarm, the interval of their rate is that of a Poisson count of
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.scoring.beats import Confusion
 from edge.scoring.episodes import Counts, quantile
 from edge.scoring.record import Verdict
 
@@ -47,6 +48,18 @@ class LabelScore(msgspec.Struct, frozen=True, kw_only=True):
     ci95: dict[str, Interval] = {}  # of a set
 
 
+class QrsScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the QRS detector beat by beat; None where no beat is annotated, or none was found."""
+
+    se: float | None
+    ppv: float | None
+    found: int
+    missed: int
+    extra: int
+    average: dict[str, float] = {}  # of a set
+    ci95: dict[str, Interval] = {}  # of a set
+
+
 class Total(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of a set of records."""
 
@@ -56,6 +69,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms_per_hour: float | None  # of all labels that are annotated
     other_alarms_per_hour: dict[str, float]  # of those that are not: right or false, nobody knows
     labels: dict[str, LabelScore]
+    qrs: QrsScore
     ci95: dict[str, Interval]
 
 
@@ -70,6 +84,7 @@ class RecordScore(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms_per_hour: float | None
     other_alarms: dict[str, int]
     labels: dict[str, LabelScore]
+    qrs: QrsScore
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,7 @@ class Judged:
     patient: str
     hours: float
     verdict: Verdict
+    qrs: Confusion = field(default_factory=Confusion)
     seen_in_training: bool = False
     sinus_throughout: bool = False
 
@@ -97,6 +113,13 @@ def label_score(counts: Counts) -> LabelScore:
     return LabelScore(**counts.figures(), delay_s=delay, counts=listed)  # type: ignore[arg-type]  # names as in Counts
 
 
+def qrs_score(confusion: Confusion) -> QrsScore:
+    """Return the figures of the QRS detector in one record."""
+    rates = confusion.rates()
+    found, missed, extra = confusion.qrs
+    return QrsScore(se=rates["qrs_se"], ppv=rates["qrs_ppv"], found=found, missed=missed, extra=extra)
+
+
 def record_score(judged: Judged) -> RecordScore:
     """Return the figures of one record."""
     verdict = judged.verdict
@@ -109,6 +132,7 @@ def record_score(judged: Judged) -> RecordScore:
         false_alarms_per_hour=judged.false_alarms / judged.hours if judged.hours else None,
         other_alarms=verdict.apart,
         labels={label: label_score(counts) for label, counts in verdict.labels.items()},
+        qrs=qrs_score(judged.qrs),
     )
 
 
@@ -131,6 +155,7 @@ def total(records: Sequence[Judged]) -> Total:
         false_alarms_per_hour=float(alarms[:, 0].sum()) / hours if hours else None,
         other_alarms_per_hour={label: count / hours for label, count in apart.items() if hours},
         labels={label: _pooled(records, groups, label) for label in names},
+        qrs=_pooled_qrs(records, groups),
         ci95={} if overall is None else {"false_alarms_per_hour": overall},
     )
 
@@ -159,6 +184,21 @@ def _pooled(records: Sequence[Judged], groups: Sequence[Sequence[int]], label: s
     if delay is not None:
         intervals["delay_s.median"] = delay
     gross = label_score(sum(counts, Counts()))
+    return msgspec.structs.replace(gross, average=average, ci95=intervals)
+
+
+def _pooled_qrs(records: Sequence[Judged], groups: Sequence[Sequence[int]]) -> QrsScore:
+    scores = [qrs_score(judged.qrs) for judged in records]
+    patients = np.array([np.sum([records[index].qrs.qrs for index in group], axis=0) for group in groups], np.float64)
+    average, intervals = {}, {}
+    for name, wrong in (("se", 1), ("ppv", 2)):
+        values = [value for score in scores if (value := getattr(score, name)) is not None]
+        found = interval(np.stack([patients[:, 0], patients[:, 0] + patients[:, wrong]], axis=1))
+        if values:
+            average[name] = float(np.mean(values))
+        if found is not None:
+            intervals[name] = found
+    gross = qrs_score(sum((judged.qrs for judged in records), Confusion()))
     return msgspec.structs.replace(gross, average=average, ci95=intervals)
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.scoring.folder import FolderScore
-from edge.scoring.summary import LabelScore, Total
+from edge.scoring.summary import Interval, LabelScore, QrsScore, Total
 
 _COLUMNS = ("alarm", "n", "found", "right", "time Se", "time +P", "false/h", "delay s")
 _GAP = ", 95% "
@@ -57,6 +57,8 @@ def _lines(score: FolderScore) -> Iterator[str]:
     for label, figures in score.labels.items():
         if figures.window_f1 is not None:
             yield f"{label} by window: F1 {_with_interval(figures, 'window_f1', figures.window_f1, _GAP)}"
+    if score.qrs.se is not None:
+        yield _qrs(score.qrs)
     yield _sum("all", score)
     if score.unseen is not None:
         yield _sum("not seen in training", score.unseen)
@@ -67,6 +69,19 @@ def _lines(score: FolderScore) -> Iterator[str]:
     if score.seen_in_training:
         yield f"seen in training, so that their figures flatter: {' '.join(score.seen_in_training)}"
     yield f"bundle {score.bundle.name} {score.bundle.version} ({score.bundle.sha256[:12]})"
+
+
+def _qrs(score: QrsScore) -> str:
+    return (
+        f"QRS: Se {_percent(score.se, score.ci95.get('se'))}, +P {_percent(score.ppv, score.ci95.get('ppv'))}; "
+        f"found {score.found}, missed {score.missed}, extra {score.extra}"
+    )
+
+
+def _percent(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.2%}" + ("" if interval is None else f" (95% {interval[0]:.2%}-{interval[1]:.2%})")
 
 
 def _sum(what: str, total: Total) -> str:

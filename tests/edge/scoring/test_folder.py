@@ -122,6 +122,10 @@ def test_the_same_on_real_records(data_dir, tiny_bundle):
         assert streamed.labels == labels_of(judge, data_dir / "mitdb" / streamed.record, tiny_bundle)
     assert score.labels["AF"].counts["episodes"] == 17
     assert score.labels["AF"].counts["alarms"] > 2
+    assert score.qrs.se >= 0.995
+    assert score.qrs.ppv >= 0.99
+    annotated = [record.qrs.found + record.qrs.missed for record in score.records]
+    assert annotated == [1523, 2481], "beats that `rdann` lists from minute 5 on"
 
 
 def labels_of(judge, path, bundle):

@@ -1,8 +1,11 @@
 """Gross and average figures, and intervals that keep a patient's records together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from edge.scoring.beats import Beats, compare
 from edge.scoring.episodes import Counts
 from edge.scoring.record import Verdict
 from edge.scoring.summary import Judged, interval, record_score, total
@@ -86,3 +89,28 @@ def test_intervals_are_the_same_every_time():
 def test_a_record_shorter_than_the_learning_period():
     assert record_score(judged("a", hours=0.0)).false_alarms_per_hour is None
     assert total([judged("a", hours=0.0, apart={"NOISE": 0})]).false_alarms_per_hour is None
+
+
+def qrs(record, patient, annotated_s, found_s):
+    one, other = (Beats(np.array(times_s, float), "N" * len(times_s)) for times_s in (annotated_s, found_s))
+    return replace(judged(record, patient), qrs=compare(one, other, start_s=0.0))
+
+
+def test_qrs_gross_average_and_by_patient():
+    """201 and 202 are one patient: 3 of 4 beats found; 203 has 2 of 2, and one that is none."""
+    records = [
+        qrs("201", "201", [1, 2, 3], [1.1, 2.1]),
+        qrs("202", "201", [1], [1]),
+        qrs("203", "203", [1, 2], [1, 1.5, 2]),
+    ]
+    score = total(records).qrs
+    assert (score.found, score.missed, score.extra) == (5, 1, 1)
+    assert (score.se, score.ppv) == (5 / 6, 5 / 6)
+    assert score.average == pytest.approx({"se": (2 / 3 + 1 + 1) / 3, "ppv": (1 + 1 + 2 / 3) / 3})
+    assert score.ci95 == {"se": (3 / 4, 1.0), "ppv": (2 / 3, 1.0)}
+    assert [record_score(record).qrs.missed for record in records] == [1, 0, 0]
+
+
+def test_no_annotated_beat_no_figure_of_qrs():
+    score = total([judged("a"), judged("b")]).qrs
+    assert (score.se, score.ppv, score.ci95) == (None, None, {})
