@@ -54,6 +54,7 @@ class Silence:
         self._heard_s = now_s
         self._block_s = 0.0  # length of the last block
         self._heard_end = 0  # index after the last instant that was heard, as it was passed on
+        self._told_end = 0  # index after the last instant that the device itself has reached
         self._end = 0  # index after the last instant that was passed on
         self._epoch: str | None = None  # of the device, None before the first block
         self._shift = 0  # what is added to the indices of a stream without a sequence
@@ -92,7 +93,8 @@ class Silence:
             if not block.samples.shape[1]:
                 return []
         if begins:
-            self._epoch, self._shift, self._renewals, self._end = block.epoch, 0, 0, block.first_sample
+            self._epoch, self._shift, self._renewals = block.epoch, 0, 0
+            self._end = self._told_end = block.first_sample
         was_silent, self.silent = self.silent and not begins, False
         before = self._rest_of_silence(block, now_s) if was_silent and not sequence else []
         passed = self._place(block, was_silent=was_silent)
@@ -113,10 +115,11 @@ class Silence:
         first_sample = block.first_sample + self._shift
         behind = self._end - first_sample
         renewed = was_silent and behind > _LATE_S * block.sample_rate_hz
-        retracts = min(behind, self._end - self._heard_end) if renewed else 0
+        retracts = min(behind, self._end - self._told_end) if renewed else 0
         if renewed:
             self._renewals += 1
-            self._end = first_sample
+            self._end = self._told_end = first_sample
+        self._told_end = max(self._told_end, first_sample + block.samples.shape[1])
         block = replace(block, first_sample=first_sample, epoch=self._named(block.epoch), retracts=retracts)
         late = 0 if renewed else min(max(behind, 0), block.samples.shape[1])
         if not late:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.samples import Block, Cause
@@ -155,6 +155,7 @@ outage = st.tuples(st.sampled_from(["lost", "kept", "stood"]), st.integers(1, 60
 
 
 @settings(deadline=None)
+@example([("stood", 21, 1), ("kept", 11, 1)], 1.0, 1.0)  # a second silence after one whose end came late
 @given(st.lists(outage, max_size=6), st.floats(0.98, 1.02), st.floats(0.5, 5.0))
 def test_every_instant_of_the_device_is_counted_once(outages, pace, silent_after_s):
     """Whatever the outage was and however wrong the rate: the account is that of the device's own count."""
