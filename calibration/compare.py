@@ -1,7 +1,8 @@
-"""Every precision of a bundle beside its FP32 graph, on real windows that neither trained nor set a range; the gate.
+"""Every precision of a bundle beside its FP32 graph, on real windows; the gate.
 
-Windows: PTB-XL fold 9, the judged part of CinC 2017, the validation patients of MIT-BIH (which chose thresholds,
-and nothing about int8), pooled as on the device. Intervals: paired bootstrap over records, 95%. Knows nothing of tables
+Windows: PTB-XL fold 9 and the judged part of CinC 2017, which neither trained nor set a range; the validation patients
+of MIT-BIH, which set no range, but chose thresholds or, for a network of `crossval --whole`, trained. Pooled as on the
+device. Intervals: paired bootstrap over records, 95%. Knows nothing of tables
 and pictures.
 """
 
@@ -73,8 +74,8 @@ def protocol(manifest: Manifest) -> str:
         windows = f"decisions pooled over up to {most} {windows} every {spec.hop_s:g} s"
     return (
         f"{windows}, cut by the device's code: PTB-XL fold 9, every fourth record of CinC 2017's judged part, every "
-        "fifth decision of MIT-BIH's validation patients; AUC and F1 by label over the decisions where it is known, "
-        "macro over the labels that occur; differences from FP32 with 95% intervals by paired bootstrap over records"
+        "fifth decision of MIT-BIH's validation patients (seen by a network of `crossval --whole`); AUC and F1 by "
+        "label over the decisions where it is known, macro over the labels that occur; differences from FP32 with 95% intervals by paired bootstrap over records"
     )
 
 

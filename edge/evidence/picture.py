@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.drawing import new_figure
 from edge.errors import EdgeError
 from edge.evidence.strip import Strip
 
@@ -33,16 +34,12 @@ def draw_strip(strip: Strip, path: Path) -> Path:
     EdgeError
         When matplotlib is not installed, or the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as exc:
-        raise EdgeError("a picture needs the matplotlib package: pip install 'ecg-nat[evidence]'") from exc
     rows_mm = [_row_mm(lead) for lead in strip.signal_mv]
     paper_mm = 5.0 * np.ceil(MM_PER_S * strip.signal_mv.shape[1] / strip.sample_rate_hz / 5.0)
     head_mm, foot_mm = 2 * _LINE_MM, _LINE_MM * (len(strip.details) + 1)
     width_mm = max(_PULSE_MM + paper_mm, 200.0) + 2 * _MARGIN_MM  # room for the lines of text
     height_mm = sum(rows_mm) + head_mm + foot_mm
-    figure = Figure(figsize=(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH), dpi=_DPI)
+    figure = new_figure((width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH), dpi=_DPI)
     axes = figure.add_axes(
         (
             _MARGIN_MM / width_mm,

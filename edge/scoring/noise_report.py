@@ -9,6 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from edge.drawing import new_figure
 from edge.errors import EdgeError
 from edge.scoring.noise_stress import Condition, NoiseScore
 
@@ -80,11 +81,7 @@ def draw(score: NoiseScore, path: Path) -> None:
     EdgeError
         When matplotlib is not installed, or the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as exc:
-        raise EdgeError("a picture needs the matplotlib package: pip install 'ecg-nat[evidence]'") from exc
-    figure = Figure(figsize=(10, 3), layout="constrained")
+    figure = new_figure((10, 3), layout="constrained")
     axes = figure.subplots(1, 3)
     for noise in dict.fromkeys(condition.noise for condition in score.conditions):
         some = [condition for condition in score.conditions if condition.noise == noise]
