@@ -75,7 +75,8 @@ def protocol(manifest: Manifest) -> str:
     return (
         f"{windows}, cut by the device's code: PTB-XL fold 9, every fourth record of CinC 2017's judged part, every "
         "fifth decision of MIT-BIH's validation patients (seen by a network of `crossval --whole`); AUC and F1 by "
-        "label over the decisions where it is known, macro over the labels that occur; differences from FP32 with 95% intervals by paired bootstrap over records"
+        "label over the decisions where it is known, macro over the labels that occur; differences from FP32 with 95% "
+        "intervals by paired bootstrap over records"
     )
 
 

@@ -298,12 +298,15 @@ def test_a_topic_that_would_end_the_network_thread_is_refused(topic):
 
 
 def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
-    """Nobody reads meanwhile: what one queue for all would have dropped of the others is there."""
+    """Nobody reads meanwhile: what one queue for all would have dropped of the others is there.
+
+    The flood stays below the 1000 messages that Mosquitto keeps for a subscriber, so that all of it gets here.
+    """
     config = MqttConfig(
         topic=f"{root}/+/samples",
         broker=BrokerConfig(host=broker[0], port=broker[1]),
         queue_payloads=16,
-        max_payloads_per_s=20.0,
+        max_payloads_per_s=2.0,
         max_streams=2,
     )
     *data, end = payloads([10] * 6)
@@ -313,11 +316,12 @@ def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
         for bed in ("flood", "bed"):
             client.publish(f"{root}/{bed}/samples", data[0], qos=1)
             blocks.append(next(reader))
-        for number in range(1000):
+        for number in range(200):
             client.publish(f"{root}/flood/samples", b"garbage" if number % 2 else data[1], qos=1)
             client.publish(f"{root}/invented-{number}/samples", data[0], qos=1)
         for payload in (*data[1:], end):
             client.publish(f"{root}/bed/samples", payload, qos=1)
+        wait_until(lambda: source.counters.get("throttled_payloads", 0) > 300, what="the flood")
         for block in reader:
             blocks.append(block)
             if block.last:
@@ -325,7 +329,6 @@ def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
     assert block.stream == "bed"
     assert causes([each for each in blocks if each.stream == "bed"], 60) == [0] * 60
     assert source.counters["overrun_payloads"] > 0
-    assert source.counters["throttled_payloads"] > 1000
 
 
 def test_gaps_longer_than_the_time_are_refused(broker, root):
