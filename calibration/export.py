@@ -18,7 +18,7 @@ from calibration.graph_check import check_graph
 from calibration.heldout import Windows
 from calibration.sources import DATA_SETS
 from calibration.thresholds import Choice, Judged, as_one, choose
-from ecgnat.model import EcgNat
+from ecgnat.model import Network
 from edge.bundle import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
 from edge.leads import LEADS
 from training import checkpoint
@@ -114,7 +114,7 @@ def _parity(deployed: graph.Deployed, path: Path, windows: Windows, manifest: Ma
     ]
 
 
-def _size(model: EcgNat, path: Path) -> str:
+def _size(model: Network, path: Path) -> str:
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return f"{millions:.2f} M parameters, graph of ONNX opset {graph.OPSET}, {path.stat().st_size / 1e6:.1f} MB"
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ecgnat.model import EcgNat
+from ecgnat.model import Network
 
 OPSET = 18
 _KEPT = ("pkg.torch.onnx.name_scopes",)  # which module a node comes from; the rest names files and lines
@@ -28,7 +28,7 @@ _KEPT = ("pkg.torch.onnx.name_scopes",)  # which module a node comes from; the r
 class Deployed(nn.Module):
     """The network as the device runs it: BatchNorm folded, some outputs only, probabilities instead of logits."""
 
-    def __init__(self, model: EcgNat, outputs: list[int]) -> None:
+    def __init__(self, model: Network, outputs: list[int]) -> None:
         super().__init__()
         self.network = copy.deepcopy(model).eval()
         for module in self.network.modules():

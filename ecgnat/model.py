@@ -5,6 +5,7 @@ comes from a depthwise convolution in every block and from a relative bias, so a
 nothing of what its outputs mean.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,14 +18,22 @@ Size = Literal["tiny", "small", "base"]
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Everything that shapes the network.
+class NetworkConfig:
+    """What every network here has."""
+
+    outputs: int
+    leads: int = 12
+    drop_path: float = 0.1
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class ModelConfig(NetworkConfig):
+    """Everything that shapes ECG-NAT.
 
     `dims[0]` belongs to the convolutional stage, the rest to the attention stages, and so with `depths`.
     """
 
-    outputs: int
-    leads: int = 12
     dims: tuple[int, ...] = (32, 64, 128, 192)
     depths: tuple[int, ...] = (2, 2, 2, 4)
     kernels: tuple[int, ...] = (13, 13, 25)
@@ -32,8 +41,6 @@ class ModelConfig:
     head_dim: int = 32
     mlp_ratio: float = 2.0
     position_kernel: int = 7
-    drop_path: float = 0.1
-    dropout: float = 0.1
     backend: Backend = "block"
 
     def __post_init__(self) -> None:
@@ -144,8 +151,46 @@ class AttentionBlock(nn.Module):
         return out
 
 
-class EcgNat(nn.Module):
-    """The network: windows in, one logit a label out."""
+def mean_and_maximum(tokens: Tensor) -> Tensor:
+    """Pool (batch, tokens, dim) to (batch, 2 * dim)."""
+    return torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1)
+
+
+class Network(nn.Module, ABC):
+    """What is trained and shipped: windows in, one logit a label out."""
+
+    config: NetworkConfig
+    head: nn.Sequential  # the last of it is the linear layer
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Numbers that the head sees of a window."""
+
+    @abstractmethod
+    def pooled(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Return what the head sees, (batch, width) float; arguments as of `forward`."""
+
+    def forward(self, signal: Tensor, keep: Tensor) -> Tensor:
+        """Classify windows.
+
+        Parameters
+        ----------
+        signal : (batch, 12, samples) float, mV, conditioned
+        keep : (batch, 12) float, 1 where the lead is there, 0 where it must not be looked at
+
+        Returns
+        -------
+        (batch, outputs) float, logits
+        """
+        logits: Tensor = self.head(self.pooled(signal, keep))
+        return logits
+
+
+class EcgNat(Network):
+    """ECG-NAT."""
+
+    config: ModelConfig
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -164,21 +209,11 @@ class EcgNat(nn.Module):
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * config.dims[-1], config.outputs))
 
     def features(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Encode windows as tokens.
-
-        Parameters
-        ----------
-        signal : (batch, 12, samples) float, mV, conditioned
-        keep : (batch, 12) float, 1 where the lead is there, 0 where it must not be looked at
-
-        Returns
-        -------
-        (batch, tokens, dim) float
-        """
+        """Encode windows as tokens, (batch, tokens, dim) float; arguments as of `forward`."""
         return self.encode(self.embed(signal, keep))
 
     def embed(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Take the first step, to (batch, dims[0], samples / 2); arguments as of `features`."""
+        """Take the first step, to (batch, dims[0], samples / 2); arguments as of `forward`."""
         embedded: Tensor = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
         return embedded
 
@@ -190,20 +225,21 @@ class EcgNat(nn.Module):
         tokens: Tensor = self.norm(x.transpose(1, 2))
         return tokens
 
-    def forward(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Return logits, (batch, outputs) float; arguments as of `features`."""
-        logits: Tensor = self.head(self.pooled(signal, keep))
-        return logits
+    @property
+    def width(self) -> int:
+        """Numbers that the head sees of a window."""
+        return 2 * self.config.dims[-1]
 
     def pooled(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Return what the head sees, (batch, 2 * dims[-1]) float: mean and maximum of the tokens."""
-        tokens = self.features(signal, keep)
-        return torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1)
+        """Return what the head sees, (batch, width) float: mean and maximum of the tokens."""
+        return mean_and_maximum(self.features(signal, keep))
 
 
 class ProjectionHead(nn.Sequential):
-    """Maps what the head sees to the space of the contrastive loss (Chen et al. 2020, arXiv:2002.05709)."""
+    """Maps the `width` numbers that the head sees to the space of the contrastive loss.
 
-    def __init__(self, config: ModelConfig, outputs: int = 128) -> None:
-        wide = 2 * config.dims[-1]
-        super().__init__(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, outputs))
+    After Chen et al. 2020 (arXiv:2002.05709).
+    """
+
+    def __init__(self, width: int, outputs: int = 128) -> None:
+        super().__init__(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))

@@ -11,6 +11,8 @@ _COMMANDS = {
     "pretrain": ("training.commands.pretrain", "Pretrain the encoder without labels."),
     "finetune": ("training.commands.finetune", "Train on labelled records."),
     "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH and judge unseen patients."),
+    "compare": ("training.commands.compare", "Judge networks side by side."),
+    "study": ("training.commands.study", "Train and judge the arms of a study."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),
 }
 
@@ -25,6 +27,7 @@ def cli() -> None:
       ecg-train pretrain --data ~/.cache/ecg-nat/data --out runs/pretrained --minutes 60
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
       ecg-train crossval --data ~/.cache/ecg-nat/data --init runs/base --out runs/folds --minutes 5
+      ecg-train compare runs/first runs/resnet --data ~/.cache/ecg-nat/data
       ecg-train evaluate ptb-xl --data ~/.cache/ecg-nat/data --model rhythm --folds 9
     """
 

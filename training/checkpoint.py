@@ -17,36 +17,42 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ecgnat.model import EcgNat, ModelConfig
+from ecgnat.model import ModelConfig, Network, NetworkConfig
+from ecgnat.networks import make_network
+from ecgnat.resnet import ResNetConfig
 from edge.results import command_line
 from training.errors import CheckpointError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 COMMAND = "command.txt"
+_KINDS: dict[type[NetworkConfig], str] = {ModelConfig: "ecg-nat", ResNetConfig: "resnet"}
+_SHAPELESS = ("drop_path", "dropout", "backend")  # fields that no weight depends on
 
 
-def save_model(folder: Path, model: EcgNat, names: tuple[str, ...]) -> None:
+def save_model(folder: Path, model: Network, names: tuple[str, ...]) -> None:
     """Write the weights and what they mean."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"model": dataclasses.asdict(model.config), "labels": names}, indent=1)
+    kind = _KINDS[type(model.config)]
+    text = json.dumps({"network": kind, "model": dataclasses.asdict(model.config), "labels": names}, indent=1)
     replace_file(folder / CONFIG, lambda path: path.write_text(text))
     replace_file(folder / WEIGHTS, lambda path: save_file(contiguous(model.state_dict()), path))
 
 
-def load_model(folder: Path) -> tuple[EcgNat, tuple[str, ...]]:
+def load_model(folder: Path) -> tuple[Network, tuple[str, ...]]:
     """Read a model and the names of its outputs, in evaluation mode, or raise CheckpointError."""
     try:
         raw = json.loads((folder / CONFIG).read_text())
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["model"].items()}
-        model = EcgNat(ModelConfig(**fields))
+        kinds = {kind: config for config, kind in _KINDS.items()}
+        model = make_network(kinds[raw.get("network", "ecg-nat")](**fields))
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
     return model.eval(), tuple(raw["labels"])
 
 
-def load_encoder(folder: Path, model: EcgNat) -> None:
+def load_encoder(folder: Path, model: Network) -> None:
     """Take the weights of a pretrained encoder into a model of the same shape, all but the head.
 
     Raises
@@ -60,7 +66,7 @@ def load_encoder(folder: Path, model: EcgNat) -> None:
     model.load_state_dict(weights, strict=False)
 
 
-def load_whole(folder: Path, model: EcgNat, names: tuple[str, ...]) -> None:
+def load_whole(folder: Path, model: Network, names: tuple[str, ...]) -> None:
     """Take all weights of a trained network into a model of the same shape and outputs; errors as of `load_encoder`."""
     trained, theirs = load_model(folder)
     if theirs != names:
@@ -69,9 +75,9 @@ def load_whole(folder: Path, model: EcgNat, names: tuple[str, ...]) -> None:
     model.load_state_dict(trained.state_dict())
 
 
-def _check_shape(folder: Path, loaded: EcgNat, model: EcgNat, free: dict[str, Any]) -> None:
-    free |= {name: getattr(model.config, name) for name in ("drop_path", "dropout", "backend")}
-    if dataclasses.replace(loaded.config, **free) != model.config:
+def _check_shape(folder: Path, loaded: Network, model: Network, free: dict[str, Any]) -> None:
+    free |= {name: getattr(model.config, name) for name in _SHAPELESS if hasattr(model.config, name)}
+    if type(loaded) is not type(model) or dataclasses.replace(loaded.config, **free) != model.config:
         raise CheckpointError(f"{folder}: holds a network of another shape than the one to be trained")
 
 

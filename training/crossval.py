@@ -13,14 +13,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecgnat.model import EcgNat, ModelConfig, Size, named_config
+from ecgnat.model import Network, NetworkConfig
 from training import checkpoint
 from training.errors import CheckpointError, DataError
 from training.finetune import Start, finetune
@@ -57,9 +57,9 @@ def crossval(task: Task, say: Say) -> dict[str, Any]:
         When data or checkpoint cannot be used, or has seen MIT-BIH, or the loss diverges.
     """
     _check(task)
-    size = _size_of(task.init)
+    network = checkpoint.load_model(task.init)[0].config
     for name, records in (*FOLDS.items(), *([(WHOLE, ())] if task.whole else [])):
-        _train(task, name, records, size, say)
+        _train(task, name, records, network, say)
         _answer(task, name, records, say)
     report = {
         "init": task.init.name,
@@ -91,17 +91,7 @@ def _record(task: Task, record: str) -> Path:
     return task.data / "mitdb" / f"{record}.atr"
 
 
-def _size_of(folder: Path) -> Size:
-    """Return the named size of a checkpoint's network."""
-    config = checkpoint.load_model(folder)[0].config
-    for size in get_args(Size):
-        named: ModelConfig = named_config(size, config.outputs)
-        if (named.dims, named.depths) == (config.dims, config.depths):
-            return size  # type: ignore[no-any-return]  # get_args leaves it untyped
-    raise CheckpointError(f"{folder}: holds a network of none of the sizes {', '.join(get_args(Size))}")
-
-
-def _train(task: Task, name: str, held_out: tuple[str, ...], size: Size, say: Say) -> None:
+def _train(task: Task, name: str, held_out: tuple[str, ...], network: NetworkConfig, say: Say) -> None:
     """Train one network, or go on with it; a finished one is left as it is."""
     folder = task.out / name
     started = (folder / STATE).is_file()
@@ -110,7 +100,7 @@ def _train(task: Task, name: str, held_out: tuple[str, ...], size: Size, say: Sa
         return
     say(f"{name}: {'leaves out ' + ' '.join(held_out) if held_out else 'leaves nothing out'}")
     start = Start(
-        model=size, sets=tuple(task.shares), trained=task.init, shares=task.shares, rows_of=rows_without(held_out)
+        network=network, sets=tuple(task.shares), trained=task.init, shares=task.shares, rows_of=rows_without(held_out)
     )
     finetune(task.data, folder, task.config, start, resume=started)
 
@@ -133,6 +123,6 @@ def _answer(task: Task, name: str, records: tuple[str, ...], say: Say) -> None:
 
 
 @torch.no_grad()
-def _predict(model: EcgNat, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
+def _predict(model: Network, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
     answer: NDArray[np.float32] = torch.sigmoid(model(torch.from_numpy(signal), torch.from_numpy(keep))).numpy()
     return answer

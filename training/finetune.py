@@ -11,10 +11,12 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from ecgnat import ranks
-from ecgnat.model import EcgNat, Size, named_config
+from ecgnat.model import Network, NetworkConfig
+from ecgnat.networks import make_network, network_config
 from training import cache, checkpoint, splits
 from training.augment import read_noise
 from training.batches import SHARES, Sampler, make_source
+from training.errors import CheckpointError
 from training.folds import RowsOf
 from training.labels import NAMES
 from training.subsets import labelled_rows
@@ -27,10 +29,11 @@ _VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3}  # neighbouring windows say nea
 class Start:
     """What training starts from."""
 
-    model: Size = "small"
+    network: NetworkConfig = network_config("small", len(NAMES))  # noqa: RUF009 - it is frozen
     sets: tuple[str, ...] = cache.USUAL
     pretrained: Path | None = None  # folder of `ecg-train pretrain`, for its encoder
     trained: Path | None = None  # folder of `ecg-train finetune`, for all of its weights
+    teachers: tuple[Path, ...] = ()  # folders of `ecg-train finetune`, whose answers are targets too
     labels: float = 1.0  # part of the training patients
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)  # of a batch
     rows_of: RowsOf = splits.rows_of
@@ -56,7 +59,7 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
             validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE.get(name, 1)]))
         console.print(f"{name}: {train.size} windows train, {rows['validation'].size} validate")
     torch.manual_seed(config.seed)
-    network = EcgNat(named_config(start.model, len(NAMES)))
+    network = make_network(start.network)
     if start.pretrained and not resume:
         checkpoint.load_encoder(start.pretrained, network)
     if start.trained and not resume:
@@ -68,6 +71,7 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
         config,
         out,
         validation,
+        [_teacher(folder) for folder in start.teachers],
     )
     if resume:
         trainer.resume()
@@ -75,6 +79,13 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
         checkpoint.save_command(out, sys.argv)
     console.print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters")
     _run(trainer, config, console)
+
+
+def _teacher(folder: Path) -> Network:
+    network, names = checkpoint.load_model(folder)
+    if names != NAMES:
+        raise CheckpointError(f"{folder}: its outputs are not today's label table; it cannot teach")
+    return network
 
 
 def _run(trainer: Trainer, config: TrainConfig, console: Console) -> None:

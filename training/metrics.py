@@ -48,9 +48,12 @@ def bootstrap(
 ) -> tuple[float, float]:
     """95% percentile interval of a figure over resampled records (Efron 1979).
 
-    `figure` takes the (size,) indices of a resample. Labels that a resample has lost fall out of its mean.
+    `figure` takes the (size,) indices of a resample. Labels that a resample has lost fall out of its mean; NaN where
+    no resample has any.
     """
     random = np.random.default_rng(seed)
     values = [figure(random.integers(size, size=size)) for _ in range(resamples)]
+    if not np.isfinite(values).any():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(values, (2.5, 97.5))
     return float(low), float(high)

@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import nn
 
-from ecgnat.model import ModelConfig
+from ecgnat.model import ModelConfig, NetworkConfig
+from training.errors import TrainingError
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -38,7 +39,7 @@ def layer_of(name: str, config: ModelConfig) -> int:
 def make_optimizer(
     named: list[tuple[str, nn.Parameter]],
     weight_decay: float,
-    layers: ModelConfig | None = None,
+    layers: NetworkConfig | None = None,
     layer_decay: float = 1.0,
 ) -> torch.optim.AdamW:
     """AdamW; vectors (norms, biases) and the attention's position bias do not decay.
@@ -46,11 +47,13 @@ def make_optimizer(
     With a layer decay below 1, each layer of the network `layers` learns by that factor slower than the next
     (Clark et al. 2020, arXiv:2003.10555).
     """
-    top = 1 + sum(layers.depths) if layers else 0
+    if layer_decay != 1.0 and not isinstance(layers, ModelConfig):
+        raise TrainingError("only ECG-NAT's layers can learn at different rates: leave out --layer-decay")
+    top = 1 + sum(layers.depths) if isinstance(layers, ModelConfig) else 0
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
         plain = parameter.ndim < 2 or name.endswith("attention.bias")
-        below = top - layer_of(name, layers) if layers and layer_decay != 1.0 else 0
+        below = top - layer_of(name, layers) if isinstance(layers, ModelConfig) and layer_decay != 1.0 else 0
         groups.setdefault((below, plain), []).append(parameter)
     return torch.optim.AdamW(
         [

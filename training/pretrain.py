@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 
 from ecgnat import ranks
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
-from ecgnat.model import Size, named_config
+from ecgnat.model import ModelConfig
 from training import checkpoint
 from training.pretraining import PretrainConfig, Pretrainer, Progress
 from training.unlabelled import Pool, pool_of_folder, pool_of_set
@@ -33,7 +33,7 @@ def pretrain(
     pools: list[Pool],
     out: Path,
     config: PretrainConfig,
-    model: Size,
+    network: ModelConfig,
     masking: MaskConfig,
     *,
     resume: bool,
@@ -47,7 +47,7 @@ def pretrain(
     """
     console = Console(quiet=ranks.rank() != 0)
     torch.manual_seed(config.seed)
-    shape = replace(named_config(model, 1), drop_path=0.0)  # hiding is regularisation enough
+    shape = replace(network, outputs=1, drop_path=0.0)  # hiding is regularisation enough
     trainer = Pretrainer(MaskedAutoencoder(shape, masking), pools, config, out)
     if resume:
         trainer.resume()

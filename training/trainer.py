@@ -6,7 +6,7 @@ the running average of the last step; nothing is chosen by looking at a judged p
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ecgnat import ranks
 from ecgnat.losses import masked_bce, multi_label_contrast
-from ecgnat.model import EcgNat, ProjectionHead
+from ecgnat.model import Network, ProjectionHead
+from ecgnat.networks import make_network
 from training import checkpoint
 from training.augment import Batch, augment
 from training.batches import Sampler
@@ -27,6 +28,7 @@ from training.labels import NAMES, PRODUCT_LABELS
 from training.metrics import label_aucs, macro
 from training.optimizing import Average, make_optimizer, schedule, set_learning_rate
 from training.resuming import Generator, Resumable, append_log, cut_log
+from training.windows import SPARE_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class TrainConfig:
     layer_decay: float = 1.0  # how much slower each layer learns than the next
     contrastive_weight: float = 0.0
     temperature: float = 0.1  # of the contrastive loss
+    teacher_weight: float = 0.7  # part of a target that is what the teachers say, where there are any
 
     def __post_init__(self) -> None:
         """Raise TrainingError unless exactly one budget is given."""
@@ -81,18 +84,18 @@ class Progress:
 
 @torch.no_grad()
 def predict(
-    model: EcgNat,
+    model: Network,
     windows: WindowSet,
     rows: NDArray[np.intp],
-    only: NDArray[np.uint8] | None = None,
+    place: int = SPARE_SAMPLES // 2,
     batch_size: int = 64,
 ) -> NDArray[np.float32]:
-    """Probabilities of the middle windows, (rows, labels) float32; `only`, (12,), limits the leads looked at."""
+    """Classify the window of each row that begins at `place` of its stretch: probabilities, (rows, labels) float32."""
     parts = []
     for first in range(0, rows.size, batch_size):
         some = rows[first : first + batch_size]
-        keep = torch.from_numpy((windows.keep[some] if only is None else windows.keep[some] * only).astype(np.float32))
-        signal = torch.from_numpy(windows.windows(some)) * keep.unsqueeze(-1)
+        keep = torch.from_numpy(windows.keep[some].astype(np.float32))
+        signal = torch.from_numpy(windows.windows(some, place)) * keep.unsqueeze(-1)
         parts.append(torch.sigmoid(model(signal, keep)).numpy())
     return np.concatenate(parts)
 
@@ -102,18 +105,19 @@ class Trainer:
 
     def __init__(
         self,
-        model: EcgNat,
+        model: Network,
         sampler: Sampler,
         noise: Tensor,
         config: TrainConfig,
         out: Path,
         validation: list[tuple[WindowSet, NDArray[np.intp]]],
+        teachers: Sequence[Network] = (),
     ) -> None:
         self.model, self.config, self.out = model, config, out
         self._sampler = sampler
-        self._noise, self._validation = noise, validation
-        self.average = Average(model, EcgNat(model.config), config.ema_decay)
-        self.projection = ProjectionHead(model.config) if config.contrastive_weight else None
+        self._noise, self._validation, self._teachers = noise, validation, teachers
+        self.average = Average(model, make_network(model.config), config.ema_decay)
+        self.projection = ProjectionHead(model.width) if config.contrastive_weight else None
         ranks.share_batch_norm(model)
         modules: dict[str, nn.Module] = {"model": model, "average": self.average.model}
         named = list(model.named_parameters())
@@ -181,11 +185,20 @@ class Trainer:
             pooled = self.model.pooled(batch.signal, batch.keep)
             logits = self.model.head(pooled)
             projected = self.projection(pooled) if self.projection else None
-        loss = masked_bce(logits.float(), batch.target, batch.known)
+        loss = masked_bce(logits.float(), self._taught(batch), batch.known)
         if projected is None:
             return loss
         contrast = multi_label_contrast(projected.float(), batch.target, batch.known, self.config.temperature)
         return loss + self.config.contrastive_weight * contrast
+
+    @torch.no_grad()
+    def _taught(self, batch: Batch) -> Tensor:
+        """Mix what the teachers say of a batch into its targets, after Hinton et al. 2015 (arXiv:1503.02531)."""
+        if not self._teachers:
+            return batch.target
+        with torch.autocast("cpu", torch.bfloat16):
+            said = [torch.sigmoid(teacher(batch.signal, batch.keep).float()) for teacher in self._teachers]
+        return torch.lerp(batch.target, torch.stack(said).mean(dim=0), self.config.teacher_weight)
 
     def _freeze(self, probing: bool) -> None:
         """Let the head alone learn, on the running statistics of the encoder, or let everything learn."""

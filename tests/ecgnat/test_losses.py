@@ -74,7 +74,7 @@ def test_it_draws_windows_of_one_class_together():
     torch.manual_seed(0)
     config = named_config("tiny", 1)
     inputs, label = torch.randn(16, 2 * config.dims[-1]), torch.arange(16) % 2
-    head = ProjectionHead(config, 8)
+    head = ProjectionHead(2 * config.dims[-1], 8)
     optimizer = torch.optim.Adam(head.parameters(), 1e-3)
     for _ in range(40):
         optimizer.zero_grad()

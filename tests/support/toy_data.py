@@ -7,6 +7,7 @@ import numpy as np
 from edge.leads import LEADS
 from edge.sources.synthetic import render
 from training import splits
+from training.statements import SCP_STATEMENTS
 
 # rhythm of the synthetic source -> statements in PTB-XL, class in CinC 2017, rhythm and beats in MIT-BIH
 RHYTHMS = {
@@ -16,7 +17,8 @@ RHYTHMS = {
     "tachycardia": ("STACH IMI", "O", "(N", "N"),
     "noise": ("SR CLBBB", "~", "(N", "L"),
 }
-_CLASSES = {"NORM": "NORM", "NDT": "STTC", "IMI": "MI", "CLBBB": "CD"}
+_CLASSES = {"NORM": "NORM", "NDT": "STTC", "IMI": "MI", "CLBBB": "CD", "LVH": "HYP"}  # of some statements alone
+_FORM, _RHYTHM = {"NDT", "PVC"}, {"SR", "AFIB", "STACH"}
 _PATIENTS = ("101", "203", "215", "208", "201", "106")
 _RECORDS, _NAMES = 120, 120
 _MITDB_S = 60
@@ -49,8 +51,11 @@ def _write_ptb_xl(folder, beats, random):
             _write_record(folder, f"r{number}", _varied(beats[kind], random), 100, LEADS)
     with (folder / "scp_statements.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["", "diagnostic_class"])
-        table.writerows(_CLASSES.items())
+        table.writerow(["", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"])
+        for code in SCP_STATEMENTS:
+            held = _CLASSES.get(code, "")
+            groups = ["1.0" if held else "", "1.0" if code in _FORM else "", "1.0" if code in _RHYTHM else ""]
+            table.writerow([code, *groups, held, held and code])
 
 
 def _write_cinc2017(folder, beats, random):

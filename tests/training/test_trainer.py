@@ -16,7 +16,7 @@ from training.errors import CheckpointError, TrainingError
 from training.labels import INDEX, NAMES
 from training.optimizing import make_optimizer, set_learning_rate
 from training.resuming import LOG, STATE, append_log, read_log
-from training.trainer import TrainConfig, Trainer
+from training.trainer import TrainConfig, Trainer, predict
 from training.windows import INPUT, look
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
@@ -47,12 +47,12 @@ def toy_set():
     )
 
 
-def make_trainer(windows, out, **changes):
+def make_trainer(windows, out, teachers=(), **changes):
     torch.manual_seed(0)
     rows = np.arange(len(windows.record))
     sources = {"ptb-xl": make_source(windows, rows)}
     config = TrainConfig(**{"steps": 12, "batch_size": 16, "learning_rate": 5e-3} | changes)
-    return Trainer(EcgNat(TOY), Sampler(sources, 16, 1), torch.randn(4, 2000), config, out, [(windows, rows)])
+    return Trainer(EcgNat(TOY), Sampler(sources, 16, 1), torch.randn(4, 2000), config, out, [(windows, rows)], teachers)
 
 
 def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
@@ -64,6 +64,26 @@ def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
     model, names = checkpoint.load_model(tmp_path)
     assert names == NAMES
     assert not model.training
+
+
+class Oracle(torch.nn.Module):
+    """Says of every window that it holds all labels, or none."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, signal, _keep):
+        return torch.full((signal.shape[0], len(NAMES)), self.logit)
+
+
+def test_it_learns_what_the_teachers_say(toy_set, tmp_path):
+    """Two that are sure of opposite things teach a half, which a weight of 1 puts in place of every label."""
+    teachers = (Oracle(50.0), Oracle(-50.0))
+    trainer = make_trainer(toy_set, tmp_path, teachers, steps=80, ema_decay=0.9, teacher_weight=1.0)
+    trainer.run(lambda *_: None)
+    af = predict(trainer.average.model, toy_set, np.arange(48))[:, INDEX["AF"]]
+    assert np.abs(af - 0.5).max() < 0.2
 
 
 def test_it_resumes_where_it_stopped(toy_set, tmp_path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 if TYPE_CHECKING:
-    from ecgnat.model import Size
+    from ecgnat.networks import NetworkName
 
 _DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 _USUAL = ("ptb-xl", "cinc2017", "mitdb")
@@ -14,6 +14,7 @@ _SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 _LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
 _PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
 _DECAY = "How much slower each layer learns than the next."
+_TEACHER = "Folder of a finetune run that also tells what is right; repeatable: their mean."
 _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 
 
@@ -22,7 +23,7 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; validation comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
-@click.option("--model", type=click.Choice(["tiny", "small", "base"]), default="small", show_default=True)
+@click.option("--model", type=click.Choice(["tiny", "small", "base", "resnet"]), default="small", show_default=True)
 @click.option(
     "--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: the first 3."
 )
@@ -38,6 +39,7 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 )
 @click.option("--probe", type=click.FloatRange(0, 1), default=0.0, show_default=True, help=_PROBE)
 @click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help=_DECAY)
+@click.option("--teacher", "teachers", multiple=True, type=_DATA, help=_TEACHER)
 @click.option("--contrast", type=click.FloatRange(min=0), default=0.0, show_default=True, help=_CONTRAST)
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
@@ -56,6 +58,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     labels: str,
     probe: float,
     layer_decay: float,
+    teachers: tuple[Path, ...],
     contrast: float,
     batch_size: int,
     learning_rate: float,
@@ -74,8 +77,10 @@ def finetune(  # noqa: PLR0913 - one argument an option
     import torch
 
     from ecgnat import ranks
+    from ecgnat.networks import network_config
     from training.finetune import Start
     from training.finetune import finetune as run
+    from training.labels import NAMES
     from training.trainer import TrainConfig
 
     if (minutes is None) == (steps is None):
@@ -96,10 +101,11 @@ def finetune(  # noqa: PLR0913 - one argument an option
         contrastive_weight=contrast,
     )
     start = Start(
-        model=cast("Size", model),
+        network=network_config(cast("NetworkName", model), len(NAMES)),
         sets=sets or _USUAL,
         pretrained=Path(folder) if origin == "pretrained" else None,
         trained=Path(folder) if origin == "trained" else None,
+        teachers=teachers,
         labels=_LABELS[labels],
     )
     run(data, out, config, start, resume=resume)

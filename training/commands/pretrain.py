@@ -64,6 +64,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
 
     from ecgnat import ranks
     from ecgnat.masked import MaskConfig
+    from ecgnat.model import named_config
     from training.pretrain import open_pools
     from training.pretrain import pretrain as run
     from training.pretraining import PretrainConfig
@@ -74,7 +75,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("give --data for the known sets, or --folder, or both")
     torch.set_num_threads(threads)
     ranks.start()
-    size = cast("Size", model)
+    network = named_config(cast("Size", model), 1)
     config = PretrainConfig(
         minutes=minutes,
         steps=steps,
@@ -85,4 +86,4 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     )
     masking = MaskConfig(style=cast("Literal['blocks', 'leads']", mask), ratio=mask_ratio, block=mask_block)
     pools = open_pools(data, sets or _USUAL, folders, Console(quiet=ranks.rank() != 0))
-    run(pools, out, config, size, masking, resume=resume)
+    run(pools, out, config, network, masking, resume=resume)

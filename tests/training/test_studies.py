@@ -1,0 +1,109 @@
+"""Networks side by side, and studies: from toy data to the tables."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+import toy_data
+
+from ecgnat.networks import make_network, network_config
+from training import checkpoint
+from training.__main__ import main
+from training.evaluation.checkpoints import accuracy, judge
+from training.labels import NAMES
+from training.study import arms, runner
+from training.study.report import table
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("studies")
+    toy_data.write(root / "data")
+    for seed, name in enumerate(("tiny", "resnet")):
+        torch.manual_seed(seed)
+        checkpoint.save_model(root / name, make_network(network_config(name, len(NAMES))), NAMES)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _cache(place, monkeypatch):
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+
+
+@pytest.fixture
+def ecg_train(monkeypatch, capsys):
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, *capsys.readouterr()
+
+    return command
+
+
+def test_networks_side_by_side(place, ecg_train):
+    results = place / "RESULTS.md"
+    command = ("compare", place / "tiny", place / "resnet", "--data", place / "data", "--resamples", 20)
+    code, text, error = ecg_train(*command, "--threads", 1, "--results", results, "--json", place / "c.json")
+    assert code == 0, error
+    figures = json.loads((place / "c.json").read_text())
+    assert set(figures["parts"]) == {"fold 9", "unseen patients of folds 1-8"}
+    groups = figures["parts"]["fold 9"]["groups"]
+    assert "delta" not in groups["all"]["tiny"]
+    other = groups["all"]["resnet"]
+    assert other["delta"] == pytest.approx(other["macro_auc"] - groups["all"]["tiny"]["macro_auc"])
+    assert other["delta_ci95"][0] <= other["delta"] <= other["delta_ci95"][1]
+    judged = judge(checkpoint.load_model(place / "tiny")[0], place / "data", "judge")
+    assert len(judged["all"][1]) == figures["parts"]["fold 9"]["records"]
+    assert "2.43 M parameters" in text
+    assert text.strip() in results.read_text()
+
+
+def test_two_of_one_name_are_refused(place, ecg_train):
+    code, _, error = ecg_train("compare", place / "tiny", place / "tiny", "--data", place / "data")
+    assert (code, "the same folder name" in error) == (2, True)
+
+
+def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
+    def toys():
+        pretraining = arms.Pretraining("toy", steps=1, sets=("ptb-xl",))
+        yield arms.Arm("probe-random-10", 1, steps=1, labels=0.1, batch_size=4, probe_share=1.0)
+        yield arms.Arm("whole-toy-10", 1, steps=1, labels=0.1, batch_size=4, pretraining=pretraining)
+
+    monkeypatch.setitem(arms.STUDIES, "few-labels", toys)
+    command = ("study", "few-labels", "--data", place / "data", "--out", place / "few", "--threads", 1)
+    code, text, error = ecg_train(*command, "--results", place / "few.md")
+    assert code == 0, error
+    assert "| whole-toy-10 | 1 |" in text
+    assert (place / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
+    trained = place / "few" / "arms" / "whole-toy-10-1"
+    pretrained = checkpoint.load_model(place / "few" / "pretraining" / "toy")[0].state_dict()
+    assert pretrained.keys() == checkpoint.load_model(trained)[0].state_dict().keys()
+    monkeypatch.setattr(runner, "finetune", lambda *_, **__: pytest.fail("it was trained already"))
+    code, again, _ = ecg_train(*command, "--arm", "whole")
+    assert (code, "probe-random" in again) == (0, False)
+    assert ecg_train(*command, "--arm", "none")[0] == 2
+
+
+def test_the_arms_of_a_study_differ():
+    for study in arms.STUDIES.values():
+        names = [arm.name for arm in study()]
+        assert len(set(names)) == len(names) > 1
+        recipes = {arm.pretraining for arm in study() if arm.pretraining}
+        assert len({recipe.name for recipe in recipes}) == len(recipes)
+    assert {arm.seed for arm in arms.few_labels()} == set(arms.SEEDS)
+
+
+def test_the_table_shows_mean_and_spread():
+    rows = [
+        {"group": "g", "figures": dict.fromkeys(("all", "superdiagnostic", "rhythm", "accuracy"), v)}
+        for v in (0.2, 0.4)
+    ]
+    assert "| g | 2 | 0.3000 ± 0.1414 |" in table(rows)
+
+
+def test_accuracy_counts_yes_and_no():
+    scores, target = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[1, 0], [1, 0]], np.uint8)
+    assert accuracy((scores, target)) == 0.5

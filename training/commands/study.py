@@ -1,0 +1,73 @@
+"""`ecg-train study`: its options."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from edge.commands.options import json_option
+
+_STUDIES = ("few-labels", "ablations")
+_ARM = "Only groups of arms whose name holds this; repeatable."
+_RESULTS = "Markdown file to write a section to; a picture goes beside it."
+
+
+@click.command()
+@click.argument("name", type=click.Choice(_STUDIES))
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder that holds ptb-xl/, cinc2017/, mitdb/ and nstdb/.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the study.")
+@click.option("--arm", "wanted", multiple=True, help=_ARM)
+@click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help=_RESULTS)
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@json_option()
+def study(
+    *,
+    name: str,
+    data: Path,
+    out: Path,
+    wanted: tuple[str, ...],
+    results: Path | None,
+    threads: int,
+    json_path: Path | None,
+) -> None:
+    r"""Train the arms of a study on PTB-XL with `tiny`, judge them on fold 9, and write the table.
+
+    few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing at a
+    time. It takes hours; run it again with the same --out to take up one that was stopped.
+
+    \b
+    Examples:
+      ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --results training/RESULTS.md
+      ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm usual --arm contrast
+    """
+    import torch
+
+    from edge.results import how_made, write_section
+    from training.study.arms import STUDIES
+    from training.study.report import PROTOCOL, TITLE, label_efficiency, table
+    from training.study.runner import run
+
+    torch.set_num_threads(threads)
+    began = time.monotonic()
+    arms = [arm for arm in STUDIES[name]() if not wanted or any(part in arm.group for part in wanted)]
+    if not arms:
+        raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
+    rows = run(arms, data, out, lambda line: click.echo(line, err=True))
+    if json_path is not None:
+        text = json.dumps(rows, indent=1) + "\n"
+        click.echo(text, nl=False) if str(json_path) == "-" else json_path.write_text(text, encoding="utf-8")
+    click.echo(table(rows))
+    if results is None:
+        return
+    parts = [f"## {name}", PROTOCOL, table(rows)]
+    if name == "few-labels":
+        picture = results.with_name("label_efficiency.png")
+        label_efficiency(rows, picture)
+        parts.append(f"![label efficiency]({picture.name})")
+    write_section(results, TITLE, name, "\n\n".join([*parts, how_made(time.monotonic() - began)]) + "\n")

@@ -1,0 +1,91 @@
+"""Checkpoints side by side on the same records, with the paired interval of what they differ by."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training import checkpoint
+from training.errors import CheckpointError
+from training.evaluation.checkpoints import PARTS, judge
+from training.evaluation.ptb_xl import PROTOCOL, Task
+from training.labels import NAMES
+from training.metrics import bootstrap, label_aucs, macro
+
+GROUPS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
+
+
+def compare(folders: list[Path], data: Path, resamples: int) -> dict[str, Any]:
+    """Judge every checkpoint on every part, and each against the first.
+
+    Returns
+    -------
+    dict
+        `protocol`, `names` and `parts.{part}.{records, groups.{group}.{name}.{macro_auc, ci95, delta, delta_ci95}}`
+
+    Raises
+    ------
+    CheckpointError, DataError
+        When a checkpoint or the data cannot be used.
+    """
+    models = {}
+    for folder in folders:
+        models[folder.name], names = checkpoint.load_model(folder)
+        if names != NAMES:
+            raise CheckpointError(f"{folder}: its outputs are not today's label table; train again")
+    result: dict[str, Any] = {"protocol": PROTOCOL, "names": list(models), "parts": {}}
+    for title, part in PARTS.items():
+        judged = {name: judge(model, data, part) for name, model in models.items()}
+        first = judged[folders[0].name]
+        result["parts"][title] = {
+            "records": len(first["all"][1]),
+            "groups": {
+                group: {name: _against(tasks[group], first[group], resamples) for name, tasks in judged.items()}
+                for group in GROUPS
+            },
+        }
+    return result
+
+
+def _against(mine: Task, first: Task, resamples: int) -> dict[str, Any]:
+    def of(task: Task, rows: NDArray[np.intp]) -> float:
+        return macro(label_aucs(task[0][rows], task[1][rows]))
+
+    every = np.arange(len(mine[1]))
+    figures: dict[str, Any] = {
+        "macro_auc": of(mine, every),
+        "ci95": bootstrap(lambda rows: of(mine, rows), every.size, resamples),
+    }
+    if mine is not first:
+        figures["delta"] = of(mine, every) - of(first, every)
+        figures["delta_ci95"] = bootstrap(lambda rows: of(mine, rows) - of(first, rows), every.size, resamples)
+    return figures
+
+
+def render(result: dict[str, Any], folders: list[Path]) -> str:
+    """Return the figures as Markdown: a table a part, and the command that made each network."""
+    lines = ["## Networks side by side", "", result["protocol"] + ". In brackets the difference from the first."]
+    for title, part in result["parts"].items():
+        lines += ["", f"### {title}, {part['records']} records", ""]
+        lines += ["| | " + " | ".join(result["names"]) + " |", "|---" * (1 + len(result["names"])) + "|"]
+        for group, by_name in part["groups"].items():
+            lines.append(f"| {group} | " + " | ".join(_cell(figures) for figures in by_name.values()) + " |")
+    lines += ["", "What made them:", ""]
+    for folder in folders:
+        command = folder / checkpoint.COMMAND
+        shape = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))["model"]
+        millions = sum(p.numel() for p in checkpoint.load_model(folder)[0].parameters()) / 1e6
+        made = command.read_text(encoding="utf-8").strip() if command.is_file() else "unknown"
+        lines.append(f"* {folder.name}: {millions:.2f} M parameters, widths {shape['dims']}: `{made}`")
+    return "\n".join(lines)
+
+
+def _cell(figures: dict[str, Any]) -> str:
+    low, high = figures["ci95"]
+    text = f"{figures['macro_auc']:.4f} [{low:.4f}, {high:.4f}]"
+    if "delta" in figures:
+        low, high = figures["delta_ci95"]
+        text += f" ({figures['delta']:+.4f} [{low:+.4f}, {high:+.4f}])"
+    return text

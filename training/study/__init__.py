@@ -1,0 +1,1 @@
+"""Studies: many short trainings that differ in one thing, and what came of it."""

@@ -1,0 +1,86 @@
+"""Runs a study arm by arm; a study that was stopped goes on where it was.
+
+OUT/pretraining/NAME/   encoders, which arms share
+OUT/arms/NAME/          checkpoints of the arms, and `result.json`
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from training import checkpoint
+from training.evaluation.checkpoints import accuracy, judge
+from training.finetune import Start, finetune
+from training.metrics import label_aucs, macro
+from training.pretrain import open_pools, pretrain
+from training.pretraining import PretrainConfig
+from training.pretraining import Progress as Pretrained
+from training.resuming import STATE, read_extra
+from training.study.arms import Arm, Pretraining
+from training.trainer import TrainConfig
+
+RESULT = "result.json"
+Say = Callable[[str], None]
+
+
+def run(arms: Iterable[Arm], data: Path, out: Path, say: Say) -> list[dict[str, Any]]:
+    """Train and judge what is not done yet; return a row an arm.
+
+    Raises
+    ------
+    TrainingError
+        When data or a checkpoint cannot be used, or a loss diverges.
+    """
+    rows = []
+    for arm in arms:
+        result = out / "arms" / arm.name / RESULT
+        if not result.is_file():
+            encoder = _pretrained(arm.pretraining, data, out, say) if arm.pretraining else None
+            say(f"{arm.name}: trains")
+            _train(arm, encoder, data, result.parent)
+            text = json.dumps(_judge(arm, data, result.parent), indent=1) + "\n"
+            checkpoint.replace_file(result, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        rows.append(json.loads(result.read_text(encoding="utf-8")))
+        say(f"{arm.name}: " + "  ".join(f"{key} {value:.4f}" for key, value in rows[-1]["figures"].items()))
+    return rows
+
+
+def _pretrained(recipe: Pretraining, data: Path, out: Path, say: Say) -> Path:
+    """Return the folder of an encoder, pretrained first where that is not done."""
+    folder = out / "pretraining" / recipe.name
+    config = PretrainConfig(steps=recipe.steps, seed=1)
+    begun = (folder / STATE).is_file()
+    if begun and Pretrained(**read_extra(folder)["progress"]).share(config) >= 1.0:
+        return folder
+    say(f"{recipe.name}: pretrains for {recipe.steps} steps")
+    pools = open_pools(data, recipe.sets, (), Console(quiet=True))
+    pretrain(pools, folder, config, recipe.shape, recipe.masking, resume=begun)
+    return folder
+
+
+def _train(arm: Arm, encoder: Path | None, data: Path, folder: Path) -> None:
+    config = TrainConfig(
+        steps=arm.steps,
+        batch_size=arm.batch_size,
+        learning_rate=arm.learning_rate,
+        ema_decay=0.99,  # of a short run
+        seed=arm.seed,
+        probe_share=arm.probe_share,
+        contrastive_weight=arm.contrastive_weight,
+    )
+    start = Start(network=arm.network, sets=("ptb-xl",), pretrained=encoder, labels=arm.labels)
+    finetune(data, folder, config, start, resume=(folder / STATE).is_file())
+
+
+def _judge(arm: Arm, data: Path, folder: Path) -> dict[str, Any]:
+    tasks = judge(checkpoint.load_model(folder)[0], data, "judge")
+    figures = {name: macro(label_aucs(*tasks[name])) for name in ("all", "superdiagnostic", "rhythm")}
+    return {
+        "group": arm.group,
+        "arm": asdict(arm),
+        "figures": figures | {"accuracy": accuracy(tasks["superdiagnostic"])},
+    }
