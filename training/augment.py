@@ -127,10 +127,14 @@ def drop_leads(batch: Batch, chance: float, generator: torch.Generator) -> Batch
     return replace(batch, keep=keep, signal=batch.signal * keep.unsqueeze(-1))
 
 
-def augment(batch: Batch, mixable: int, noise: Tensor, generator: torch.Generator) -> Batch:
-    """Apply everything, in the order in which it happens to a real signal; the first `mixable` rows may mix."""
+def augment(batch: Batch, mixable: int, noise: Tensor | None, generator: torch.Generator) -> Batch:
+    """Apply everything, in the order in which it happens to a real signal; the first `mixable` rows may mix.
+
+    Where no recorded noise is at hand (None), none is added.
+    """
     batch = mixup(batch, mixable, 0.5, generator)
     batch = gain(batch, generator)
-    batch = add_noise(batch, noise, 0.25, generator)
+    if noise is not None:
+        batch = add_noise(batch, noise, 0.25, generator)
     batch = time_out(batch, 0.15, generator)
     return drop_leads(batch, 0.4, generator)

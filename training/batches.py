@@ -41,7 +41,7 @@ def make_source(windows: WindowSet, rows: NDArray[np.intp]) -> Source:
 
 
 class Sampler:
-    """Endless stream of batches; the windows of PTB-XL come first in each."""
+    """Endless stream of batches; the sets follow one another as in `shares`, PTB-XL first in each."""
 
     def __init__(
         self, sources: Mapping[str, Source], batch_size: int, seed: int, shares: Mapping[str, float] = SHARES
@@ -49,7 +49,7 @@ class Sampler:
         self.random = np.random.default_rng(seed)
         self._sources = sources
         total = sum(shares[name] for name in sources)
-        self._counts = {name: round(batch_size * shares[name] / total) for name in SHARES if name in sources}
+        self._counts = {name: round(batch_size * shares[name] / total) for name in shares if name in sources}
 
     @property
     def mixable(self) -> int:

@@ -85,6 +85,12 @@ def load(name: str, data: Path) -> WindowSet:
     return _open(name, cache_folder(name), lambda: READERS[name](data / name))
 
 
+def load_diagnosed(folder: Path) -> WindowSet:
+    """Return the stretches of a folder of WFDB records whose headers name diagnoses by SNOMED CT; as `load`."""
+    name = f"diagnosed-{wfdb_folder.fingerprint(folder)}"
+    return _open(name, cache_folder(name), lambda: snomed.stretches(folder))
+
+
 def load_folder(folder: Path) -> WindowSet:
     """Return the stretches of a plain folder of WFDB records, without labels; as `load`."""
     name = f"folder-{wfdb_folder.fingerprint(folder)}"

@@ -1,11 +1,13 @@
 """Sets up a training run from data folders: caches, splits, sampler, model, progress bar."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -22,6 +24,9 @@ from training.labels import NAMES
 from training.subsets import labelled_rows
 from training.trainer import Progress, TrainConfig, Trainer
 
+Parts = dict[str, NDArray[np.intp]]
+_READING = "reading; the first time cuts all windows, which takes minutes"
+_FOLDER_SHARE = 0.3  # of a batch, against the shares of the sets
 _VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3}  # neighbouring windows say nearly the same
 
 
@@ -31,6 +36,7 @@ class Start:
 
     network: NetworkConfig = network_config("small", len(NAMES))  # noqa: RUF009 - it is frozen
     sets: tuple[str, ...] = cache.USUAL
+    folders: tuple[Path, ...] = ()  # of WFDB records whose headers name diagnoses by SNOMED CT
     pretrained: Path | None = None  # folder of `ecg-train pretrain`, for its encoder
     trained: Path | None = None  # folder of `ecg-train finetune`, for all of its weights
     teachers: tuple[Path, ...] = ()  # folders of `ecg-train finetune`, whose answers are targets too
@@ -39,8 +45,10 @@ class Start:
     rows_of: RowsOf = splits.rows_of
 
 
-def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume: bool) -> None:
-    """Train on the sets that are named and write the checkpoint to `out`.
+def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *, resume: bool) -> None:
+    """Train on the sets and folders that are named and write the checkpoint to `out`.
+
+    Without `data`, no recorded noise is added to what the network sees.
 
     Raises
     ------
@@ -49,10 +57,10 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
     """
     console = Console(quiet=ranks.rank() != 0)
     sources, validation = {}, []
-    for name in start.sets:
-        with console.status(f"{name}: reading; the first time cuts all windows, which takes minutes"):
-            windows = cache.load(name, data)
-        rows = start.rows_of(windows, data)
+    shares = dict(start.shares)
+    for windows, rows in _open(data, start, console):
+        name = windows.name
+        shares.setdefault(name, _FOLDER_SHARE)
         train = labelled_rows(windows, rows["train"], start.labels, config.seed)
         sources[name] = make_source(windows, train)
         if rows["validation"].size:
@@ -66,8 +74,8 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
         checkpoint.load_whole(start.trained, network, NAMES)
     trainer = Trainer(
         network,
-        Sampler(sources, config.batch_size, config.seed, start.shares),
-        read_noise(data / "nstdb"),
+        Sampler(sources, config.batch_size, config.seed, shares),
+        read_noise(data / "nstdb") if data else None,
         config,
         out,
         validation,
@@ -79,6 +87,20 @@ def finetune(data: Path, out: Path, config: TrainConfig, start: Start, *, resume
         checkpoint.save_command(out, sys.argv)
     console.print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters")
     _run(trainer, config, console)
+
+
+def _open(data: Path | None, start: Start, console: Console) -> Iterator[tuple[cache.WindowSet, Parts]]:
+    """Open what is trained on, a set at a time, with the rows of each part."""
+    for name in start.sets:
+        if data is None:
+            break
+        with console.status(f"{name}: {_READING}"):
+            windows = cache.load(name, data)
+        yield windows, start.rows_of(windows, data)
+    for folder in start.folders:
+        with console.status(f"{folder}: {_READING}"):
+            windows = cache.load_diagnosed(folder)
+        yield windows, splits.rows_of(windows, folder)
 
 
 def _teacher(folder: Path) -> Network:

@@ -107,7 +107,7 @@ class Trainer:
         self,
         model: Network,
         sampler: Sampler,
-        noise: Tensor,
+        noise: Tensor | None,
         config: TrainConfig,
         out: Path,
         validation: list[tuple[WindowSet, NDArray[np.intp]]],

@@ -1,5 +1,6 @@
 """`ecg-train` from the outside: a pretrained encoder, from a plain folder, goes into a fine-tuned network."""
 
+import re
 import sys
 
 import numpy as np
@@ -10,19 +11,23 @@ from training import checkpoint, pictures
 from training.__main__ import main
 from training.labels import NAMES
 from training.resuming import LOG, STATE
+from training.splits import snomed_part
+
+
+def write(folder, name, seconds, rate_hz, leads, comments=()):
+    """Write a record of beats and a little noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    beat = (np.arange(seconds * rate_hz) / rate_hz % 0.8 - 0.4) / 0.02
+    noise = np.random.default_rng(len(name)).normal(0, 0.02, (beat.size, len(leads)))
+    wave = np.exp(-np.minimum(beat**2, 20))[:, None] + noise
+    shape = {"fmt": ["16"] * len(leads), "comments": list(comments), "write_dir": str(folder)}
+    wfdb.wrsamp(name, rate_hz, ["mV"] * len(leads), leads, wave, **shape)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Write a plain folder, a small CinC 2017 and the noise records, all as WFDB files."""
-    root, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-
-    def write(folder, name, seconds, rate_hz, leads):
-        folder.mkdir(parents=True, exist_ok=True)
-        beat = (np.arange(seconds * rate_hz) / rate_hz % 0.8 - 0.4) / 0.02
-        wave = np.exp(-np.minimum(beat**2, 20))[:, None] + random.normal(0, 0.02, (beat.size, len(leads)))
-        wfdb.wrsamp(name, rate_hz, ["mV"] * len(leads), leads, wave, fmt=["16"] * len(leads), write_dir=str(folder))
-
+    root = tmp_path_factory.mktemp("data")
     for number in range(6):
         write(root / "mine", f"m{number}", 21, 250, ["II", "V5"])
     names = [f"A{number:05}" for number in range(40)]
@@ -63,6 +68,21 @@ def test_from_a_folder_to_a_network(place, ecg_train):
     assert checkpoint.load_model(tuned)[1] == NAMES
 
 
+def test_a_folder_of_ones_own_with_diagnoses_is_enough(place, ecg_train):
+    """Names of the records decide who validates: of these twelve, some do."""
+    for number in range(12):
+        code = ("426783006", "164889003")[number % 2]
+        write(place / "own", f"o{number}", 12, 250, ["I", "II"], [f"Dx: {code}"])
+    small = ("--folder", place / "own", "--steps", 2, "--batch-size", 4, "--threads", 1, "--model", "tiny")
+    code, text, error = ecg_train("finetune", *small, "--out", place / "of-own")
+    assert code == 0, error
+    train, validate = map(int, re.search(r"diagnosed-\w+: (\d+) windows train, (\d+) validate", text).groups())
+    assert train + validate + sum(snomed_part(f"o{n}") == "judge" for n in range(12)) == 12
+    assert train > validate > 0
+    again = ("--init", f"trained:{place / 'of-own'}", "--out", place / "further")
+    assert ecg_train("finetune", *small, *again)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -70,6 +90,8 @@ def test_from_a_folder_to_a_network(place, ecg_train):
         (("pretrain", "--folder", "cinc2017", "--out", "x", "--steps", 1), 1, "use --set cinc2017"),
         (("pretrain", "--folder", "nstdb", "--out", "x", "--steps", 1), 1, "no record was found"),
         (("pretrain", "--folder", "mine", "--out", "x", "--steps", 1, "--resume"), 1, "no usable checkpoint to resume"),
+        (("finetune", "--out", "x", "--steps", 1), 2, "give --data for the known sets, or --folder"),
+        (("finetune", "--folder", "mine", "--out", "x", "--steps", 1), 1, "names no diagnosis"),
         (("finetune", "--data", ".", "--out", "x", "--steps", 1, "--init", "pretrained:no"), 2, "--init is random"),
     ],
 )

@@ -14,12 +14,13 @@ _SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 _LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
 _PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
 _DECAY = "How much slower each layer learns than the next."
+_FOLDER = "WFDB records with '#Dx: SNOMED CT codes' in their headers; repeatable. Without --data it is all there is."
 _TEACHER = "Folder of a finetune run that also tells what is right; repeatable: their mean."
 _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 
 
 @click.command()
-@click.option("--data", type=_DATA, required=True, help="Folder that holds ptb-xl/, cinc2017/, mitdb/ and nstdb/.")
+@click.option("--data", type=_DATA, help="Folder that holds ptb-xl/, cinc2017/, mitdb/ and nstdb/.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; validation comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
@@ -27,6 +28,7 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option(
     "--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: the first 3."
 )
+@click.option("--folder", "folders", multiple=True, type=_DATA, help=_FOLDER)
 @click.option(
     "--init",
     default="random",
@@ -48,12 +50,13 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--resume", is_flag=True, help="Take up the run that lies in --out, with the same options.")
 def finetune(  # noqa: PLR0913 - one argument an option
     *,
-    data: Path,
+    data: Path | None,
     out: Path,
     minutes: float | None,
     steps: int | None,
     model: str,
     sets: tuple[str, ...],
+    folders: tuple[Path, ...],
     init: str,
     labels: str,
     probe: float,
@@ -71,6 +74,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     \b
     Examples:
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
+      ecg-train finetune --folder ~/my-records --init trained:training/weights/base --out runs/mine --minutes 20
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/few --steps 2000 --set ptb-xl --labels 1% \
           --init pretrained:runs/pretrained --probe 0.3 --layer-decay 0.8 --contrast 0.25
     """
@@ -85,6 +89,8 @@ def finetune(  # noqa: PLR0913 - one argument an option
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
+    if data is None and (sets or not folders):
+        raise click.UsageError("give --data for the known sets, or --folder, or both")
     origin, _, folder = init.partition(":")
     if init != "random" and not (origin in {"pretrained", "trained"} and Path(folder).is_dir()):
         raise click.UsageError("--init is random, or pretrained: or trained: and the folder of such a run")
@@ -103,6 +109,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     start = Start(
         network=network_config(cast("NetworkName", model), len(NAMES)),
         sets=sets or _USUAL,
+        folders=folders,
         pretrained=Path(folder) if origin == "pretrained" else None,
         trained=Path(folder) if origin == "trained" else None,
         teachers=teachers,
