@@ -73,6 +73,7 @@ class MaskedAutoencoder(nn.Module):
             outputs=1,
             dims=(dim,) * (stages + 1),
             depths=(0,) * (stages + 1),
+            residuals=(0,) * stages,
             kernels=config.kernels,
             dilations=config.dilations,
             head_dim=math.gcd(dim, config.head_dim),

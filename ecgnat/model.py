@@ -31,11 +31,14 @@ class NetworkConfig:
 class ModelConfig(NetworkConfig):
     """Everything that shapes ECG-NAT.
 
-    `dims[0]` belongs to the convolutional stage, the rest to the attention stages, and so with `depths`.
+    `dims[0]` belongs to the convolutional stage, the rest to the attention stages, and so with `depths`. Each attention
+    stage begins with as many residual blocks of two convolutions as `residuals` says: they learn the shapes of waves
+    from fewer windows than attention does.
     """
 
     dims: tuple[int, ...] = (32, 64, 128, 192)
     depths: tuple[int, ...] = (2, 2, 2, 4)
+    residuals: tuple[int, ...] = (0, 0, 0)
     kernels: tuple[int, ...] = (13, 13, 25)
     dilations: tuple[int, ...] = (1, 1, 1)
     head_dim: int = 32
@@ -46,10 +49,18 @@ class ModelConfig(NetworkConfig):
     def __post_init__(self) -> None:
         """Raise ValueError when the fields contradict each other."""
         stages = len(self.dims) - 1
-        if not (len(self.depths) == stages + 1 and len(self.kernels) == len(self.dilations) == stages):
-            raise ValueError("dims and depths need one entry a stage, kernels and dilations one an attention stage")
+        each = (self.residuals, self.kernels, self.dilations)
+        if len(self.depths) != stages + 1 or any(len(entries) != stages for entries in each):
+            raise ValueError(
+                "dims and depths need an entry a stage; residuals, kernels, dilations one an attention stage"
+            )
         if any(dim % self.head_dim for dim in self.dims[1:]):
             raise ValueError(f"dims of attention stages must be multiples of head_dim {self.head_dim}")
+
+    @property
+    def layers(self) -> int:
+        """Blocks that follow one another."""
+        return sum(self.depths) + sum(self.residuals)
 
     @property
     def stride(self) -> int:
@@ -59,7 +70,7 @@ class ModelConfig(NetworkConfig):
 
 _NAMED = {
     "tiny": ModelConfig(outputs=1, dims=(32, 64, 96, 128), depths=(1, 1, 1, 2)),
-    "small": ModelConfig(outputs=1),
+    "small": ModelConfig(outputs=1, depths=(2, 1, 1, 2), residuals=(1, 2, 1)),
     "base": ModelConfig(outputs=1, dims=(64, 128, 192, 320), depths=(2, 2, 4, 4)),
 }
 
@@ -195,15 +206,18 @@ class EcgNat(Network):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        rates = [config.drop_path * i / max(sum(config.depths) - 1, 1) for i in range(sum(config.depths))]
+        rates = [config.drop_path * layer / max(config.layers - 1, 1) for layer in range(config.layers)]
         dim = config.dims[0]
         self.stem = conv_norm(config.leads, dim, 7, stride=2)
         self.leads = nn.Linear(config.leads, dim)
         self.convolutions = nn.Sequential(*(ConvBlock(dim, rates.pop(0)) for _ in range(config.depths[0])))
         self.downs = nn.ModuleList()
+        self.residuals = nn.ModuleList()
         self.stages = nn.ModuleList()
-        for stage, depth in enumerate(config.depths[1:]):
-            self.downs.append(conv_norm(config.dims[stage], config.dims[stage + 1], 3, stride=2))
+        for stage, (residuals, depth) in enumerate(zip(config.residuals, config.depths[1:], strict=True)):
+            dim = config.dims[stage + 1]
+            self.downs.append(conv_norm(config.dims[stage], dim, 3, stride=2))
+            self.residuals.append(nn.Sequential(*(ConvBlock(dim, rates.pop(0)) for _ in range(residuals))))
             self.stages.append(nn.Sequential(*(AttentionBlock(config, stage, rates.pop(0)) for _ in range(depth))))
         self.norm = nn.LayerNorm(config.dims[-1])
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * config.dims[-1], config.outputs))
@@ -220,8 +234,8 @@ class EcgNat(Network):
     def encode(self, x: Tensor) -> Tensor:
         """Take all further steps, from what `embed` gives to tokens."""
         x = self.convolutions(torch.relu(x))
-        for down, stage in zip(self.downs, self.stages, strict=True):
-            x = stage(down(x).transpose(1, 2)).transpose(1, 2)
+        for down, residual, stage in zip(self.downs, self.residuals, self.stages, strict=True):
+            x = stage(residual(down(x)).transpose(1, 2)).transpose(1, 2)
         tokens: Tensor = self.norm(x.transpose(1, 2))
         return tokens
 

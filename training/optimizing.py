@@ -30,10 +30,13 @@ def layer_of(name: str, config: ModelConfig) -> int:
         return 0
     if part == "convolutions":
         return 1 + int(rest[0])
-    if part in {"downs", "stages"}:
+    if part in {"downs", "residuals", "stages"}:
         stage = int(rest[0])
-        return 1 + sum(config.depths[: stage + 1]) + (int(rest[1]) if part == "stages" else 0)
-    return 1 + sum(config.depths)
+        below = 1 + sum(config.depths[: stage + 1]) + sum(config.residuals[:stage])
+        if part == "stages":
+            below += config.residuals[stage]
+        return below + (0 if part == "downs" else int(rest[1]))
+    return 1 + config.layers
 
 
 def make_optimizer(
@@ -49,7 +52,7 @@ def make_optimizer(
     """
     if layer_decay != 1.0 and not isinstance(layers, ModelConfig):
         raise TrainingError("only ECG-NAT's layers can learn at different rates: leave out --layer-decay")
-    top = 1 + sum(layers.depths) if isinstance(layers, ModelConfig) else 0
+    top = 1 + layers.layers if isinstance(layers, ModelConfig) else 0
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
         plain = parameter.ndim < 2 or name.endswith("attention.bias")

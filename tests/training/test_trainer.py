@@ -1,6 +1,7 @@
 """The trainer on a toy: it learns, it resumes where it stopped, it stops when the loss breaks."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -155,18 +156,21 @@ def test_each_phase_warms_up():
 
 
 def test_lower_layers_learn_slower():
-    named = list(EcgNat(TOY).named_parameters())
-    optimizer = make_optimizer(named, 0.05, TOY, 0.5)
+    config = dataclasses.replace(TOY, residuals=(0, 1, 0))
+    named = list(EcgNat(config).named_parameters())
+    optimizer = make_optimizer(named, 0.05, config, 0.5)
     scale = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
     by_name = {name: scale[id(p)] for name, p in named}
     assert len(scale) == len(named)
     assert by_name["head.1.weight"] == by_name["norm.weight"] == 1
     assert by_name["stages.2.0.mlp.0.weight"] == by_name["downs.2.0.weight"] == 0.5
-    assert by_name["stages.0.0.attention.bias"] == 0.5**3
-    assert by_name["convolutions.0.first.0.weight"] == 0.5**4
-    assert by_name["stem.0.weight"] == by_name["leads.bias"] == 0.5**5
+    assert by_name["stages.1.0.mlp.0.weight"] == 0.5**2
+    assert by_name["residuals.1.0.first.0.weight"] == by_name["downs.1.0.weight"] == 0.5**3
+    assert by_name["stages.0.0.attention.bias"] == 0.5**4
+    assert by_name["convolutions.0.first.0.weight"] == 0.5**5
+    assert by_name["stem.0.weight"] == by_name["leads.bias"] == 0.5**6
     set_learning_rate(optimizer, 1e-3)
-    assert min(group["lr"] for group in optimizer.param_groups) == 1e-3 * 0.5**5
+    assert min(group["lr"] for group in optimizer.param_groups) == 1e-3 * 0.5**6
 
 
 def test_it_stops_when_the_loss_is_not_finite(toy_set, tmp_path):

@@ -15,6 +15,7 @@ _LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
 _PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
 _DECAY = "How much slower each layer learns than the next."
 _FOLDER = "WFDB records with '#Dx: SNOMED CT codes' in their headers; repeatable. Without --data it is all there is."
+_MODEL = "Network that begins with random weights."
 _TEACHER = "Folder of a finetune run that also tells what is right; repeatable: their mean."
 _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 
@@ -24,7 +25,9 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; validation comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
-@click.option("--model", type=click.Choice(["tiny", "small", "base", "resnet"]), default="small", show_default=True)
+@click.option(
+    "--model", type=click.Choice(["tiny", "small", "base", "resnet"]), default="small", show_default=True, help=_MODEL
+)
 @click.option(
     "--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: the first 3."
 )
@@ -34,7 +37,7 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
     default="random",
     show_default=True,
     metavar="random|pretrained:DIR|trained:DIR",
-    help="Weights to start with: the encoder of a pretraining run, or all of a finetune run.",
+    help="Weights to start with: the encoder of a pretraining run, or all of a finetune run; the network is theirs.",
 )
 @click.option(
     "--labels", type=click.Choice(list(_LABELS)), default="100%", show_default=True, help="Training patients."
@@ -78,10 +81,13 @@ def finetune(  # noqa: PLR0913 - one argument an option
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/few --steps 2000 --set ptb-xl --labels 1% \
           --init pretrained:runs/pretrained --probe 0.3 --layer-decay 0.8 --contrast 0.25
     """
+    import dataclasses
+
     import torch
 
     from ecgnat import ranks
     from ecgnat.networks import network_config
+    from training import checkpoint
     from training.finetune import Start
     from training.finetune import finetune as run
     from training.labels import NAMES
@@ -94,6 +100,10 @@ def finetune(  # noqa: PLR0913 - one argument an option
     origin, _, folder = init.partition(":")
     if init != "random" and not (origin in {"pretrained", "trained"} and Path(folder).is_dir()):
         raise click.UsageError("--init is random, or pretrained: or trained: and the folder of such a run")
+    network = network_config(cast("NetworkName", model), len(NAMES))
+    if origin != "random":
+        begun = checkpoint.load_model(Path(folder))[0].config
+        network = dataclasses.replace(begun, outputs=network.outputs, drop_path=network.drop_path)
     torch.set_num_threads(threads)
     ranks.start()
     config = TrainConfig(
@@ -107,7 +117,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
         contrastive_weight=contrast,
     )
     start = Start(
-        network=network_config(cast("NetworkName", model), len(NAMES)),
+        network=network,
         sets=sets or _USUAL,
         folders=folders,
         pretrained=Path(folder) if origin == "pretrained" else None,
