@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -126,7 +127,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             counters=counters,
             windows=totals.windows,
             alerts=tuple(alerts),
-            latency_ms=latency_of(list(runtime.latencies_s)),
+            latency_ms=latency_of(runtime.latencies.after()),
             realtime_factor=round(seconds / wall_s, 1) if wall_s > 0 else 0.0,
             peak_rss_mb=peak_rss_mb(),
             bundle=BundleName.of(bundle),
@@ -163,15 +164,15 @@ class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
             counters=counters,
             windows=totals.windows,
             shed_windows=totals.shed_windows,
-            latency_ms=latency_of(list(runtime.latencies_s)),
+            latency_ms=latency_of(runtime.latencies.after()),
             peak_rss_mb=peak_rss_mb(),
             bundle=BundleName.of(bundle),
         )
 
 
-def latency_of(latencies_s: Sequence[float]) -> Latency:
+def latency_of(latencies_s: Sequence[float] | NDArray[np.floating]) -> Latency:
     """Return the quantiles of latencies given in seconds; zeros when there is none."""
-    if not latencies_s:
+    if not len(latencies_s):
         return Latency(0.0, 0.0, 0.0)
     p50, p99, worst = (round(1e3 * float(q), 3) for q in np.quantile(latencies_s, [0.5, 0.99, 1.0]))
     return Latency(p50, p99, worst)

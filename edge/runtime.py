@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +22,7 @@ from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
 from edge.classifiers.base import ClassifierFactory
 from edge.errors import EdgeError, StreamError
+from edge.health.latencies import RecentLatencies
 from edge.health.loops import Loop
 from edge.judges import Case, Judges, Outputs, Swap
 from edge.model import Model
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 MAX_GAP_S = 600.0  # a longer jump of the sequence is booked at once, and the windows begin anew behind it
 MAX_BACK_S = 10.0  # a block from further back is of a device that counts anew
-_LATENCIES_KEPT = 100_000
 _EPOCHS_KEPT = 4096  # streams whose number of epochs is remembered
 _LOOP_LIMIT_S = 30.0  # how long one batch may take
 _POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
@@ -148,7 +148,7 @@ class Runtime:
         self._closing: list[StreamMonitor] = []
         self._epochs: OrderedDict[str, int] = OrderedDict()  # stream -> how many epochs it began
         self._ended = Totals()
-        self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self.latencies = RecentLatencies()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._busy_since_s: float | None = None  # arrival of the oldest job that is being decided
@@ -358,10 +358,8 @@ class Runtime:
         self.loop.rest()
         job = self._jobs.get()
         self.loop.turn()
+        taken_s = time.monotonic()
         self._busy_since_s = None if job is None else job.arrived_s
-        if self._shedder is not None and job is not None:
-            now_s = time.monotonic()
-            self._shedder.observe(now_s - job.arrived_s, now_s)
         jobs: list[_Job | _Wish] = []
         while isinstance(job, _Job | _Wish):
             jobs.append(job)
@@ -372,6 +370,8 @@ class Runtime:
             except queue.Empty:
                 break
         self._decide(jobs)
+        if self._shedder is not None and jobs:
+            self._shedder.observe(jobs[0].arrived_s, taken_s, time.monotonic())
         self._judges.watch()
         if isinstance(job, Swap):
             self._judges.take_over(job)
@@ -397,9 +397,10 @@ class Runtime:
         if monitor.model is not model:
             self._sink(monitor, None, monitor.adopt(model), time.monotonic() - job.arrived_s)
         decision, events = monitor.decide(case.window, outputs)
-        latency_s = time.monotonic() - job.arrived_s
+        now_s = time.monotonic()
+        latency_s = now_s - job.arrived_s
         if job.timed and case.window.cause is not Cause.SHED:
-            self.latencies_s.append(latency_s)
+            self.latencies.add(latency_s, now_s)
         self._sink(monitor, decision, events, latency_s)
 
     def _decide_again(self, cases: list[Case]) -> None:

@@ -23,7 +23,6 @@ from edge.bundle import Bundle
 from edge.classifiers.base import Serving, open_classifier
 from edge.config import PublishConfig, ServiceConfig
 from edge.errors import BrokerError, ConfigError, SourceError, StreamError
-from edge.health.latencies import RecentLatencies
 from edge.health.loops import Loop
 from edge.health.probe import HealthProbe, SourcesState
 from edge.health.watchdog import Watchdog
@@ -58,7 +57,6 @@ class AlertSink:
     """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
 
     def __init__(self, publisher: Publisher, *, predictions: bool = False, then: Sink | None = None) -> None:
-        self.latencies = RecentLatencies()
         self._publisher = publisher
         self._then = then
         self._predictions = predictions
@@ -67,8 +65,6 @@ class AlertSink:
         self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
     ) -> None:
         """Take one decision."""
-        if decision is not None:
-            self.latencies.add(latency_s, time.monotonic())
         model = monitor.model
         for event in events:
             self._publisher.publish_event(
@@ -171,7 +167,7 @@ class Service:
             shed=True,
         )
         self._publisher.obey(self.runtime.command)
-        self.health = HealthProbe(self.runtime, self._publisher, _ref(bundle), sink.latencies, self._sources_state)
+        self.health = HealthProbe(self.runtime, self._publisher, _ref(bundle), self._sources_state)
         self._next_health_s = 0.0
         self.swapper = self._new_swapper()
 

@@ -7,6 +7,7 @@ Every block's time of publication is kept, so that an alert can be matched with 
 """
 
 import heapq
+import math
 import threading
 import time
 from array import array
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge.bench.patients import Patient
-from edge.errors import FrameError
+from edge.errors import BenchError, FrameError
 from edge.publish.client import BrokerConfig, new_client, open_connection
 from edge.publish.payloads import AlertEvent, Prediction, decode
 from edge.publish.subscriber import Subscriber
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT = 10_000  # blocks that may wait for the broker's acknowledgement: the load does not slow down
 _POLL_S = 0.1
+_YIELD_S = 0.005  # how soon the devices look whether they may go on
+_PATIENCE_S = 60.0  # with a service that decides nothing although it was sent enough
 _CAPACITY = 1_000_000  # messages heard and not yet looked at
 
 
@@ -43,6 +46,8 @@ class LoadConfig:
     block_s: float = 1.0
     history_s: float = 9.0  # sent at once at the begin, so that windows come soon
     speed: float = 1.0  # multiple of real time
+    hop_s: float = 1.0  # of the windows
+    most_ahead_s: float = math.inf  # that a stream is ahead of what predictions tell of, on average
 
 
 @dataclass
@@ -51,7 +56,8 @@ class Heard:
 
     end_to_end_s: list[float] = field(default_factory=list)  # from the last sample that the window needs
     last_sample_s: list[float] = field(default_factory=list)  # from the window's own last sample
-    events: Counter[tuple[str, str]] = field(default_factory=Counter)  # (label, raised or cleared ...)
+    events: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (stream, label, raised or cleared ...)
+    damaged: int = 0  # messages
     windows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (stream, cause), where predictions are told
 
     def take(self) -> list[float]:
@@ -74,6 +80,8 @@ class Load:
         self._patients = [Patient(number, rate_hz, config.leads) for number in range(config.streams)]
         self._published = [array("d") for _ in self.names]  # of each block of a stream, the time
         self._speaking = config.streams
+        self._blocks = self._told = 0  # sent, and windows told of by predictions
+        self._heard_at_s = time.monotonic()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._client = new_client(config.broker)
@@ -105,6 +113,17 @@ class Load:
         blocks = len(self._published[0])
         return (self._history + (blocks - 1) * self._block) / self._config.sample_rate_hz if blocks else 0.0
 
+    @property
+    def _ahead_s(self) -> float:
+        """Seconds by which a stream is ahead of the windows that were told of, on average."""
+        told_s = self._told * self._config.hop_s
+        return (self._blocks * self._config.block_s - told_s) / len(self.names)
+
+    def check(self) -> None:
+        """Raise BenchError when the service has told of no window for a minute although it was sent enough."""
+        if self._ahead_s > self._config.most_ahead_s and time.monotonic() - self._heard_at_s > _PATIENCE_S:
+            raise BenchError(f"the service decided nothing for {_PATIENCE_S:g} s")
+
     def start(self) -> None:
         """Let the devices speak."""
         self._sender.start()
@@ -132,6 +151,9 @@ class Load:
             if number >= self._speaking:
                 heapq.heappop(due)
                 continue
+            if self._ahead_s > self._config.most_ahead_s:
+                self._stopping.wait(_YIELD_S)
+                continue
             self.behind_s = max(self.behind_s, -wait_s)
             self._publish(number)
             heapq.heapreplace(due, (due_s + period_s, number))
@@ -143,6 +165,7 @@ class Load:
         topic = self._config.topic.replace("+", self.names[number])
         payload = self._patients[number].payload(first, end)
         published.append(time.monotonic())
+        self._blocks += 1
         self._client.publish(topic, payload, qos=1)
 
     def _listen(self) -> None:
@@ -157,12 +180,14 @@ class Load:
                     self._note(decode(message.payload, AlertEvent), self._number[topic.stream], now_s)
                 else:
                     self.heard.windows[topic.stream, decode(message.payload, Prediction).cause] += 1
+                    self._told += 1
+                    self._heard_at_s = now_s
             except FrameError:
-                self.heard.events["", "damaged"] += 1
+                self.heard.damaged += 1
 
     def _note(self, alert: AlertEvent, number: int, now_s: float) -> None:
         heard, end = self.heard, alert.data.end_sample
-        heard.events[alert.subject, alert.type.rpartition(".")[2]] += 1
+        heard.events[self.names[number], alert.subject, alert.type.rpartition(".")[2]] += 1
         if alert.data.reason == "stream_end":
             return  # no sample brought it about
         own, needed = self._published_s(number, end), self._published_s(number, end + self._config.look_ahead)

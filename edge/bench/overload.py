@@ -5,6 +5,7 @@ Knows how the runtime tells of overload; how it sheds is its own.
 
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -29,7 +30,8 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
     least_shed_share: float  # of the stream that lost least
     most_shed_share: float  # of the stream that lost most
     raised: int  # streams on which OVERLOAD was raised
-    cleared: int
+    most_raised: int  # times on one stream; 1: it did not come and go
+    cleared: int  # streams on which it was cleared, and not raised again
     recovered_s: float | None  # from the fall of the load until every stream's alarm was cleared; None: not in time
     shed_afterwards: int
     missing: dict[str, int]  # sample instants by cause
@@ -48,10 +50,9 @@ def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress
     """
     setup = replace(setup, predictions=True)
     streams, few = 2 * capacity, max(1, capacity // 2)
-    with ServiceProcess(setup.config(streams), setup.core) as service:
+    with ServiceProcess(setup.config(streams), frozenset({setup.core})) as service:
         await_ready(setup.broker, service)
         with Load(setup.load(streams)) as load:
-            events = load.heard.events
             load.start()
             wait(f"{streams} streams", seconds, progress, stopped)
             shares = shed_shares(load)
@@ -63,6 +64,7 @@ def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress
             peak_rss_mb = service.usage().peak_rss_mb
             load.stop()
             report = service.stop()
+    raised, cleared = _told(load, "raised"), _told(load, "cleared")
     return Overload(
         streams=streams,
         streams_after=few,
@@ -71,8 +73,9 @@ def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress
         shed_share=round(sum(shares) / len(shares), 3),
         least_shed_share=round(min(shares), 3),
         most_shed_share=round(max(shares), 3),
-        raised=events["OVERLOAD", "raised"],
-        cleared=events["OVERLOAD", "cleared"],
+        raised=len(raised),
+        most_raised=max(raised.values(), default=0),
+        cleared=sum(cleared[stream] >= times for stream, times in raised.items()),
         recovered_s=recovered_s,
         shed_afterwards=shed_afterwards,
         missing=report.missing,
@@ -96,10 +99,16 @@ def _shed(load: Load) -> int:
     return sum(count for (_, cause), count in tuple(load.heard.windows.items()) if cause == "shed")
 
 
+def _told(load: Load, what: str) -> Counter[str]:
+    """Return how often OVERLOAD was raised, or cleared, on each stream."""
+    events = load.heard.events.copy()
+    return Counter({stream: n for (stream, label, told), n in events.items() if (label, told) == ("OVERLOAD", what)})
+
+
 def _await_end(load: Load, what: str, progress: Progress, stopped: threading.Event) -> float | None:
-    began_s, events = time.monotonic(), load.heard.events
+    began_s = time.monotonic()
     while (passed_s := time.monotonic() - began_s) < _PATIENCE_S:
-        if events["OVERLOAD", "cleared"] >= events["OVERLOAD", "raised"]:
+        if _told(load, "cleared") == _told(load, "raised"):
             return round(passed_s, 1)
         wait(what, 0.2, lambda what, done_s, _: progress(what, passed_s + done_s, _PATIENCE_S), stopped)
     return None

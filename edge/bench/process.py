@@ -67,12 +67,12 @@ class ServiceProcess:
     Parameters
     ----------
     config : text of the TOML file
-    core : to which it is pinned
+    usable : cores to which it is pinned
     """
 
-    def __init__(self, config: str, core: int) -> None:
+    def __init__(self, config: str, usable: frozenset[int]) -> None:
         self._config = config
-        self._core = core
+        self._usable = usable
 
     def __enter__(self) -> "Self":
         self._folder = tempfile.TemporaryDirectory(prefix="ecg-nat-bench-")
@@ -80,7 +80,7 @@ class ServiceProcess:
         self._report, self._log = folder / "report.json", folder / "log"
         (folder / "ecg-edge.toml").write_text(self._config, "utf-8")
         files = ["--config", str(folder / "ecg-edge.toml"), "--json", str(self._report)]
-        with pinned(frozenset({self._core})), self._log.open("wb") as log:
+        with pinned(self._usable), self._log.open("wb") as log:
             self.started_s = time.monotonic()
             command = [sys.executable, "-m", "edge", "run", *files]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603  our own command line

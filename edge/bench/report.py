@@ -131,8 +131,8 @@ def _show_overload(found: Overload, console: Console) -> None:
         f"overload, {found.streams} streams: {found.shed_share:.0%} of the windows shed, {found.least_shed_share:.0%} "
         f"of the stream that lost least, {found.most_shed_share:.0%} of the one that lost most; latency p50 "
         f"{found.window_latency_ms.p50:g} ms, p99 {found.window_latency_ms.p99:g} ms; OVERLOAD raised on "
-        f"{found.raised}, cleared on {found.cleared}; with {found.streams_after} streams {end}, then "
-        f"{found.shed_afterwards} shed",
+        f"{found.raised}, {found.most_raised} time(s) at most, and cleared for good on {found.cleared}; with "
+        f"{found.streams_after} streams {end}, then {found.shed_afterwards} shed",
         highlight=False,
         soft_wrap=True,
     )
@@ -147,15 +147,20 @@ def show_soak(found: Soak, console: Console) -> None:
         table.add_row(*map(str, row), f"{latency.p50:g}", f"{latency.p99:g}")
     console.print(table)
     lost = ", ".join(f"{cause} {count}" for cause, count in found.missing.items()) or "none"
+    slope, factor = found.rss_slope, 3600 * found.hours / found.wall_s
+    latencies = ", ".join(f"{each.p50:g} and {each.p99:g}" for each in found.end_to_end_ms)
+    flat = "not flat: " + "; ".join(found.troubles) if found.troubles else "flat"
     console.print(
-        f"{found.streams} streams, {found.hours:g} h of ECG each at {found.speed:g} times real time, in "
-        f"{found.wall_s:g} s; {found.windows} windows, {found.shed_windows} shed; samples missing: {lost}; "
-        f"{found.alerts} alerts\n"
-        f"after the warm-up: memory {found.rss_first_mb:g} to {found.rss_last_mb:g} MB, "
-        f"{found.rss_slope_mb_per_day:+g} MB a day; descriptors {found.descriptors_first} to {found.descriptors_last}; "
-        f"threads {found.threads_first} to {found.threads_last}; last sample to alert p99 {found.p99_first_ms:g} ms in "
-        f"the first half, {found.p99_last_ms:g} ms in the second\n"
-        f"bundle {found.bundle.name} {found.bundle.version}, {found.precision}",
+        f"{found.streams} streams, {found.hours:g} h of ECG each in {found.wall_s:g} s, {factor:.1f} times real time; "
+        f"{found.windows} windows, {found.shed_windows} shed; samples missing: {lost}; {found.alerts} alerts\n"
+        f"after the warm-up: memory {found.rss_first_mb:g} to {found.rss_last_mb:g} MB, {slope.per_day:+g} "
+        f"[{slope.low:+g}, {slope.high:+g}] MB per day of ECG; descriptors {_range(found.descriptors)}; threads "
+        f"{_range(found.threads)}; last sample to alert p50 and p99 of each quarter, ms: {latencies}\n"
+        f"bundle {found.bundle.name} {found.bundle.version}, {found.precision}\n{flat}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _range(counts: tuple[int, int]) -> str:
+    return f"{counts[0]} to {counts[1]}" if counts[0] < counts[1] else f"{counts[0]}"

@@ -1,23 +1,38 @@
-"""Soak: hours of ECG of some streams, faster than real time, with a look at the service's memory now and then.
+"""Soak: hours of ECG of some streams at full speed, with a look at the service's memory now and then.
 
-Knows how to tell a line that rises from one that does not; what a process holds it is told.
+Everything that may grow is switched on: outbox, alert log, stored hour, predictions. The devices go no further ahead
+than the service keeps up with, so that a slow machine takes longer and sheds nothing. What a process holds it is told.
 """
 
+import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
-import numpy as np
 
+from edge.bench.flat import Slope, quarters, slope_of, troubles
 from edge.bench.load import Load
 from edge.bench.process import ServiceProcess
-from edge.bench.trial import Progress, Setup, await_ready, wait
+from edge.bench.trial import Progress, Setup, await_ready
+from edge.errors import BenchError
 from edge.report import BundleName, Latency, latency_of
 
-_POINTS = 48
-_WARM_UP = 0.2  # of the points; memory grows until every path has been taken once
+_POINTS = 96
+_WARM_UP = 1 / 8  # of the points; memory grows until every path has been taken once
+_AHEAD_S = 3.0  # of ECG that a stream may be ahead of what was decided
 _TICK_S = 0.5
 _DRAIN_S = 2.0
+_KEEPS = """
+outbox = "{0}/outbox.sqlite"
+alert_log = "{0}/alerts.jsonl"
+alert_log_mb = 16
+[bundle]
+state = "{0}"
+"""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,58 +48,69 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Soak(msgspec.Struct, frozen=True, kw_only=True):
-    """What a soak found; slopes are those of the points after the warm-up, per day of ECG."""
+    """What a soak found; all from `rss_first_mb` on is of the points after the warm-up."""
 
     streams: int
     hours: float  # of ECG a stream
-    speed: float  # multiple of real time
+    speed: float  # most, as a multiple of real time
     wall_s: float
     windows: int
     shed_windows: int
     missing: dict[str, int]
     counters: dict[str, int]
     alerts: int
-    rss_first_mb: float
-    rss_last_mb: float
-    rss_slope_mb_per_day: float
-    descriptors_first: int
-    descriptors_last: int
-    threads_first: int
-    threads_last: int
-    p99_first_ms: float  # median over the first half of the points of each one's p99
-    p99_last_ms: float
     window_latency_ms: Latency
     bundle: BundleName
     precision: str
+    rss_first_mb: float
+    rss_last_mb: float
+    rss_slope: Slope  # MB per day of ECG
+    descriptors: tuple[int, int]  # least and most
+    threads: tuple[int, int]
+    end_to_end_ms: tuple[Latency, ...]  # of each quarter
+    troubles: tuple[str, ...]  # why it is not flat; none: it is
     points: tuple[Point, ...]
 
 
-def run_soak(setup: Setup, streams: int, hours: float, progress: Progress, stopped: threading.Event) -> Soak:
-    """Send so many hours of ECG of each stream at the speed of the setup.
+def run_soak(
+    setup: Setup, streams: int, hours: float, usable: frozenset[int], progress: Progress, stopped: threading.Event
+) -> Soak:
+    """Send so many hours of ECG of each stream, at the speed of the setup at most; what was seen when it is stopped.
+
+    The service runs on the `usable` cores.
 
     Raises
     ------
     EdgeError
-        When the service or the broker fails.
+        When the service or the broker fails, or it is stopped before the warm-up is over.
     """
     points: list[Point] = []
-    began_s = time.monotonic()
-    with ServiceProcess(setup.config(streams), setup.core) as service:
+    heard: list[list[float]] = []  # of each point, in s
+    began_s, total_s = time.monotonic(), 3600 * hours
+    with ExitStack() as stack:
+        state = stack.enter_context(tempfile.TemporaryDirectory(prefix="ecg-nat-soak-"))
+        setup = replace(setup, predictions=True, keeps=_KEEPS.format(Path(state).as_posix()))
+        service = stack.enter_context(ServiceProcess(setup.config(streams), usable))
         await_ready(setup.broker, service)
-        with Load(setup.load(streams)) as load:
-            load.start()
-            while load.sent_s < 3600 * hours:
-                _let_pass(load, 3600 * hours, hours / _POINTS, progress, stopped)
-                points.append(_look(service, load))
-            load.stop()
-            stopped.wait(_DRAIN_S)
-            report = service.stop()
-    settled = points[int(_WARM_UP * len(points)) :]
-    half = len(settled) // 2
-    p99 = [point.end_to_end_ms.p99 for point in settled if point.alerts]
+        load = stack.enter_context(Load(replace(setup.load(streams), most_ahead_s=_AHEAD_S)))
+        load.start()
+        while load.sent_s < total_s and not stopped.is_set():
+            _let_pass(load, min(load.sent_s + total_s / _POINTS, total_s), total_s, progress, stopped)
+            heard.append(load.heard.take())
+            points.append(_look(service, load, heard[-1]))
+        load.stop()
+        stopped.wait(_DRAIN_S)
+        report = service.stop()
+    first = int(_WARM_UP * len(points))
+    settled, heard = points[first:], heard[first:]
+    if len(settled) < 4:
+        raise BenchError("stopped before the warm-up was over; no figures")
+    at, memory = [point.hours for point in settled], [point.rss_mb for point in settled]
+    slope, latencies = slope_of(at, memory), [latency_of(each) for each in quarters(heard)]
+    descriptors, threads = _range([p.descriptors for p in settled]), _range([p.threads for p in settled])
     return Soak(
         streams=streams,
-        hours=hours,
+        hours=points[-1].hours,
         speed=setup.speed,
         wall_s=round(time.monotonic() - began_s, 1),
         windows=report.windows,
@@ -92,37 +118,32 @@ def run_soak(setup: Setup, streams: int, hours: float, progress: Progress, stopp
         missing=report.missing,
         counters=report.counters,
         alerts=sum(point.alerts for point in points),
-        rss_first_mb=settled[0].rss_mb,
-        rss_last_mb=settled[-1].rss_mb,
-        rss_slope_mb_per_day=slope_per_day([point.hours for point in settled], [point.rss_mb for point in settled]),
-        descriptors_first=settled[0].descriptors,
-        descriptors_last=settled[-1].descriptors,
-        threads_first=settled[0].threads,
-        threads_last=settled[-1].threads,
-        p99_first_ms=round(float(np.median(p99[:half] or [0.0])), 1),
-        p99_last_ms=round(float(np.median(p99[half:] or [0.0])), 1),
         window_latency_ms=report.latency_ms,
         bundle=BundleName.of(setup.bundle),
         precision=setup.precision,
+        rss_first_mb=memory[0],
+        rss_last_mb=memory[-1],
+        rss_slope=slope,
+        descriptors=descriptors,
+        threads=threads,
+        end_to_end_ms=tuple(latencies),
+        troubles=troubles(slope, descriptors, threads, latencies),
         points=tuple(points),
     )
 
 
-def slope_per_day(hours: list[float], values: list[float]) -> float:
-    """Return the slope of the line of least squares, per 24 hours; 0 where there are fewer than three points."""
-    if len(hours) < 3:
-        return 0.0
-    return round(24 * float(np.polyfit(hours, values, 1)[0]), 3)
+def _range(counts: Sequence[int]) -> tuple[int, int]:
+    return min(counts), max(counts)
 
 
-def _let_pass(load: Load, total_s: float, hours: float, progress: Progress, stopped: threading.Event) -> None:
-    until_s = min(load.sent_s + 3600 * hours, total_s)
-    while load.sent_s < until_s:
-        wait("soak", _TICK_S, lambda _, __, ___: progress("soak", load.sent_s, total_s), stopped)
+def _let_pass(load: Load, until_s: float, total_s: float, progress: Progress, stopped: threading.Event) -> None:
+    while load.sent_s < until_s and not stopped.wait(_TICK_S):
+        load.check()
+        progress("soak", load.sent_s, total_s)
 
 
-def _look(service: ServiceProcess, load: Load) -> Point:
-    usage, latencies_s = service.usage(), load.heard.take()
+def _look(service: ServiceProcess, load: Load, latencies_s: list[float]) -> Point:
+    usage = service.usage()
     return Point(
         hours=round(load.sent_s / 3600, 3),
         rss_mb=usage.rss_mb,

@@ -48,6 +48,7 @@ class Setup:
     block_s: float = 1.0
     speed: float = 1.0
     predictions: bool = False
+    keeps: str = ""  # more keys of [publish], and tables, that make the service keep things on disk
 
     def config(self, streams: int) -> str:
         """Return the configuration of the service under test as TOML."""
@@ -62,6 +63,7 @@ host = "{self.broker.host}"
 port = {self.broker.port}
 [publish]
 predictions = {str(self.predictions).lower()}
+{self.keeps}
 [[source]]
 kind = "mqtt"
 topic = "{TOPIC}"
@@ -82,6 +84,7 @@ max_payloads_per_s = inf
             leads=self.leads,
             block_s=self.block_s,
             history_s=spec.window_s - spec.hop_s,
+            hop_s=spec.hop_s,
             speed=self.speed,
         )
 
@@ -151,7 +154,7 @@ def run_trial(setup: Setup, streams: int, seconds: float, progress: Progress, st
         When the service or the broker fails, or the devices could not send in real time.
     """
     what = f"{streams} streams"
-    with ServiceProcess(setup.config(streams), setup.core) as service:
+    with ServiceProcess(setup.config(streams), frozenset({setup.core})) as service:
         start_s = await_ready(setup.broker, service)
         with Load(setup.load(streams)) as load:
             load.start()

@@ -19,6 +19,7 @@ from edge.bundle import Bundle
 from edge.commands.options import json_option, model_option
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle
+from edge.errors import BenchError
 from edge.publish.client import BrokerConfig
 from edge.report import write_json
 
@@ -68,7 +69,8 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
     stopped = threading.Event()
     console = Console(stderr=json_path is not None and str(json_path) == "-")
     report: BenchReport | Soak
-    with pinned(others), local_broker() as broker, _progress(console) as bar, stop_on_signal(stopped.set):
+    free = others | {core} if soak is not None else others  # a soak need not say what one core takes
+    with pinned(free), local_broker() as broker, _progress(console) as bar, stop_on_signal(stopped.set):
         setup = Setup(
             bundle=bundle,
             broker=BrokerConfig(host=broker.host, port=broker.port),
@@ -80,7 +82,7 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
         )
         tell = _teller(bar)
         if soak is not None:
-            report = run_soak(setup, streams, soak, tell, stopped)
+            report = run_soak(setup, streams, soak, free, tell, stopped)
         else:
             trials = [run_trial(setup, streams, seconds, tell, stopped)]
             if search:
@@ -88,12 +90,14 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
             capacity = (kept_up(trials) or 1) if search else streams
             found = run_overload(setup, capacity, 2 * seconds, tell, stopped) if overload else None
             report = BenchReport.of(setup, trials, found, broker=broker.name, others=others, searched=search)
-    if isinstance(report, Soak):
-        show_soak(report, console)
-    else:
-        show(report, console)
     if json_path is not None:
         write_json(report, json_path)
+    if isinstance(report, Soak):
+        show_soak(report, console)
+        if report.troubles:
+            raise BenchError("the soak was not flat")
+    else:
+        show(report, console)
 
 
 def _best(bundle: Bundle) -> str:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from edge import __version__
 from edge.classifiers.base import Serving
-from edge.health.latencies import RecentLatencies
 from edge.health.machine import cpu_temperature_c, memory_mb
 from edge.health.report import (
     MOST_STREAMS,
@@ -20,7 +19,10 @@ from edge.health.report import (
 from edge.monitor import StreamMonitor
 from edge.publish.mqtt import Publisher
 from edge.publish.payloads import BundleRef
+from edge.report import latency_of
 from edge.runtime import Runtime
+
+_HORIZON_S = 300.0  # how far back the quantiles of the latency reach
 
 
 class SourcesState(NamedTuple):
@@ -38,7 +40,6 @@ class HealthProbe:
     ----------
     runtime, publisher : of the service
     bundle : that classifies
-    latencies : of the windows
     sources : gives what the sources say
     clock_s : gives monotonic time
     """
@@ -48,7 +49,6 @@ class HealthProbe:
         runtime: Runtime,
         publisher: Publisher,
         bundle: BundleRef,
-        latencies: RecentLatencies,
         sources: Callable[[], SourcesState],
         *,
         clock_s: Callable[[], float] = time.monotonic,
@@ -56,7 +56,6 @@ class HealthProbe:
         self._runtime = runtime
         self._publisher = publisher
         self._bundle = bundle
-        self._latencies = latencies
         self._sources = sources
         self._clock_s = clock_s
         self._began_s = clock_s()
@@ -100,9 +99,11 @@ class HealthProbe:
         )
 
     def _latency(self) -> LatencyHealth:
-        windows, quantiles_s = self._latencies.quantiles_s((0.5, 0.99), self._clock_s())
-        p50_ms, p99_ms = [round(1e3 * each, 3) for each in quantiles_s] or (None, None)
-        return LatencyHealth(windows=windows, p50_ms=p50_ms, p99_ms=p99_ms)
+        recent_s = self._runtime.latencies.after(self._clock_s() - _HORIZON_S)
+        if not recent_s.size:
+            return LatencyHealth(windows=0, p50_ms=None, p99_ms=None)
+        found = latency_of(recent_s)
+        return LatencyHealth(windows=recent_s.size, p50_ms=found.p50, p99_ms=found.p99)
 
     def _queue(self) -> QueueHealth:
         backlog = self._runtime.backlog

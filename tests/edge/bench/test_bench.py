@@ -10,7 +10,6 @@ import pytest
 
 from edge.bench.patients import Patient
 from edge.bench.search import kept_up, largest
-from edge.bench.soak import slope_per_day
 from edge.bench.trial import Trial
 from edge.commands.bench import bench
 from edge.config import BUNDLES
@@ -51,25 +50,21 @@ def test_a_trial_of_three_streams(tmp_path, tiny_bundle_path):
 
 
 def test_a_short_soak_with_a_stand_in(tmp_path):
-    """The stand-in's bundle is a good one; its alarms come and go, and what the process holds is looked at."""
+    """The stand-in's bundle is a good one; alarms come and go; what the process holds is looked at, and judged."""
     model, figures = tmp_path / "stand-in", tmp_path / "soak.json"
     stand_in = Path(__file__).parents[3] / "scripts" / "lib" / "stand_in.py"
     subprocess.run([sys.executable, stand_in, BUNDLES / "rhythm", model], check=True)
     options = ["--soak", "0.02", "--speed", "30", "--streams", "2", "--model", model, "--json", figures]
     run = subprocess.run([EDGE, "bench", *options], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
     soak = json.loads(figures.read_text())
+    assert run.returncode == bool(soak["troubles"]), run.stderr
     assert soak["windows"] >= 2 * 60
-    assert (soak["shed_windows"], soak["missing"]) == (0, {})
+    assert soak["missing"] == {}
     assert soak["alerts"] > 0
     assert soak["points"][-1]["hours"] >= 0.02
-    assert soak["descriptors_first"] == soak["descriptors_last"] > 0
-    assert "MB a day" in run.stdout
-
-
-def test_a_slope_is_per_day_of_ecg():
-    assert slope_per_day([0.0, 6.0, 12.0], [100.0, 101.0, 102.0]) == 4.0
-    assert slope_per_day([1.0], [100.0]) == 0.0
+    assert soak["rss_slope"]["low"] <= soak["rss_slope"]["per_day"] <= soak["rss_slope"]["high"]
+    assert len(soak["end_to_end_ms"]) == 4
+    assert "MB per day of ECG" in run.stdout
 
 
 def test_a_precision_that_the_bundle_lacks_is_told_before_anything_starts(tiny_bundle_path):

@@ -7,24 +7,22 @@ from edge.health.latencies import RecentLatencies
 from edge.health.machine import cpu_temperature_c, memory_mb
 
 
-def test_quantiles_of_the_last_minutes() -> None:
+def test_latencies_of_the_last_minutes() -> None:
     latencies = RecentLatencies()
-    assert latencies.quantiles_s((0.5, 0.99), 1000.0) == (0, [])
+    assert not latencies.after().size
     for number in range(100):
         latencies.add(9.0, 1000.0)
         latencies.add(number / 1000, 1200.0)
-    assert latencies.quantiles_s((0.5, 0.99), 1301.0) == (100, pytest.approx([0.0495, 0.09801]))
-    assert latencies.quantiles_s((0.5,), 1501.0) == (0, [])
+    assert latencies.after().size == 200
+    assert sorted(latencies.after(1001.0)) == pytest.approx(np.arange(100) / 1000)
+    assert not latencies.after(1201.0).size
 
 
 def test_the_latest_windows_count_and_no_more_are_kept() -> None:
-    latencies = RecentLatencies()
-    values = np.arange(20_000) / 1000
-    for value in values:
+    latencies = RecentLatencies(kept=8)
+    for value in range(20):
         latencies.add(value, 5.0)
-    count, (p50, worst) = latencies.quantiles_s((0.5, 1.0), 5.0)
-    assert count == 8192
-    assert (p50, worst) == (pytest.approx(np.median(values[-8192:])), pytest.approx(19.999))
+    assert sorted(latencies.after(1.0)) == list(range(12, 20))
 
 
 def test_memory_is_what_linux_says(tmp_path) -> None:

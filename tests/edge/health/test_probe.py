@@ -46,12 +46,11 @@ def may_go_on():
 def parts(tiny_bundle, may_go_on):
     """Return a runtime that is not started, and a probe of it."""
     publisher = new_publisher(BrokerConfig(port=free_port()), "dev", tiny_bundle)
-    sink = AlertSink(publisher)
     opener = lambda: Held(open_classifier(tiny_bundle, ClassifierConfig()), may_go_on)  # noqa: E731  shorter
-    runtime = Runtime(tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), sink)
+    runtime = Runtime(tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), AlertSink(publisher))
     sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2)
     bundle = BundleRef(name="tiny", version="1", sha256="0")
-    return runtime, HealthProbe(runtime, publisher, bundle, sink.latencies, lambda: sources)
+    return runtime, HealthProbe(runtime, publisher, bundle, lambda: sources)
 
 
 def block(stream, seconds, lost_s=0):
