@@ -3,7 +3,7 @@
     config.json        the model's configuration and the names of its outputs
     model.safetensors  the averaged weights, which are the ones to use
     command.txt        the command line that made it
-    state.safetensors  what resuming needs, see `training.resuming`
+    state.safetensors  what resuming needs, see `training.resuming`; with it `log.csv`, and `loss.png`, which draws it
 
 Every file is replaced whole, so that a run killed while it writes leaves the checkpoint before.
 """

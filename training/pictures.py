@@ -1,4 +1,4 @@
-"""Pictures of a pretraining run: the loss over the steps, and what the network drew where it could not look."""
+"""Pictures of a run: loss and validation over the steps, and what a pretrained network drew where it could not look."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,23 @@ def loss_curve(folder: Path, rows: list[dict[str, float]]) -> None:
         axes.plot(steps, [row[key] for row in rows], marker=".", label=key)
     axes.set(xlabel="step", ylabel="error of hidden patches, in their variance")
     axes.legend()
+    _save(figure, folder / LOSS)
+
+
+def learning_curves(folder: Path, rows: list[dict[str, float]]) -> None:
+    """Draw the loss and the macro AUCs of the validation parts, from the rows of a supervised run's log."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = [row["step"] for row in rows]
+    left.plot(steps, [row["loss"] for row in rows], marker=".")
+    left.set(xlabel="step", ylabel="loss in training, augmented windows")
+    for key in [key for key in rows[0] if "." in key]:
+        right.plot(steps, [row[key] for row in rows], marker=".", label=key)
+    right.set(xlabel="step", ylabel="macro AUC, validation patients, middle windows")
+    if right.get_lines():
+        right.legend()
     _save(figure, folder / LOSS)
 
 

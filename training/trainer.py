@@ -19,7 +19,7 @@ from ecgnat import ranks
 from ecgnat.losses import masked_bce, multi_label_contrast
 from ecgnat.model import Network, ProjectionHead
 from ecgnat.networks import make_network
-from training import checkpoint
+from training import checkpoint, pictures
 from training.augment import Batch, augment
 from training.batches import Sampler
 from training.cache import WindowSet
@@ -27,7 +27,7 @@ from training.errors import TrainingError
 from training.labels import NAMES, PRODUCT_LABELS
 from training.metrics import label_aucs, macro
 from training.optimizing import Average, make_optimizer, schedule, set_learning_rate
-from training.resuming import Generator, Resumable, append_log, cut_log
+from training.resuming import Generator, Resumable, append_log, cut_log, read_log
 from training.windows import SPARE_SAMPLES
 
 
@@ -223,6 +223,7 @@ class Trainer:
             if windows.known[:, len(PRODUCT_LABELS) :].any():
                 figures[f"{windows.name}.statements"] = macro(aucs[len(PRODUCT_LABELS) :])
         append_log(self.out, asdict(self.progress) | figures)
+        pictures.learning_curves(self.out, read_log(self.out))
         checkpoint.save_model(self.out, self.average.model, NAMES)
         self._state.save(self.out, {"progress": asdict(self.progress), "config": asdict(self.config)})
         return "  ".join(f"{key} {value:.4f}" for key, value in figures.items())

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ecgnat.model import EcgNat, ModelConfig
-from training import checkpoint
+from training import checkpoint, pictures
 from training.batches import Sampler, make_source
 from training.cache import WindowSet
 from training.errors import CheckpointError, TrainingError
@@ -62,6 +62,7 @@ def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
     with (tmp_path / LOG).open() as file:
         last = list(csv.DictReader(file))[-1]
     assert float(last["ptb-xl.product"]) > 0.9
+    assert (tmp_path / pictures.LOSS).read_bytes().startswith(b"\x89PNG")
     model, names = checkpoint.load_model(tmp_path)
     assert names == NAMES
     assert not model.training
@@ -195,7 +196,7 @@ def test_a_damaged_checkpoint_is_refused(toy_set, tmp_path):
 
 def test_the_checkpoint_is_no_pickle(toy_set, tmp_path):
     make_trainer(toy_set, tmp_path, steps=1).run(lambda *_: None)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json", ".csv"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json", ".csv", ".png"}
     assert json.loads((tmp_path / checkpoint.CONFIG).read_text())["labels"] == list(NAMES)
 
 
