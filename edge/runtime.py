@@ -178,6 +178,11 @@ class Runtime:
         return self._thread.is_alive()
 
     @property
+    def failure(self) -> BaseException | None:
+        """What made the classifier fail for good."""
+        return self._failure
+
+    @property
     def streams(self) -> int:
         """How many streams are open."""
         return len(self._monitors)

@@ -201,6 +201,7 @@ class Service:
             if self._home is not None:
                 stack.enter_context(self._home)
             stack.callback(self._log_account)
+            stack.callback(self._fall_back)
             stack.enter_context(self.runtime)
             self._serve_metrics(stack)
             threads = [
@@ -250,6 +251,10 @@ class Service:
             self._publisher.tell_swap,
             self._tell_classifier,
         )
+
+    def _fall_back(self) -> None:
+        if self.swapper is not None and self.runtime.failure is not None:
+            self.swapper.fall_back(self.runtime.failure)
 
     def _loops(self) -> list[Loop]:
         """Return every loop that must turn."""

@@ -42,6 +42,7 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
 
     sha256: Sha256
     model: str
+    before: Sha256 | None = None  # that served before it, staged too; serves again if this one fails later
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +117,9 @@ class BundleStore:
 
     def prune(self) -> None:
         """Delete what was staged and is neither the last good one nor asked for; for the holder of `asking`."""
-        wanted = {each.sha256 for each in (self.current, self.request) if each is not None}
+        current = self.current
+        wanted = {each.sha256 for each in (current, self.request) if each is not None}
+        wanted |= {current.before} if current is not None and current.before is not None else set()
         for path in self._folder.iterdir():
             if path.is_dir() and path.name not in wanted:
                 shutil.rmtree(path, ignore_errors=True)

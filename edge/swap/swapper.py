@@ -4,7 +4,8 @@
                    │                        │                            │ errs
                    └──────── refused ───────┘                            └──► rolled back
 
-What was under way when the service was killed is given up: the last good bundle serves at the next start.
+What was under way when the service was killed is given up: the last good bundle serves at the next start. One that
+fails after its probation ends the service, and the one before it serves at the next start.
 """
 
 import logging
@@ -142,7 +143,7 @@ class Swapper:
         try:
             request = ask()
             bundle = self._store.load(request.sha256)
-            name = f"{bundle.manifest.name} {bundle.manifest.version} ({bundle.sha256[:12]})"
+            name = _name(bundle)
             vouched(bundle, self._config)
             if bundle.sha256 == self._serving.sha256:
                 self._accept(request, name, "it serves already")
@@ -177,7 +178,7 @@ class Swapper:
         self._note(request, "proving", name)
         model = self._prove(bundle)
         turns: queue.SimpleQueue[tuple[Turn, str]] = queue.SimpleQueue()
-        before = self._serving
+        before = self._store.stage(self._serving)  # to be there whatever the configuration names by then
 
         def hear(turn: Turn, why: str) -> None:
             if turn in {"took_over", "rolled_back"}:
@@ -196,7 +197,7 @@ class Swapper:
                     self._note(request, "on_probation", name)
                 case "confirmed":
                     self._serving = bundle
-                    self._accept(request, name, "")
+                    self._accept(request, name, "", before.sha256)
                     return
                 case "refused":
                     raise BundleError(why)
@@ -204,9 +205,29 @@ class Swapper:
                     self._note(request, "rolled_back", name, why)
                     return
 
-    def _accept(self, request: Request, name: str, why: str) -> None:
-        self._store.put(Current(sha256=request.sha256, model=request.model))
+    def _accept(self, request: Request, name: str, why: str, before: str | None = None) -> None:
+        current = self._store.current
+        if before is None and current is not None and current.sha256 == request.sha256:
+            before = current.before
+        self._store.put(Current(sha256=request.sha256, model=request.model, before=before))
         self._note(request, "accepted", name, why)
+
+    def fall_back(self, why: BaseException) -> None:
+        """Let the bundle before the one that serves be the last good one, as the classifier has failed for good.
+
+        The service ends with it; the next start serves the one before.
+        """
+        current = self._store.current
+        if current is None or current.sha256 != self._serving.sha256 or current.before is None:
+            return
+        name = _name(self._serving)
+        _LOG.error("bundle %s failed; the one before it serves after the restart", name)
+        try:
+            self._store.put(Current(sha256=current.before, model=current.model))
+        except OSError as exc:
+            _LOG.error("which bundle is good cannot be kept: %s", exc)
+            return
+        self._tell("rolled_back", name, str(why))
 
     def _note(self, request: Request, state: State, name: str, why: str = "") -> None:
         if self._stopping.is_set():
@@ -220,3 +241,7 @@ class Swapper:
             self._store.put(outcome)
         except OSError as exc:
             _LOG.error("the outcome cannot be kept: %s", exc)
+
+
+def _name(bundle: Bundle) -> str:
+    return f"{bundle.manifest.name} {bundle.manifest.version} ({bundle.sha256[:12]})"

@@ -1,10 +1,10 @@
 """Another bundle takes over in the real service, or is refused: subprocesses, a real broker, signals, kills."""
 
-import contextlib
 import json
 import re
 import signal
 import subprocess
+import threading
 from datetime import datetime, timezone
 
 import msgspec
@@ -70,19 +70,32 @@ silent_after_s = 600
     return text
 
 
-def ask(tmp_path, bundle):
-    """Begin with `ecg-edge swap`."""
-    command = [EDGE, "swap", bundle, "--config", tmp_path / "ecg-edge.toml", "--timeout", "100"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def refusal(tmp_path, bundle):
-    """Return why a bundle is refused."""
+def swap(tmp_path, bundle, timeout_s=100):
+    """Run `ecg-edge swap` in this process; return why the bundle is refused, and nothing when it is accepted."""
+    command = ["swap", str(bundle), "--config", str(tmp_path / "ecg-edge.toml"), "--timeout", str(timeout_s)]
     try:
-        cli.main(["swap", str(bundle), "--config", str(tmp_path / "ecg-edge.toml")], standalone_mode=False)
+        cli.main(command, standalone_mode=False)
     except BundleError as exc:
         return str(exc)
-    return pytest.fail("it was accepted")
+    return ""
+
+
+class Asking(threading.Thread):
+    """The same beside the test."""
+
+    def __init__(self, tmp_path, bundle, timeout_s=100):
+        super().__init__(daemon=True)
+        self.said = None
+        self._arguments = tmp_path, bundle, timeout_s
+        self.start()
+
+    def run(self):
+        self.said = swap(*self._arguments)
+
+    def answer(self):
+        """Return what it came to."""
+        self.join(110)
+        return self.said
 
 
 def events(watcher):
@@ -111,22 +124,22 @@ def test_refused_for_each_reason_then_accepted_then_kept(tmp_path, broker, devic
     ends = Subscriber(BrokerConfig(host=broker[0], port=broker[1]), [predictions_topic(device, "bed")])
     with ends, service(tmp_path, text([public_key(key)])) as process:
         wait_until(lambda: served(watcher) == "1", what="the service to be online")
-        feeder.feed(60)
-        with ask(tmp_path, write_bundle(tmp_path / "nobodys", version="n")) as asking:
-            assert asking.wait(100) == 1
-            assert "ecg-edge: tiny n" in (said := asking.stderr.read())
-            assert "not signed" in said
+        feeder.feed(30)
+        command = [EDGE, "swap", write_bundle(tmp_path / "nobodys", version="n"), "--config"]
+        asking = subprocess.run([*command, tmp_path / "ecg-edge.toml"], capture_output=True, text=True)
+        assert asking.returncode == 1
+        assert "ecg-edge: tiny n" in asking.stderr
+        assert "not signed" in asking.stderr
         broken = signed("broken", version="b")
         (broken / "model.onnx").write_bytes(b"other")
-        assert "SHA-256" in refusal(tmp_path, broken)
-        assert "golden windows" in refusal(tmp_path, signed("other", version="o", golden_error=0.1))
-        said = refusal(tmp_path, signed("nervous", version="h", labels=HAIR_TRIGGER))
-        assert re.search(r"alarms in 0\.02 h of stored ECG of 1 streams .*most_alarms_per_hour", said)
-        with ask(tmp_path, signed("second", version="2")) as asking:
-            wait_until(lambda: served(watcher) == "2", 90, "the bundle to serve")
-            feeder.feed(2)  # a probation needs windows
-            assert asking.wait(100) == 0
-            assert "accepted" in asking.stdout.read()
+        assert "SHA-256" in swap(tmp_path, broken)
+        assert "golden windows" in swap(tmp_path, signed("other", version="o", golden_error=0.1))
+        said = swap(tmp_path, signed("nervous", version="h", labels=HAIR_TRIGGER))
+        assert re.search(r"alarms in 0\.01 h of stored ECG of 1 streams .*most_alarms_per_hour", said)
+        asking = Asking(tmp_path, signed("second", version="2"))
+        wait_until(lambda: served(watcher) == "2", 90, "the bundle to serve")
+        feeder.feed(2)  # a probation needs windows
+        assert asking.answer() == ""
         feeder.feed(20, FIBRILLATING)
         wait_until(lambda: "AF" in watcher.raised(), what="the alarm")
         told = [
@@ -150,11 +163,10 @@ def test_rolled_back_by_itself_and_then_what_sighup_asks_for(tmp_path, watcher, 
     with service(tmp_path, text(probation_s=600, bound=60)) as process:
         wait_until(lambda: served(watcher) == "1", what="the service to be online")
         feeder.feed(30)
-        with ask(tmp_path, weak) as asking:
-            wait_until(lambda: served(watcher) == "weak", 90, "the bundle to serve")
-            feeder.feed(20, LOUD)
-            assert asking.wait(100) == 1
-            assert "rolled back: the model gives outputs that are no numbers" in asking.stderr.read()
+        asking = Asking(tmp_path, weak)
+        wait_until(lambda: served(watcher) == "weak", 90, "the bundle to serve")
+        feeder.feed(20, LOUD)
+        assert "rolled back: the model gives outputs that are no numbers" in asking.answer()
         wait_until(lambda: served(watcher) == "1" and "VT" in watcher.raised(), what="the alarm of the one before")
         assert not (tmp_path / "state" / "bundles" / "current").exists()
         config = tmp_path / "ecg-edge.toml"
@@ -178,18 +190,41 @@ def test_killed_at_any_instant_it_starts_with_a_good_one(tmp_path, watcher, feed
             wait_until(lambda n=count: len(watcher.messages) > n and watcher.states()[-1] == "online", what="the start")
             assert served(watcher) == expected
             feeder.feed(15)
-            with ask(tmp_path, bundles[round_ % 2]) as asking:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    asking.wait(draw.uniform(0.2, 2))
-                feeder.feed(5)
-                process.kill()
-                process.wait()
-                asking.kill()
+            asking = Asking(tmp_path, bundles[round_ % 2], timeout_s=5)
+            asking.join(draw.uniform(0.2, 4))
+            feeder.feed(2)
+            process.kill()
+            process.wait()
+            asking.answer()
         current = tmp_path / "state" / "bundles" / "current"
         if current.exists():
             expected = load_bundle(current.parent / json.loads(current.read_bytes())["sha256"]).manifest.version
 
 
+@pytest.mark.timeout(200)
+def test_one_that_fails_after_its_probation_gives_way_at_the_next_start(tmp_path, watcher, feeder, text):
+    """The service came back with the bundle that had made it fail, for ever; the file names it by now, too."""
+    weak = write_bundle(tmp_path / "weak", version="weak", limit=2.0)
+    with service(tmp_path, text(bound=60)) as process:
+        wait_until(lambda: served(watcher) == "1", what="the service to be online")
+        feeder.feed(15)
+        changed = (tmp_path / "ecg-edge.toml").read_text().replace(str(tmp_path / "first"), str(weak))
+        (tmp_path / "ecg-edge.toml").write_text(changed)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: served(watcher) == "weak", 90, "the bundle to serve")
+        feeder.feed(2)
+        wait_until(lambda: events(watcher)[-1:] == [("accepted", "")], what="the end of the probation")
+        feeder.feed(20, LOUD)
+        assert process.wait(30) == 1
+    assert [what for what, _ in events(watcher)] == ["accepted", "rolled_back"]
+    assert "no numbers" in events(watcher)[-1][1]
+    count = len(watcher.messages)
+    with service(tmp_path, changed) as process:
+        wait_until(lambda: len(watcher.messages) > count and watcher.states()[-1] == "online", what="the restart")
+        assert served(watcher) == "1"
+        stop(process)
+
+
 def test_where_no_service_runs_nobody_waits(tmp_path, text):
     (tmp_path / "ecg-edge.toml").write_text(text())
-    assert "no service runs" in refusal(tmp_path, tmp_path / "first")
+    assert "no service runs" in swap(tmp_path, tmp_path / "first")
