@@ -76,6 +76,7 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_messages: int = 10_000  # that wait in memory
     outbox: str | None = None  # file in which alerts wait; in memory where none is named
     outbox_messages: int = 50_000
+    outbox_mb: int = 256  # of payloads in it
     evidence: bool = True  # alerts carry the samples of the window that decided
     alert_log: str | None = None  # file that keeps the last alerts on this device
     alert_log_mb: int = 64
@@ -83,7 +84,7 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a queue, an outbox or a log that cannot be meant."""
-        for key in ("queue_messages", "outbox_messages", "alert_log_mb"):
+        for key in ("queue_messages", "outbox_messages", "outbox_mb", "alert_log_mb"):
             if not 1 <= getattr(self, key) <= 1_000_000:
                 raise ValueError(f"{key} {getattr(self, key)} is not in 1 to 1000000")
 

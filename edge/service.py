@@ -82,7 +82,11 @@ class AlertSink:
 
 def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
     """Return a publisher for a device and its bundle, not yet started; ConfigError where a file's folder is missing."""
-    outbox = None if config.outbox is None else Outbox(Path(config.outbox), config.outbox_messages)
+    outbox = (
+        None
+        if config.outbox is None
+        else Outbox(Path(config.outbox), config.outbox_messages, most_bytes=config.outbox_mb << 20)
+    )
     alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
     return Publisher(
         broker,
@@ -116,8 +120,8 @@ def _new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publ
     )
 
 
-def _rhythms(config: ServiceConfig, specs: Sequence[AlarmSpec]) -> list[str]:
-    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else []
+def _rhythms(config: ServiceConfig, specs: Sequence[AlarmSpec]) -> list[str] | None:
+    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else None
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -358,7 +362,8 @@ class Service:
         for source in sources:
             events.update(source.counters)
             rates.update(source.true_rates_hz)
-        return SourcesState(events, rates, self._refused_blocks)
+        unkept = 0 if self.swapper is None else self.swapper.history.lost
+        return SourcesState(events, rates, self._refused_blocks, unkept)
 
     def _serve_metrics(self, stack: ExitStack) -> None:
         """Offer the metrics where they are wanted; that a port is taken must not keep the monitor from its work."""

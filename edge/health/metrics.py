@@ -155,6 +155,7 @@ def _account(health: DeviceHealth) -> Iterator[Metric]:
     yield _gauge("samples_pending", "Sample instants that are not decided yet.", health.pending)
     yield _gauge("samples_missing", "Sample instants that were lost.", _by(health.missing), ("cause",))
     yield _counter("duplicate_samples", "Sample instants that came again.", health.duplicates)
+    yield _counter("blocks_unkept", "Blocks that the stored hour for swaps lacks.", health.blocks_unkept)
     yield _counter("blocks_refused", "Blocks that contradict their stream.", health.blocks_refused)
     yield _counter("source_events", "What sources saw that was no sample.", _by(health.source_events), ("event",))
     yield _counter("windows", "Windows decided.", health.windows)

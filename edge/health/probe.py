@@ -31,6 +31,7 @@ class SourcesState(NamedTuple):
     events: Mapping[str, int]
     true_rates_hz: Mapping[str, float]  # by stream
     blocks_refused: int
+    blocks_unkept: int  # of the stored hour
 
 
 class HealthProbe:
@@ -91,6 +92,7 @@ class HealthProbe:
             queue=self._queue(),
             publisher=self._messages(),
             blocks_refused=sources.blocks_refused,
+            blocks_unkept=sources.blocks_unkept,
             source_events=dict(sources.events),
             memory_mb=memory_mb(),
             cpu_temperature_c=cpu_temperature_c(),

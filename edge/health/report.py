@@ -73,6 +73,7 @@ class DeviceHealth(Payload, frozen=True, kw_only=True):
     queue: QueueHealth
     publisher: PublisherHealth
     blocks_refused: int  # of sources, because they contradict their stream
+    blocks_unkept: int  # that the stored hour, on which another bundle is tried, lacks: the disk failed, or was slow
     source_events: dict[str, int]  # by name: what was thrown away that was no sample, reconnects, silences
     memory_mb: float | None  # resident now, of 2**20 bytes
     cpu_temperature_c: float | None

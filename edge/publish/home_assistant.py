@@ -1,7 +1,7 @@
 """Makes this device and its streams appear in Home Assistant by themselves, through its MQTT discovery.
 
     <prefix>/device/ecg-nat-<device>/config            retained: whether the device is there, and which back end serves
-    <prefix>/device/ecg-nat-<device>/<stream>/config   retained: the alarms of a stream; its rhythm, where published
+    <prefix>/device/ecg-nat-<device>/<stream>/config   retained: alarms of a stream; rhythm and rate, where published
 
 One message describes a device with all its entities (home-assistant.io/integrations/mqtt, "device discovery payload").
 An alarm is on where `StreamAlarms` names it; a stream that has ended or a device that is away is unavailable, not well.
@@ -38,7 +38,7 @@ class HomeAssistant:
     retain : publishes a retained message, an empty one to remove it; must return at once
     device, version : opaque id of this device, and of this program
     specs : the alarms of every stream
-    rhythms : outputs of the model that name a rhythm; none where predictions are not published
+    rhythms : outputs of the model that name a rhythm; None where no predictions are published
     prefix : Home Assistant's discovery prefix
     remove_at_end : take device and streams out again on leaving
     """
@@ -50,14 +50,15 @@ class HomeAssistant:
         version: str,
         *,
         specs: Sequence[AlarmSpec],
-        rhythms: Sequence[str] = (),
+        rhythms: Sequence[str] | None = None,
         prefix: str = "homeassistant",
         remove_at_end: bool = False,
     ) -> None:
         self._retain = retain
         self._device = device
         self._version = version
-        self._rhythms: tuple[str, ...] = tuple(rhythms)
+        self._predictions = rhythms is not None
+        self._rhythms: tuple[str, ...] = tuple(rhythms or ())
         self._specs = _raised(specs)
         self._gone: set[str] = set()  # components that an earlier bundle had and this one has not
         self._prefix = prefix
@@ -94,10 +95,10 @@ class HomeAssistant:
         self._on[stream] = now
         self._retain(topics.stream_alarms_topic(self._device, stream), encode(StreamAlarms(on=tuple(sorted(now)))))
 
-    def adopt(self, specs: Sequence[AlarmSpec], rhythms: Sequence[str]) -> None:
+    def adopt(self, specs: Sequence[AlarmSpec], rhythms: Sequence[str] | None) -> None:
         """Announce every stream anew with the alarms of another bundle; in the thread that calls the sink."""
         before = self._components()
-        self._specs, self._rhythms = _raised(specs), tuple(rhythms)
+        self._specs, self._rhythms = _raised(specs), tuple(rhythms or ())
         self._gone = (self._gone | before) - self._components()
         for topic, stream in self._announced.items():
             if stream is not None:
@@ -145,6 +146,16 @@ class HomeAssistant:
                 "name": "Rhythm",
                 "state_topic": topics.predictions_topic(self._device, stream),
                 "value_template": _rhythm_template(self._rhythms),
+            }
+        if self._predictions:
+            entities["heart_rate"] = {
+                "platform": "sensor",
+                "name": "Heart rate",
+                "icon": "mdi:heart-pulse",
+                "state_class": "measurement",
+                "unit_of_measurement": "bpm",
+                "state_topic": topics.predictions_topic(self._device, stream),
+                "value_template": "{{ value_json.heart_rate_bpm }}",
             }
         for key in sorted(self._gone):  # a component that has its platform alone is removed
             entities[key] = {"platform": "sensor" if key == "rhythm" else "binary_sensor"}

@@ -3,8 +3,9 @@
     put ──► bounded queue ──► writer thread: group commit ──► take ──► done: the broker acknowledged ──► deleted
 
 What is committed and not evicted is sent at least once, oldest first; what an earlier run left is marked `earlier`.
-When the file is full, the oldest of the lowest rank goes. While the disk fails, alerts wait in the bounded queue and
-are sent from there, and only those that do not fit in are lost. Every loss is counted under its cause.
+When the file is full, by messages or by bytes, the oldest of the lowest rank goes. While the disk fails, alerts wait in
+the bounded queue and are sent from there, and only those that do not fit in are lost. Every loss is counted under its
+cause.
 
 `put`, `take` and `done` never touch the disk. Knows nothing of MQTT, or of what the bytes mean.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from edge.errors import ConfigError
 from edge.health.loops import Loop
 from edge.publish.queue import Message, MessageQueue
-from edge.publish.store import Store
+from edge.publish.store import MOST_BYTES, Store
 
 _LOG = logging.getLogger(__name__)
 INCOMING = 1000  # messages that wait at most for their commit
@@ -38,6 +39,7 @@ class Outbox:
     ----------
     path : of the file; it is made where it is not there, its folder is not
     capacity : most messages in it
+    most_bytes : of all payloads in it together
     incoming : most messages that wait for their commit
 
     Raises
@@ -46,11 +48,12 @@ class Outbox:
         When the folder does not exist.
     """
 
-    def __init__(self, path: Path, capacity: int, *, incoming: int = INCOMING) -> None:
+    def __init__(self, path: Path, capacity: int, *, most_bytes: int = MOST_BYTES, incoming: int = INCOMING) -> None:
         if not path.parent.is_dir():
             raise ConfigError(f"outbox {path}: there is no folder {path.parent}; create it, or name another file")
         self._path = path
         self._capacity = capacity
+        self._most_bytes = most_bytes
         self._room = incoming
         self._turn = threading.Condition()  # guards what follows; never held while the disk is used
         self._incoming = MessageQueue(incoming)
@@ -187,10 +190,14 @@ class Outbox:
         with self._turn:
             messages = self._committing = [*self._refused.take_all(), *self._incoming.take_all()]
             keys = list(self._acknowledged)
-            if store.count + len(messages) - len(keys) > self._capacity:  # what was read ahead may be evicted
+            size = store.bytes + sum(len(message.payload) for message in messages)
+            full = store.count + len(messages) - len(keys) > self._capacity or size > self._most_bytes
+            if full:  # what was read ahead may be evicted
                 self._ahead.clear()
                 self._loaded, self._more = self._taken, True
-        evicted = store.exchange(messages, keys, capacity=self._capacity, evict_after=self._loaded)
+        evicted = store.exchange(
+            messages, keys, capacity=self._capacity, evict_after=self._loaded, most_bytes=self._most_bytes
+        )
         self._next_key = store.next_key
         with self._turn:
             self._committing = []

@@ -165,6 +165,7 @@ class Prediction(Payload, frozen=True, kw_only=True):
     cause: str  # `present` when the window was good
     leads: tuple[str, ...]
     probabilities: dict[str, float] | None  # by label
+    heart_rate_bpm: float | None = None  # at its end, of the last five intervals; None where nobody can tell
 
 
 def encode(payload: Payload | Command) -> bytes:
@@ -281,7 +282,7 @@ def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
 
 def prediction(decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> Prediction:
     """Return what one window says; `labels` are in the manifest's order."""
-    outputs = decision.probabilities
+    outputs, rate_bpm = decision.probabilities, decision.pulse.rate_bpm
     return Prediction(
         epoch=epoch,
         first_sample=decision.first_sample,
@@ -290,4 +291,5 @@ def prediction(decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> Pr
         cause=decision.cause.key,
         leads=decision.leads,
         probabilities=None if outputs is None else dict(zip(labels, outputs.tolist(), strict=True)),
+        heart_rate_bpm=None if rate_bpm is None else round(rate_bpm, 1),
     )

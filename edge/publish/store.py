@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.publish.queue import Message
 
 _LOG = logging.getLogger(__name__)
+MOST_BYTES = 256 << 20
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS message (
         key INTEGER PRIMARY KEY,  -- grows from message to message
@@ -26,7 +27,8 @@ _SCHEMA = """
 """
 _INSERT = "INSERT INTO message (key, topic, payload, rank, content_type, put_s) VALUES (?, ?, ?, ?, ?, ?)"
 _READ = "SELECT key, topic, payload, rank, content_type, put_s FROM message WHERE key > ? ORDER BY key LIMIT ?"
-_EVICT = "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key > ? ORDER BY rank, key LIMIT ?)"
+_LEAST = "SELECT key, length(payload) FROM message WHERE key > ? ORDER BY rank, key"
+_SIZES = "SELECT count(*), ifnull(max(key), 0), ifnull(sum(length(payload)), 0) FROM message"
 
 
 class Store:
@@ -51,13 +53,21 @@ class Store:
         except sqlite3.DatabaseError as exc:  # no database, or a malformed one
             _set_aside(path, exc)
             self._database = _open(path)
-        self.count, last = self._database.execute("SELECT count(*), ifnull(max(key), 0) FROM message").fetchone()
+        self.count, last, self.bytes = self._database.execute(_SIZES).fetchone()
         self.next_key = max(last + 1, first_key)
 
     def exchange(
-        self, messages: Sequence[Message], acknowledged: Sequence[int], *, capacity: int, evict_after: int
+        self,
+        messages: Sequence[Message],
+        acknowledged: Sequence[int],
+        *,
+        capacity: int,
+        evict_after: int,
+        most_bytes: int = MOST_BYTES,
     ) -> int:
-        """Add messages, delete others by key, and keep `capacity`, in one commit; return how many were evicted.
+        """Add messages, delete others by key, and keep `capacity` and `most_bytes` of payloads, in one commit.
+
+        Return how many were evicted.
 
         Only keys above `evict_after` are: the oldest of the lowest rank first.
         """
@@ -69,16 +79,25 @@ class Store:
             for key, message in enumerate(messages, self.next_key)
         ]
         database.execute("BEGIN IMMEDIATE")
-        gone = database.executemany("DELETE FROM message WHERE key = ?", [(key,) for key in acknowledged]).rowcount
         database.executemany(_INSERT, rows)
-        count = self.count - max(gone, 0) + len(rows)
-        evicted = 0
-        if count > capacity:
-            evicted = database.execute(_EVICT, (evict_after, count - capacity)).rowcount
+        count, size = self.count + len(rows), self.bytes + sum(len(message.payload) for message in messages)
+        for key in acknowledged:
+            found = database.execute("SELECT length(payload) FROM message WHERE key = ?", (key,)).fetchone()
+            count, size = count - (found is not None), size - (found or (0,))[0]
+        evicted = []
+        if count > capacity or size > most_bytes:
+            for key, length in database.execute(_LEAST, (evict_after,)):
+                if key not in acknowledged:
+                    evicted.append(key)
+                    count, size = count - 1, size - length
+                if count <= capacity and size <= most_bytes:
+                    break
+        gone = [(key,) for key in (*acknowledged, *evicted)]
+        database.executemany("DELETE FROM message WHERE key = ?", gone)
         database.execute("COMMIT")
-        self.count = count - evicted
+        self.count, self.bytes = count, size
         self.next_key += len(rows)
-        return evicted
+        return len(evicted)
 
     def read(self, after: int, limit: int) -> list[Message]:
         """Return the first messages whose key is above `after`."""

@@ -48,6 +48,7 @@ def health() -> DeviceHealth:
             unlogged=0,
         ),
         blocks_refused=2,
+        blocks_unkept=5,
         source_events={"duplicate_blocks": 5},
         memory_mb=100.0,
         cpu_temperature_c=None,

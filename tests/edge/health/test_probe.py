@@ -48,7 +48,7 @@ def parts(tiny_bundle, may_go_on):
     publisher = new_publisher(BrokerConfig(port=free_port()), "dev", tiny_bundle)
     opener = lambda: Held(open_classifier(tiny_bundle, ClassifierConfig()), may_go_on)  # noqa: E731  shorter
     runtime = Runtime(tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), AlertSink(publisher))
-    sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2)
+    sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2, 7)
     bundle = BundleRef(name="tiny", version="1", sha256="0")
     return runtime, HealthProbe(runtime, publisher, bundle, lambda: sources)
 
@@ -78,6 +78,7 @@ def test_what_waits_is_seen_and_what_was_decided_is_counted(parts, may_go_on) ->
     assert (after.classified, after.pending, after.latency.windows) == (11 * RATE, RATE, 2)
     assert after.latency.p99_ms > 10
     assert (after.backend, after.precision, after.blocks_refused) == ("onnxruntime", "fp32", 2)
+    assert after.blocks_unkept == 7
     assert after.source_events == {"garbage_bytes": 3}
     assert after.streams["s1"].true_rate_hz == 250.0123
     assert after.publisher.outbox is None

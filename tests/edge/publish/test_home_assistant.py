@@ -139,6 +139,9 @@ def test_device_and_stream_appear_and_their_states_follow(broker, device, home, 
     assert history[f"{stream}/alarm_AF"] == ["unavailable", "off", "on", "off", "unavailable"]
     assert history[f"{stream}/alarm_LEAD_OFF"] == ["unavailable", "off", "unavailable"]
     assert {"SR", "AF"} <= set(history[f"{stream}/rhythm"])
+    rates = [float(rate) for rate in history[f"{stream}/heart_rate"] if rate not in {None, "None", "unavailable"}]
+    assert any(45 < rate < 100 for rate in rates), "sinus rhythm"
+    assert max(rates) < 300
     assert len(home.devices()) == 2  # they stay, for the next start
     assert home.devices()[f"homeassistant/device/ecg-nat-{device}/bed-7/config"]["device"]["via_device"] == own
 
@@ -158,7 +161,7 @@ def test_who_joins_late_or_comes_back_sees_the_same(broker, device, home, tiny_b
 
 def test_it_is_removed_at_the_end_where_that_is_wanted(broker, device, home, tiny_bundle):
     thread = serve(broker, device, tiny_bundle, remove_at_end=True)
-    wait_until(lambda: bool(home.hear().devices()), 30, "the announcement")
+    wait_until(lambda: bool(home.hear().history), 30, "the announcement")
     thread.join(30)
     wait_until(lambda: not home.hear().devices(), 10, "the removal")
 

@@ -169,6 +169,47 @@ def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, comm
     store.close()
 
 
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    commits=st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 900)), max_size=6), max_size=8),
+    most=st.integers(1, 3000),
+    acknowledged=st.sets(st.integers(1, 20)),
+)
+def test_the_file_keeps_no_more_bytes_than_it_may(tmp_path_factory, commits, most, acknowledged) -> None:
+    path = tmp_path_factory.mktemp("store") / "outbox.db"
+    store = Store(path)
+    model: dict[int, tuple[int, int]] = {}  # key -> rank, bytes
+    key = 0
+    for sizes in commits:
+        gone = [each for each in acknowledged if each <= key]
+        messages = [Message("t", bytes(size), rank) for rank, size in sizes]
+        evicted = store.exchange(messages, gone, capacity=1000, evict_after=0, most_bytes=most)
+        for pair in sizes:
+            key += 1
+            model[key] = pair
+        for each in gone if sizes or gone else ():
+            model.pop(each, None)
+        before = len(model)
+        while (sizes or gone) and sum(size for _, size in model.values()) > most:
+            del model[min(model, key=lambda each: (model[each][0], each))]
+        assert evicted == before - len(model)
+        assert [message.key for message in store.read(0, 1000)] == list(model)
+        assert (store.count, store.bytes) == (len(model), sum(size for _, size in model.values()))
+    store.close()
+    again = Store(path)
+    assert (again.count, again.bytes) == (store.count, store.bytes)
+    again.close()
+
+
+def test_bytes_are_counted_as_they_come(new_outbox) -> None:
+    outbox = new_outbox(most_bytes=2500)
+    for name, rank in (("low", 1), ("high", 3), ("medium", 2), ("higher", 3)):
+        outbox.put(Message(name, bytes(1000), rank))
+    settled(outbox)
+    wait_until(lambda: outbox.lost == {"evicted": 2}, what="room")
+    assert topics(take(outbox, 2)) == ["high", "higher"]
+
+
 def test_a_commit_that_fails_leaves_nothing_and_can_be_repeated(tmp_path) -> None:
     store = Store(tmp_path / "outbox.db")
     store._database.execute("PRAGMA max_page_count = 6")

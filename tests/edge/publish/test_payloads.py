@@ -1,6 +1,7 @@
 """Topics and payloads: what is written can be read, what is wrong is refused, and the schemas are current."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import msgspec
@@ -23,6 +24,7 @@ from edge.publish.payloads import (
 )
 from edge.publish.schemas import FOLDER, schemas
 from edge.publish.topics import Topic, parse_topic
+from edge.stream.watch import Pulse
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
@@ -72,6 +74,12 @@ def test_a_prediction_names_its_labels(decision) -> None:
     raw = json.loads(encode(prediction(decision(0, 0.25), epoch="e1", labels=("AF",))))
     assert raw["probabilities"] == {"AF": 0.25}
     assert raw["cause"] == "present"
+    assert raw["heart_rate_bpm"] is None
+
+
+def test_a_prediction_tells_the_heart_rate(decision) -> None:
+    beating = replace(decision(0, 0.25), pulse=Pulse(rate_bpm=61.26))
+    assert prediction(beating, epoch="e1", labels=("AF",)).heart_rate_bpm == 61.3
 
 
 @pytest.mark.parametrize(
