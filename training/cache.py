@@ -118,7 +118,12 @@ def _build(folder: Path, stretches: Iterator[Stretch]) -> None:
             raise DataError(f"no record was found for {folder.name.rpartition('-')[0]}")  # noqa: TRY301 - cleans up below
         for key, column in zip(_ARRAYS, zip(*rows, strict=True), strict=True):
             np.save(scratch / f"{key}.npy", np.array(column), allow_pickle=False)
-        scratch.rename(folder)
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            shutil.rmtree(scratch)  # another process was quicker
     except BaseException:
         shutil.rmtree(scratch)
         raise

@@ -1,5 +1,6 @@
 """Training sees what the device sees, from the cache as well."""
 
+import os
 import shutil
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_the_cache_gives_back_the_windows(one_record):
     held = windows.target[:, NAMES.index("PVC")] & windows.known[:, NAMES.index("PVC")]
     assert held.mean() > 0.5, "record 208 has 992 premature beats"
     assert splits.rows_of(windows, one_record)["validation"].size == len(windows.record)
+
+
+def test_of_two_that_build_at_once_one_gives_way(one_record, monkeypatch):
+    read = cache.READERS["mitdb"]
+
+    def overtaken(folder):
+        yield from read(folder)
+        monkeypatch.setattr(os, "getpid", lambda: 1)  # another process
+        monkeypatch.setitem(cache.READERS, "mitdb", read)
+        cache.load("mitdb", one_record)
+
+    monkeypatch.setitem(cache.READERS, "mitdb", overtaken)
+    windows = cache.load("mitdb", one_record)
+    assert windows.record.size == sum(1 for _ in read(one_record / "mitdb")) > 0
+    assert [path.name for path in cache.cache_root().iterdir()] == [cache.cache_folder("mitdb").name]
 
 
 def test_a_failed_build_leaves_no_cache(one_record):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import click
 from edge.commands.options import json_option
 
 _STUDIES = ("few-labels", "ablations")
-_ARM = "Only groups of arms whose name holds this; repeatable."
+_ARM = "Only arms of groups with such a name, such as 'whole-*-1'; repeatable."
 _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 
 
@@ -44,7 +45,7 @@ def study(
     \b
     Examples:
       ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --results training/RESULTS.md
-      ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm usual --arm contrast
+      ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm usual --arm 'contrast-*'
     """
     import torch
 
@@ -55,7 +56,7 @@ def study(
 
     torch.set_num_threads(threads)
     began = time.monotonic()
-    arms = [arm for arm in STUDIES[name]() if not wanted or any(part in arm.group for part in wanted)]
+    arms = [arm for arm in STUDIES[name]() if not wanted or any(fnmatchcase(arm.group, pattern) for pattern in wanted)]
     if not arms:
         raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
     rows = run(arms, data, out, lambda line: click.echo(line, err=True))

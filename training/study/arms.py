@@ -45,7 +45,7 @@ class Arm:
 
 def few_labels() -> Iterator[Arm]:
     """Pretrained against random, linear probe and whole network, at 1% and 10% of the labels."""
-    pretraining = Pretraining("pretrained", steps=3000)
+    pretraining = Pretraining("pretrained", steps=2000)
     for seed in SEEDS:
         for labels, steps in ((0.01, 400), (0.1, 800)):
             for origin, start in (("random", None), ("pretrained", pretraining)):
