@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from edge.alarms.command import Command
@@ -30,6 +30,7 @@ from edge.monitor import StreamMonitor
 from edge.samples import Block, Cause
 from edge.shedding import Shedder
 from edge.stream.windows import Window
+from edge.totals import Backlog, Totals
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
@@ -68,38 +69,6 @@ class _Wish:
     monitor: StreamMonitor
     command: Command
     arrived_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What the classifier has not decided yet."""
-
-    windows: int  # that wait in the queue
-    oldest_s: float  # since the last block of the oldest window arrived, those being classified included; 0: none
-
-
-@dataclass
-class Totals:
-    """Sums over all streams, those that have ended included."""
-
-    samples_in: int = 0
-    classified: int = 0
-    pending: int = 0
-    missing: Counter[str] = field(default_factory=Counter)
-    windows: int = 0
-    shed_windows: int = 0  # of these, given up under overload
-    duplicates: int = 0
-
-    def add(self, monitor: StreamMonitor) -> None:
-        """Add the account of one stream."""
-        balance = monitor.balance
-        self.samples_in += balance.samples_in
-        self.classified += balance.classified
-        self.pending += balance.pending
-        self.missing.update(balance.missing)
-        self.windows += monitor.windows
-        self.shed_windows += monitor.shed_windows
-        self.duplicates += monitor.duplicates
 
 
 class Runtime:

@@ -11,31 +11,21 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 
-from edge import __version__
-from edge.alarms.decision import Decision
-from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import Serving, open_classifier
-from edge.config import PublishConfig, ServiceConfig
+from edge.config import ServiceConfig
 from edge.errors import BrokerError, ConfigError, SourceError, StreamError
 from edge.health.loops import Loop
 from edge.health.probe import HealthProbe, SourcesState
 from edge.health.watchdog import Watchdog
-from edge.model import Model
-from edge.monitor import StreamMonitor
-from edge.publish.alert_log import AlertLog
 from edge.publish.client import BrokerConfig
-from edge.publish.home_assistant import RHYTHMS, HomeAssistant
-from edge.publish.mqtt import Publisher
-from edge.publish.outbox import Outbox
-from edge.publish.payloads import BundleRef
+from edge.publish.sink import AlertSink, bundle_ref, new_home, new_publisher, rhythms
 from edge.report import ServiceReport
-from edge.runtime import Runtime, Sink
+from edge.runtime import Runtime
 from edge.samples import Block
 from edge.sources.base import Source
 from edge.sources.config import MqttConfig, SourceConfig, SyntheticConfig, WfdbConfig, open_source
@@ -48,80 +38,8 @@ from edge.wires import Pace
 _LOG = logging.getLogger(__name__)
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits before a source that failed is opened again; the last one repeats
 _POLL_S = 0.5
-_PLAIN = PublishConfig()
 _SMALL_BATCH = 4  # on a CPU a window costs the same in any batch; a small one answers sooner, in less memory
 _TELL_EVERY_S = 1.0  # a stream that cannot be used is logged this often at most
-
-
-class AlertSink:
-    """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
-
-    def __init__(self, publisher: Publisher, *, predictions: bool = False, then: Sink | None = None) -> None:
-        self._publisher = publisher
-        self._then = then
-        self._predictions = predictions
-
-    def __call__(
-        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
-    ) -> None:
-        """Take one decision."""
-        model = monitor.model
-        for event in events:
-            self._publisher.publish_event(
-                event,
-                sample_rate_hz=monitor.sample_rate_hz,
-                latency_ms=round(1e3 * latency_s, 3),
-                bundle=_ref(model),
-            )
-        if self._predictions and decision is not None:
-            labels = tuple(label.abbreviation for label in model.manifest.labels)
-            self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=labels)
-        if self._then is not None:
-            self._then(monitor, decision, events, latency_s)
-
-
-def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
-    """Return a publisher for a device and its bundle, not yet started; ConfigError where a file's folder is missing."""
-    outbox = (
-        None
-        if config.outbox is None
-        else Outbox(Path(config.outbox), config.outbox_messages, most_bytes=config.outbox_mb << 20)
-    )
-    alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
-    return Publisher(
-        broker,
-        device,
-        version=__version__,
-        bundle=_ref(bundle),
-        capacity=config.queue_messages,
-        outbox=outbox,
-        alert_log=alert_log,
-        evidence=config.evidence,
-    )
-
-
-def _ref(bundle: Bundle | Model) -> BundleRef:
-    manifest = bundle.manifest
-    return BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
-
-
-def _new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publisher) -> HomeAssistant | None:
-    home = config.publish.home_assistant
-    if home is None:
-        return None
-    return HomeAssistant(
-        publisher.retain,
-        config.device.id,
-        __version__,
-        specs=specs,
-        rhythms=_rhythms(config, specs),
-        prefix=home.prefix,
-        remove_at_end=home.remove_at_end,
-    )
-
-
-def _rhythms(config: ServiceConfig, specs: Sequence[AlarmSpec]) -> list[str] | None:
-    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else None
 
 
 def _with_broker(source: SourceConfig, broker: BrokerConfig) -> SourceConfig:
@@ -158,7 +76,7 @@ class Service:
         self._told_s = float("-inf")
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
         specs = alarm_specs(bundle.manifest.labels, config.alarm)
-        self._home = _new_home(config, specs, self._publisher)
+        self._home = new_home(config, specs, self._publisher)
         sink = AlertSink(self._publisher, predictions=config.publish.predictions, then=self._home)
         self.runtime = Runtime(
             bundle.manifest,
@@ -171,7 +89,7 @@ class Service:
             shed=True,
         )
         self._publisher.obey(self.runtime.command)
-        self.health = HealthProbe(self.runtime, self._publisher, _ref(bundle), self._sources_state)
+        self.health = HealthProbe(self.runtime, self._publisher, bundle_ref(bundle), self._sources_state)
         self._next_health_s = 0.0
         self.swapper = self._new_swapper()
 
@@ -349,11 +267,11 @@ class Service:
     def _adopt(self, bundle: Bundle) -> None:
         """Name another bundle from now on; called in the classifier's thread."""
         self._bundle = bundle
-        self._publisher.tell_bundle(_ref(bundle))
-        self.health.tell_bundle(_ref(bundle))
+        self._publisher.tell_bundle(bundle_ref(bundle))
+        self.health.tell_bundle(bundle_ref(bundle))
         if self._home is not None:
             specs = alarm_specs(bundle.manifest.labels, self._config.alarm)
-            self._home.adopt(specs, _rhythms(self._config, specs))
+            self._home.adopt(specs, rhythms(self._config, specs))
 
     def _sources_state(self) -> SourcesState:
         with self._lock:

@@ -13,12 +13,12 @@ from edge.commands.watch import show as show_line
 from edge.config import find_bundle
 from edge.publish.client import BrokerConfig
 from edge.publish.follower import Follower
+from edge.publish.sink import AlertSink, new_publisher
 from edge.publish.subscriber import Subscriber
 from edge.publish.topics import filters
 from edge.recordings import SYNTHETIC, Recording, open_recording
 from edge.replay import ReplayConfig, replay_recording
 from edge.report import Report, show
-from edge.service import AlertSink, new_publisher
 
 _DEVICE = "demo"
 _POLL_S = 0.2

@@ -15,11 +15,11 @@ from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.config import find_bundle
 from edge.publish.client import BrokerConfig
+from edge.publish.sink import AlertSink, new_publisher
 from edge.recordings import Recording, open_recording
 from edge.replay import ReplayConfig, replay_recording
 from edge.report import Report, show, write_json
 from edge.runtime import Sink
-from edge.service import AlertSink, new_publisher
 from edge.wires import VIAS, Via
 
 

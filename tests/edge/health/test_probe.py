@@ -13,9 +13,9 @@ from edge.health.probe import HealthProbe, SourcesState
 from edge.health.report import MOST_STREAMS, DeviceHealth
 from edge.publish.client import BrokerConfig
 from edge.publish.payloads import BundleRef, decode, encode
+from edge.publish.sink import AlertSink, new_publisher
 from edge.runtime import Runtime
 from edge.samples import Block, Cause
-from edge.service import AlertSink, new_publisher
 
 RATE = 250
 

@@ -14,10 +14,11 @@ from edge.alarms.specs import alarm_specs
 from edge.config import DeviceConfig, HomeAssistantConfig, PublishConfig, ServiceConfig
 from edge.publish.client import BrokerConfig
 from edge.publish.home_assistant import MAX_STREAMS, HomeAssistant
+from edge.publish.sink import AlertSink, new_publisher
 from edge.publish.subscriber import Subscriber
 from edge.recordings import open_recording
 from edge.replay import ReplayConfig, replay_recording
-from edge.service import AlertSink, Service, new_publisher
+from edge.service import Service
 from edge.sources.config import SyntheticConfig
 
 # of home-assistant/core, homeassistant/components/mqtt/schemas.py, DEVICE_DISCOVERY_SCHEMA: others are refused there

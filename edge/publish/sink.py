@@ -1,0 +1,95 @@
+"""Puts together what brings the word of the runtime to the broker: publisher, outbox, alert log, Home Assistant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge import __version__
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.bundle import Bundle
+from edge.config import PublishConfig, ServiceConfig
+from edge.model import Model
+from edge.monitor import StreamMonitor
+from edge.publish.alert_log import AlertLog
+from edge.publish.client import BrokerConfig
+from edge.publish.home_assistant import RHYTHMS, HomeAssistant
+from edge.publish.mqtt import Publisher
+from edge.publish.outbox import Outbox
+from edge.publish.payloads import BundleRef
+from edge.runtime import Sink
+
+_PLAIN = PublishConfig()
+
+
+class AlertSink:
+    """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
+
+    def __init__(self, publisher: Publisher, *, predictions: bool = False, then: Sink | None = None) -> None:
+        self._publisher = publisher
+        self._then = then
+        self._predictions = predictions
+
+    def __call__(
+        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
+    ) -> None:
+        """Take one decision."""
+        model = monitor.model
+        for event in events:
+            self._publisher.publish_event(
+                event,
+                sample_rate_hz=monitor.sample_rate_hz,
+                latency_ms=round(1e3 * latency_s, 3),
+                bundle=bundle_ref(model),
+            )
+        if self._predictions and decision is not None:
+            labels = tuple(label.abbreviation for label in model.manifest.labels)
+            self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=labels)
+        if self._then is not None:
+            self._then(monitor, decision, events, latency_s)
+
+
+def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
+    """Return a publisher for a device and its bundle, not yet started; ConfigError where a file's folder is missing."""
+    outbox = (
+        None
+        if config.outbox is None
+        else Outbox(Path(config.outbox), config.outbox_messages, most_bytes=config.outbox_mb << 20)
+    )
+    alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
+    return Publisher(
+        broker,
+        device,
+        version=__version__,
+        bundle=bundle_ref(bundle),
+        capacity=config.queue_messages,
+        outbox=outbox,
+        alert_log=alert_log,
+        evidence=config.evidence,
+    )
+
+
+def bundle_ref(bundle: Bundle | Model) -> BundleRef:
+    """Name a bundle."""
+    manifest = bundle.manifest
+    return BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
+
+
+def new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publisher) -> HomeAssistant | None:
+    """Return what tells Home Assistant, where the configuration asks for it."""
+    home = config.publish.home_assistant
+    if home is None:
+        return None
+    return HomeAssistant(
+        publisher.retain,
+        config.device.id,
+        __version__,
+        specs=specs,
+        rhythms=rhythms(config, specs),
+        prefix=home.prefix,
+        remove_at_end=home.remove_at_end,
+    )
+
+
+def rhythms(config: ServiceConfig, specs: Sequence[AlarmSpec]) -> list[str] | None:
+    """Return the rhythms that Home Assistant is told of; None where predictions are not published."""
+    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else None
