@@ -145,7 +145,9 @@ class AlarmMachine:
         if spec.storm_limit is not None:
             full = len(self._came) == spec.storm_limit
             return full and decision.end_s - self._came[0][0] < spec.storm_window_s
-        return None if gated and spec.gated else track.over(decision)
+        if gated and (spec.gated or spec.by_gates):
+            return True if spec.by_gates else None
+        return track.over(decision)
 
     def _alarm_id(self, track: Track, decision: Decision) -> uuid.UUID:
         onset = track.onset or decision

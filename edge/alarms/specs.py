@@ -28,8 +28,9 @@ TECHNICAL = (
         kind="technical",
         priority="low",
         causes=frozenset({Cause.BAD_QUALITY, Cause.INVALID, Cause.CRC}),
+        by_gates=True,
         on_delay_s=5.0,
-        off_delay_s=2.0,
+        off_delay_s=10.0,
     ),
     AlarmSpec(
         label="NO_DATA",
@@ -60,7 +61,8 @@ TECHNICAL = (
     ),
 )
 """Alarms about the signal and the machine, for which every window is evidence (short losses stay below the on delay),
-and the one about the alarms."""
+and the one about the alarms. A poor signal is one state, whether the quality or the model's noise says so from window
+to window, and over when it has been good for ten seconds: it comes and goes by the second."""
 
 BEATS = (
     AlarmSpec(

@@ -67,6 +67,7 @@ class AlarmSpec:
     threshold: float | None = None  # of that output
     clear_threshold: float | None = None  # the alarm lasts while the output is not below this
     causes: frozenset[Cause] = frozenset()  # without an output: the windows that count as over
+    by_gates: bool = False  # without an output: over as well in a window over the threshold of an output that gates
     overload: bool = False  # without an output: over while windows are given up
     pause_s: float | None = None  # over when the last beat is so long ago
     below_bpm: float | None = None  # over when the rate of the last beats is lower

@@ -21,7 +21,8 @@ _DRIFT_MV = 3.0  # after the high-pass, for half of the second: what wander it l
 _MAINS = 0.5  # amplitude, of a QRS complex's height: as high as that from peak to peak
 _MAINS_MV = 1.5
 # Muscle noise: between the complexes as strong, from 20 to 45 Hz, as a complex of this lead is at its peak there; and
-# no flutter, which has its power below. With less, when the two beat detectors disagree and the signal is not peaked.
+# no flutter, which has its power below. With less, when the two beat detectors disagree and the signal is not peaked,
+# or when the second before was noisy: muscles do not rest by the second.
 _MUSCLE = 1.0
 _SOME_MUSCLE = 0.5
 _MUSCLE_COLOUR = 0.45  # of the power in the QRS band, both between the complexes
@@ -60,6 +61,7 @@ class LeadQuality:
         self._flat = 0  # seconds
         self._height: float | None = None  # of the complexes, as long as there is no hum
         self._silent = 0  # seconds since the peaks were measured
+        self._was_noisy = False
 
     def judge(self, lead: int, measures: Measures, height: float | None, beats: tuple[list[int], list[int]]) -> Flaw:
         """Judge the next second.
@@ -101,7 +103,8 @@ class LeadQuality:
         self._shares.append(muscle / peak if peak else 0.0)
         known = median(self._peaks) if self._peaks else peak
         coloured = muscle > _MUSCLE_COLOUR * measures.between[lead]
-        noisy = coloured and (muscle > _MUSCLE * known or (muscle > _SOME_MUSCLE * known and self._doubtful()))
+        some = muscle > _SOME_MUSCLE * known and (self._was_noisy or self._doubtful())
+        noisy = self._was_noisy = coloured and (muscle > _MUSCLE * known or some)
         self._learn(peak, muscle, noisy=noisy)
         return noisy
 

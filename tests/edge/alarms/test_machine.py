@@ -95,6 +95,9 @@ def test_windows_that_are_far_apart_pass_no_delay_time() -> None:
         ("." + "o" * 6 + "...", "LEAD_OFF", ["6:raised", "9:cleared(condition_ended)"]),
         ("o" * 5 + "." + "o" * 5, "LEAD_OFF", []),
         ("x" * 6, "POOR_SIGNAL", ["5:raised"]),
+        ("xnnxnx", "POOR_SIGNAL", ["5:raised"]),  # whoever says that it is poor
+        ("xxx.xx", "POOR_SIGNAL", []),
+        ("x" * 6 + "." * 10 + "x" + "." * 11, "POOR_SIGNAL", ["5:raised", "27:cleared(condition_ended)"]),
         ("g" * 6 + "o" * 3, "NO_DATA", ["5:raised", "8:cleared(condition_ended)"]),
         ("nnn", "NOISE", ["2:raised"]),
         ("nn.n", "NOISE", []),

@@ -10,7 +10,8 @@ from edge.recordings import open_recording
 from edge.samples import Cause
 from edge.scoring.noise import NoisyRecording, read_noise
 from edge.scoring.reference import read_annotation
-from edge.stream.quality import Flaw
+from edge.stream.native import Measures
+from edge.stream.quality import Flaw, LeadQuality
 from edge.stream.watch import SignalWatch
 
 
@@ -71,6 +72,28 @@ def test_wander_that_the_high_pass_removes_is_no_flaw(hz):
 
 def test_a_little_mains_is_no_flaw():
     assert set(flaws((beating(30)[0] + hum(30, 60, 0.3)).astype(np.float32))) == {Flaw.NONE}
+
+
+def test_muscle_noise_lasts_until_half_of_it_is_gone():
+    """Both detectors agree on every beat, so that the strength alone decides; the complexes' peak is 1 mV."""
+    beats, quality, found = [k * RATE_HZ for k in range(8)], LeadQuality(RATE_HZ), []
+    for mv in (0.1, 0.7, 1.1, 0.7, 0.6, 0.4, 0.7):
+        one = np.array([mv])
+        measures = Measures(
+            features=np.zeros((2, RATE_HZ)),
+            extent=one,
+            level=one,
+            stuck_s=np.zeros(1),
+            beyond=np.zeros(1),
+            drift=np.zeros(1),
+            muscle=one,
+            muscle_peak=np.array([1.0]),
+            between=one,
+            mains=np.zeros(1),
+            moments=np.ones((2, 1)),
+        )
+        found.append(quality.judge(0, measures, 1.0, (beats, beats)) is Flaw.NOISE)
+    assert found == [False, False, True, True, True, False, False]
 
 
 def test_flutter_is_no_noise():
