@@ -1,16 +1,20 @@
 """Where each alarm may be set, what every setting would have done on out-of-fold outputs, and the choice by a budget.
 
 Each setting of a label is scored on every record by the rules of `edge.scoring`. The choice is the combination, one
-setting a label, of the greatest total worth whose false alarms together stay within the budget: exact, as false
+setting a label, of the greatest total worth whose false alarms together stay within each limit: exact, as false
 alarms are whole numbers. The worth of a setting, times the weight of its alarm's priority:
 
-    PVC PAC          F1 by window
-    VT SVT           F1 of episodes: of sensitivity and predictivity
+    PVC PAC VT SVT   F1 of episodes: of sensitivity and predictivity
     other labels     F1 of time
-    all              less `DELAY_COST` for each second of mean delay
+    all              less `DELAY_COST` for each second of mean delay, and `SENSITIVE` for each higher threshold
 
-Every figure is averaged with those of the next lower and higher threshold, so that no lucky point is picked. A label
-that the records never show keeps its setting as far as the budget lets it; one that they do not annotate, entirely.
+Threshold and pooling of PVC and PAC come first, by the F1 of windows alone: they say of a window whether the beat is in
+it, and no budget of alarms may spoil that. Their alarms are set by the delays; a beat is in five windows, so that a
+delay of more than four seconds asks for another one.
+
+Every figure is averaged with those of the next lower and higher threshold, so that no lucky point is picked; of equals
+the lower threshold is, as a patient whom nobody has seen seldom reaches what the others do. A label that the records
+never show keeps its setting as far as the limits let it; one that they do not annotate, entirely.
 """
 
 import itertools
@@ -29,14 +33,18 @@ from training.outputs import Outputs
 
 THRESHOLDS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
 CLEAR_SHARES = (1.0, 0.6)
-ON_DELAYS_S = {"high": (0.0, 1.0, 2.0), "medium": (0.0, 5.0, 10.0, 20.0), "low": (0.0, 2.0, 5.0, 10.0, 20.0)}
-OFF_DELAYS_S = (5.0, 10.0, 30.0)
+ON_DELAYS_S = {"high": (0.0, 2.0, 3.0, 4.0), "medium": (5.0, 10.0, 20.0, 30.0), "low": (2.0, 5.0, 10.0, 20.0)}
+BEAT_ON_DELAYS_S = (3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
+OFF_DELAYS_S = (5.0, 30.0)
 POOLED = {"high": (1, 3), "medium": (1, 5, 15), "low": (1, 5)}
+BEAT_POOLED = (1, 3)
 WEIGHTS = {"high": 3.0, "medium": 2.0, "low": 1.0}
 DELAY_COST = 0.002
+SENSITIVE = 0.002
 RUNS = ("VT", "SVT")
 _FIELDS = ("episodes", "found", "alarms", "right", "reference_s", "alarm_s", "both_s")
 _WINDOW_FIELDS = ("windows_with", "windows_over", "windows_right")
+_Limits = Sequence[tuple[Sequence[int], int]]  # records, and the most false alarms on them together
 _AWAY = 1e-3  # worth that is lost when a label that the records never show leaves its setting
 
 
@@ -73,7 +81,7 @@ def settings_of(label: Label) -> tuple[Setting, ...]:
     """Return the settings that are tried, all of one threshold after all of the next lower one."""
     on_delays_s, pools = ON_DELAYS_S[label.priority], POOLED[label.priority]
     if label.abbreviation in BEAT_LABELS:
-        on_delays_s, pools = (0.0, 2.0, 5.0), (1, 3)
+        on_delays_s, pools = BEAT_ON_DELAYS_S, BEAT_POOLED
     grid = itertools.product(THRESHOLDS, CLEAR_SHARES, on_delays_s, OFF_DELAYS_S, pools)
     return tuple(Setting(level, level * share, on_s, off_s, pooled) for level, share, on_s, off_s, pooled in grid)
 
@@ -188,43 +196,64 @@ def _numbers(counts: Counts) -> Iterator[float]:
     yield len(counts.delays_s)
 
 
-def choose(tried: Sequence[Tried], own: Sequence[Setting], records: Sequence[int], budget: int) -> list[int]:
-    """Return the setting of each label: the best together of those with at most `budget` false alarms on the records.
+def choose(tried: Sequence[Tried], own: Sequence[Setting], records: Sequence[int], limits: _Limits) -> list[int]:
+    """Return the setting of each label: the best together, on the records, of those that stay within every limit.
 
-    Where no combination stays within the budget, each label's setting with the fewest false alarms.
+    Where no combination does, each label's setting with the fewest false alarms.
     """
-    options = [list(_front(*_judge(one, setting, records))) for one, setting in zip(tried, own, strict=True)]
-    best: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}
+    options = [list(_front(*_judge(one, setting, records, limits))) for one, setting in zip(tried, own, strict=True)]
+    best: dict[tuple[int, ...], tuple[float, list[int]]] = {(0,) * len(limits): (0.0, [])}
     for front in options:
-        grown: dict[int, tuple[float, list[int]]] = {}
+        grown: dict[tuple[int, ...], tuple[float, list[int]]] = {}
         for spent, (worth, picks) in best.items():
             for number, false, gain in front:
-                total = spent + false
-                if total <= budget and (total not in grown or worth + gain > grown[total][0]):
+                total = tuple(one + other for one, other in zip(spent, false, strict=True))
+                within = all(count <= most for count, (_, most) in zip(total, limits, strict=True))
+                if within and (total not in grown or worth + gain > grown[total][0]):
                     grown[total] = worth + gain, [*picks, number]
         best = grown
     if not best:
-        return [front[0][0] for front in options]
+        return [min(front, key=lambda option: option[1])[0] for front in options]
     return max(best.values())[1]
 
 
-def _judge(one: Tried, own: Setting, records: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return false alarms and worth of each setting on some records, both smoothed over thresholds."""
+def _judge(
+    one: Tried, own: Setting, records: Sequence[int], limits: _Limits
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the false alarms of each setting under each limit, (settings, limits), and its worth, both smoothed.
+
+    The worth is minus infinity where the windows ask for another threshold.
+    """
+    false = np.stack([_smooth(named["alarms"] - named["right"]) for named in (_sums(one, some) for some, _ in limits)])
+    counts = np.ceil(false.T - 1e-9).astype(np.int64)
+    named = _sums(one, records)
+    if not named["episodes"].any():
+        return counts, np.array([-_AWAY * _distance(setting, own) for setting in one.settings])
+    late_s = named["late_s"] / np.maximum(named["delays"], 1)
+    steps = np.repeat(np.arange(len(THRESHOLDS)), len(one.settings) // len(THRESHOLDS))
+    worth = _smooth(_f1(one.label.abbreviation, named)) - DELAY_COST * late_s - SENSITIVE * steps
+    worth *= WEIGHTS[one.label.priority]
+    if one.label.abbreviation in BEAT_LABELS:
+        worth[~_by_windows(one, named)] = -np.inf
+    return counts, worth
+
+
+def _sums(one: Tried, records: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """Return the (settings,) sums over some records by name."""
     sums = one.sums[:, list(records)].sum(axis=1)
-    named = dict(zip((*_FIELDS, *_WINDOW_FIELDS, "late_s", "delays"), sums.T, strict=True))
-    false = _smooth(named["alarms"] - named["right"])
-    if named["episodes"].any():
-        late_s = named["late_s"] / np.maximum(named["delays"], 1)
-        worth = WEIGHTS[one.label.priority] * (_smooth(_f1(one.label.abbreviation, named)) - DELAY_COST * late_s)
-    else:
-        worth = np.array([-_AWAY * _distance(setting, own) for setting in one.settings])
-    return np.ceil(false - 1e-9).astype(np.int64), worth
+    return dict(zip((*_FIELDS, *_WINDOW_FIELDS, "late_s", "delays"), sums.T, strict=True))
+
+
+def _by_windows(one: Tried, sums: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Say which settings have the threshold and the pooling of the best F1 by window."""
+    f1 = _smooth(2 * sums["windows_right"] / np.maximum(sums["windows_with"] + sums["windows_over"], 1e-9))
+    best = one.settings[int(f1.argmax())]
+    same = [(each.threshold, each.pooled) == (best.threshold, best.pooled) for each in one.settings]
+    return np.array(same, np.bool_)
 
 
 def _f1(label: str, sums: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    if label in BEAT_LABELS:
-        part, whole = 2 * sums["windows_right"], sums["windows_with"] + sums["windows_over"]
-    elif label in RUNS:
+    if label in (*RUNS, *BEAT_LABELS):
         found, right = sums["found"] / sums["episodes"], sums["right"] / np.maximum(sums["alarms"], 1)
         part, whole = 2 * found * right, found + right
     else:
@@ -247,10 +276,12 @@ def _distance(one: Setting, other: Setting) -> float:
     return levels + delays_s / 60 + (one.pooled != other.pooled)
 
 
-def _front(false: NDArray[np.int64], worth: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
-    """Yield number, false alarms and worth of the settings that no other one beats in both."""
-    best = -np.inf
-    for number in np.lexsort((-worth, false)):
-        if worth[number] > best:
-            best = worth[number]
-            yield int(number), int(false[number]), float(best)
+def _front(false: NDArray[np.int64], worth: NDArray[np.float64]) -> Iterator[tuple[int, tuple[int, ...], float]]:
+    """Yield number, false alarms and worth of the settings that no other one beats in all of them."""
+    kept: list[tuple[int, ...]] = []
+    for number in np.argsort(-worth, kind="stable"):
+        counts = tuple(false[number].tolist())
+        beaten = any(all(one <= two for one, two in zip(other, counts, strict=True)) for other in kept)
+        if np.isfinite(worth[number]) and not beaten:
+            kept.append(counts)
+            yield int(number), counts, float(worth[number])

@@ -87,7 +87,10 @@ def read_run(path: Path, mitdb: Path, manifest: Manifest) -> Run:
 
 
 def tune(manifest: Manifest, run: Run, budget: float, progress: Progress) -> Tuned:
-    """Try every setting of every label that the records annotate, and choose within `budget` false alarms an hour."""
+    """Try every setting of every label that the records annotate, and choose within `budget` false alarms an hour.
+
+    The budget holds on all records and on those that are sinus rhythm throughout, where no other alarm excuses one.
+    """
     bench, everyone = Bench(manifest, run.records), range(len(run.records))
     labels, tried, before = bench.judged, [], []
     own = tuple(own_setting(label, manifest) for label in labels)
@@ -97,11 +100,11 @@ def tune(manifest: Manifest, run: Run, budget: float, progress: Progress) -> Tun
         tell = lambda done=done, label=label: progress(label.abbreviation, next(done), total)  # noqa: E731
         tried.append(bench.try_all(label, settings_of(label), tell))
         before.append(bench.try_all(label, [setting], lambda: None).total(0, everyone))
-    chosen = choose(tried, own, everyone, _count(budget, run.records))
+    chosen = choose(tried, own, everyone, _limits(budget, run.records, everyone))
     nested = {}
     for fold in run.folds:
         others = run.but(fold)
-        nested[fold] = tuple(choose(tried, own, others, _count(budget, [run.records[k] for k in others])))
+        nested[fold] = tuple(choose(tried, own, others, _limits(budget, run.records, others)))
     return Tuned(
         budget,
         tuple(tried),
@@ -114,9 +117,11 @@ def tune(manifest: Manifest, run: Run, budget: float, progress: Progress) -> Tun
     )
 
 
-def _count(budget: float, records: Sequence[Record]) -> int:
-    """Return how many false alarms a budget an hour allows on some records."""
-    return int(budget * sum(record.hours for record in records))
+def _limits(budget: float, records: Sequence[Record], some: Sequence[int]) -> list[tuple[list[int], int]]:
+    """Return how many false alarms a budget an hour allows on some of the records, and on the quiet ones of them."""
+    quiet = [number for number in some if records[number].annotation.sinus_throughout]
+    parts = [list(some), quiet]
+    return [(part, int(budget * sum(records[number].hours for number in part))) for part in parts]
 
 
 def _judged(one: Tried, picks: Sequence[int], run: Run) -> Counts:

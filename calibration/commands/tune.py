@@ -19,7 +19,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     type=click.FloatRange(min=0),
     default=1.0,
     show_default=True,
-    help="False alarms an hour, over all labels, that the settings may cost together.",
+    help="False alarms an hour, over all labels, on all records and on those in sinus rhythm throughout.",
 )
 @json_option()
 def tune(*, folds: Path, model: Path, data: Path, out: Path, budget: float, json_path: Path | None) -> None:
