@@ -8,7 +8,9 @@ alarms are whole numbers. The worth of a setting, times the weight of its alarm'
     other labels     F1 of time
     all              less `DELAY_COST` for each second of mean delay, and `SENSITIVE` for each higher threshold
 
-Threshold and pooling of PVC and PAC come first, by the F1 of windows alone: they say of a window whether the beat is in
+Where F1 is below `WORTHLESS` nobody would miss the alarm: the fewer false ones the better.
+
+The threshold of PVC and PAC comes first, by the F1 of windows alone: they say of a window whether the beat is in
 it, and no budget of alarms may spoil that. Their alarms are set by the delays; a beat is in five windows, so that a
 delay of more than four seconds asks for another one.
 
@@ -31,16 +33,17 @@ from edge.scoring.episodes import Counts, compare
 from edge.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
 from training.outputs import Outputs
 
-THRESHOLDS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
+THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
 CLEAR_SHARES = (1.0, 0.6)
 ON_DELAYS_S = {"high": (0.0, 2.0, 3.0, 4.0), "medium": (5.0, 10.0, 20.0, 30.0), "low": (2.0, 5.0, 10.0, 20.0)}
 BEAT_ON_DELAYS_S = (3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
 OFF_DELAYS_S = (5.0, 30.0)
 POOLED = {"high": (1, 3), "medium": (1, 5, 15), "low": (1, 5)}
-BEAT_POOLED = (1, 3)
+BEAT_POOLED = (3,)
 WEIGHTS = {"high": 3.0, "medium": 2.0, "low": 1.0}
 DELAY_COST = 0.002
 SENSITIVE = 0.002
+WORTHLESS = 0.25  # F1 below which an alarm is kept quiet
 RUNS = ("VT", "SVT")
 _FIELDS = ("episodes", "found", "alarms", "right", "reference_s", "alarm_s", "both_s")
 _WINDOW_FIELDS = ("windows_with", "windows_over", "windows_right")
@@ -79,7 +82,8 @@ class Tried:
 
 def settings_of(label: Label) -> tuple[Setting, ...]:
     """Return the settings that are tried, all of one threshold after all of the next lower one."""
-    on_delays_s, pools = ON_DELAYS_S[label.priority], POOLED[label.priority]
+    on_delays_s: Sequence[float] = ON_DELAYS_S[label.priority]
+    pools = POOLED[label.priority]
     if label.abbreviation in BEAT_LABELS:
         on_delays_s, pools = BEAT_ON_DELAYS_S, BEAT_POOLED
     grid = itertools.product(THRESHOLDS, CLEAR_SHARES, on_delays_s, OFF_DELAYS_S, pools)
@@ -231,8 +235,9 @@ def _judge(
         return counts, np.array([-_AWAY * _distance(setting, own) for setting in one.settings])
     late_s = named["late_s"] / np.maximum(named["delays"], 1)
     steps = np.repeat(np.arange(len(THRESHOLDS)), len(one.settings) // len(THRESHOLDS))
-    worth = _smooth(_f1(one.label.abbreviation, named)) - DELAY_COST * late_s - SENSITIVE * steps
-    worth *= WEIGHTS[one.label.priority]
+    f1 = _smooth(_f1(one.label.abbreviation, named))
+    worth = WEIGHTS[one.label.priority] * (f1 - DELAY_COST * late_s - SENSITIVE * steps)
+    worth = np.where(f1 < WORTHLESS, _AWAY * (steps / len(THRESHOLDS) - counts.sum(axis=1) - 1.0), worth)
     if one.label.abbreviation in BEAT_LABELS:
         worth[~_by_windows(one, named)] = -np.inf
     return counts, worth

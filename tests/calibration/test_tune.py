@@ -92,6 +92,24 @@ def test_windows_set_the_threshold_of_a_beat_and_alarms_its_delay():
         assert settings[pick] == Setting(operating.THRESHOLDS[4], operating.THRESHOLDS[4], on_s, 30.0, 1)
 
 
+@pytest.mark.parametrize(("found_s", "worthless"), [(10.0, True), (60.0, False)])
+def test_an_alarm_that_the_records_show_to_be_worthless_is_kept_quiet(found_s, worthless):
+    """The lower the threshold, the more it finds and the more false alarms it makes."""
+    label = Label(abbreviation="LBBB", name="LBBB", priority="low")
+    settings = [Setting(level, level, 20.0, 30.0, 1) for level in operating.THRESHOLDS]
+    counts = [
+        (
+            Counts(
+                episodes=1, found=1, alarms=1 + left, right=1, reference_s=100.0, alarm_s=100.0, both_s=found_s + left
+            ),
+        )
+        for left in reversed(range(len(settings)))
+    ]
+    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
+    (pick,) = choose([Tried(label, tuple(settings), tuple(counts), sums)], settings[:1], [0], [([0], 99)])
+    assert (pick == len(settings) - 1) is worthless
+
+
 def random_record(seed):
     """Make beats of which some are V, and outputs that follow nothing; one window in ten is bad."""
     random = np.random.default_rng(seed)
