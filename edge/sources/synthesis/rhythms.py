@@ -98,7 +98,7 @@ RHYTHMS = {
 }
 
 SCENARIOS = {
-    "demo": "sinus:15 af:30 sinus:15 pvc:15 bigeminy:20 vt:12 sinus:15 lead_off:10 sinus:18",
+    "demo": "sinus:15 af:75 sinus:20 pvc:30 bigeminy:20 vt:12 sinus:15 lead_off:10 sinus:45",
 }
 
 

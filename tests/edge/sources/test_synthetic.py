@@ -273,7 +273,7 @@ def test_named_scenarios_can_be_played(name: str):
 def test_the_demo_shows_the_main_alarms():
     demo = parse_scenario("demo")
     assert {"sinus", "af", "pvc", "bigeminy", "vt", "lead_off"} == {e.rhythm for e in demo}
-    assert sum(e.seconds for e in demo) == pytest.approx(150, abs=30)
+    assert sum(e.seconds for e in demo) == pytest.approx(240, abs=30)
 
 
 @pytest.mark.parametrize(
