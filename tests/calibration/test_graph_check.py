@@ -187,7 +187,9 @@ def test_tensors_inside_have_one_dynamic_dimension_at_most():
 
 def test_the_network_as_it_is_exported_has_no_fault(tmp_path):
     torch.manual_seed(0)
-    small = ModelConfig(outputs=5, dims=(8, 32, 32), depths=(1, 1, 1), kernels=(5, 5), dilations=(1, 1))
+    small = ModelConfig(
+        outputs=5, dims=(8, 32, 32), depths=(1, 1, 1), residuals=(0, 1), kernels=(5, 5), dilations=(1, 1)
+    )
     export(Deployed(EcgNat(small), [0, 2, 3]), 12, 256, tmp_path / "model.onnx")
     model = onnx.load(tmp_path / "model.onnx")
     assert check_graph(model) == []
