@@ -1,14 +1,12 @@
 """`ecg-train` from the outside: a pretrained encoder, from a plain folder, goes into a fine-tuned network."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
 import wfdb
 
 from training import checkpoint, pictures
-from training.__main__ import main
 from training.labels import NAMES
 from training.resuming import LOG, STATE
 from training.splits import snomed_part
@@ -40,18 +38,9 @@ def place(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def ecg_train(place, monkeypatch, capsys):
-    """Return a function that runs a command line here, and gives its exit code and what it wrote."""
+@pytest.fixture(autouse=True)
+def _cache(place, monkeypatch):
     monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code, *capsys.readouterr()
-
-    return command
 
 
 def test_from_a_folder_to_a_network(place, ecg_train):

@@ -1,7 +1,6 @@
 """Networks side by side, and studies: from toy data to the tables."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import toy_data
 
 from ecgnat.networks import make_network, network_config
 from training import checkpoint
-from training.__main__ import main
 from training.evaluation.checkpoints import accuracy, judge
 from training.labels import NAMES
 from training.study import arms, runner
@@ -30,17 +28,6 @@ def place(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _cache(place, monkeypatch):
     monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
-
-
-@pytest.fixture
-def ecg_train(monkeypatch, capsys):
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code, *capsys.readouterr()
-
-    return command
 
 
 def test_networks_side_by_side(place, ecg_train):
