@@ -62,7 +62,8 @@ def score_noise(  # noqa: PLR0913  an argument an option
     r"""Score records of FOLDER with real noise added to them, as the `nst` program of WFDB adds it.
 
     Two minutes noisy, two clean, from minute 5 on. Says for each noise and ratio how many false alarms come on top of
-    the clean record's, and for how much of the noisy time a technical alarm is on.
+    the clean record's, for how much of the noisy time a technical alarm is on, how much of each lead the network does
+    not see there, and how right it is about the rest.
 
     \b
     Examples:

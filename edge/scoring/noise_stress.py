@@ -1,19 +1,18 @@
 """The scores of records with real noise in them, at one ratio after the other, beside those of the clean records.
 
 Noise is added as `edge.scoring.noise` says. Of each condition: the figures of `ecg-edge score` from minute 5 on,
-noisy and clean turns together; how many false alarms an hour came on top of those of the clean records; and the share
-of the noisy and of the clean time in which a technical alarm about the signal was on. Makes no tables.
+noisy and clean turns together; how many false alarms an hour came on top of those of the clean records; and, of the
+noisy and of the clean turns, what `edge.scoring.turns` says of signal and windows. Makes no tables.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from edge.alarms.machine import AlarmEvent
+from edge.alarms.specs import alarm_specs
 from edge.bundle import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.errors import RecordError
@@ -22,14 +21,15 @@ from edge.report import BundleName
 from edge.scoring.folder import annotated_records, hear, judge_record
 from edge.scoring.folds import FoldBundles
 from edge.scoring.noise import CLEAN_START_S, NoisyRecording, noisy_spans, read_noise
+from edge.scoring.record import Judge
 from edge.scoring.reference import read_annotation
-from edge.scoring.spans import Spans, intersect, seconds, subtract, union
+from edge.scoring.spans import subtract, union
 from edge.scoring.summary import Judged, Total, total
+from edge.scoring.turns import TurnCounts, TurnScore, count_turns
 
 RECORDS = ("118", "119")
 NOISES = ("ma", "bw")
 SNR_DB = (24.0, 18.0, 12.0, 6.0, 0.0, -6.0)
-_STORM = "ALARM_STORM"  # technical, and not about the signal
 Progress = Callable[[str, float, float], None]  # what, seconds of ECG done, seconds of all
 
 
@@ -41,8 +41,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms: int  # about heart rhythms, of all labels that are annotated
     false_alarms_per_hour: float
     above_clean_per_hour: float
-    technical_in_noise: float  # share of the time
-    technical_in_clean: float
+    in_noise: TurnScore  # of the clean records: the same turns without noise
+    in_clean: TurnScore
     figures: Total
 
 
@@ -69,7 +69,10 @@ class StressConfig:
 
 PROTOCOL = (
     "Noise added as the `nst` program does: two minutes noisy, two clean, from minute 5 on; scored from there to the "
-    "end. False alarms: of every annotated label. Technical: share of time in which an alarm about the signal is on."
+    "end. False alarms: of every annotated label. Technical: share of time in which an alarm about the signal is on. "
+    "Masked: share of the windows in noisy turns, or in clean ones, in which the network does not see the lead; "
+    "unjudged: in which it sees none. F1: of the judged windows in noisy turns; the row without noise has the same "
+    "windows."
 )
 
 
@@ -115,15 +118,7 @@ class _Rounds:
 
     def condition(self, noise: str | None, snr_db: float | None, clean_per_hour: float | None) -> Condition:
         """Score all records with one noise at one ratio; `clean_per_hour` is None for the clean records themselves."""
-        done: list[Judged] = []
-        noisy_on_s = clean_on_s = noisy_s = clean_s = 0.0
-        for name in self.names:
-            judged, on, end_s = self._score(name, noise, snr_db)
-            done.append(judged)
-            noisy = noisy_spans(end_s)
-            clean = subtract(union([(CLEAN_START_S, end_s)]), noisy)
-            noisy_on_s, noisy_s = noisy_on_s + seconds(intersect(on, noisy)), noisy_s + seconds(noisy)
-            clean_on_s, clean_s = clean_on_s + seconds(intersect(on, clean)), clean_s + seconds(clean)
+        done, noisy, clean = zip(*(self._score(name, noise, snr_db) for name in self.names), strict=True)
         figures = total(done)
         false = sum(judged.false_alarms for judged in done)
         rate = figures.false_alarms_per_hour or 0.0
@@ -133,13 +128,13 @@ class _Rounds:
             false_alarms=false,
             false_alarms_per_hour=rate,
             above_clean_per_hour=rate - (rate if clean_per_hour is None else clean_per_hour),
-            technical_in_noise=noisy_on_s / noisy_s if noisy_s else 0.0,
-            technical_in_clean=clean_on_s / clean_s if clean_s else 0.0,
+            in_noise=sum(noisy, TurnCounts()).score(),
+            in_clean=sum(clean, TurnCounts()).score(),
             figures=figures,
         )
 
-    def _score(self, name: str, noise: str | None, snr_db: float | None) -> tuple[Judged, Spans, float]:
-        """Replay one record; return what became of it, when a technical alarm was on, and the record's length."""
+    def _score(self, name: str, noise: str | None, snr_db: float | None) -> tuple[Judged, TurnCounts, TurnCounts]:
+        """Replay one record; return what became of it, of its noisy turns and of its clean ones."""
         path = self.config.folder / name
         annotation, recording = read_annotation(path), open_recording(str(path))
         bundle = self.bundle.of(name) if isinstance(self.bundle, FoldBundles) else self.bundle
@@ -156,18 +151,11 @@ class _Rounds:
 
         heard = hear(bundle, name, source, self.config.classifier, report, self.stopped)
         self._done_s += length_s
-        judged = judge_record(bundle, name, annotation, heard, CLEAN_START_S)
-        return judged, technical_spans(heard.events, length_s), length_s
-
-
-def technical_spans(events: Sequence[AlarmEvent], end_s: float) -> Spans:
-    """Return when a technical alarm about the signal was on."""
-    return union(np.array(list(_technical(events, end_s)), np.float64).reshape(-1, 2))
-
-
-def _technical(events: Sequence[AlarmEvent], end_s: float) -> Iterator[tuple[float, float]]:
-    about = [event for event in events if event.spec.kind == "technical" and event.spec.label != _STORM]
-    ended = {event.alarm_id: event.end_s for event in about if event.what == "cleared"}
-    for event in about:
-        if event.what == "raised":
-            yield event.end_s, ended.get(event.alarm_id, end_s)
+        judge = Judge(bundle.manifest, alarm_specs(bundle.manifest.labels), CLEAN_START_S)
+        noisy = noisy_spans(length_s)
+        clean = subtract(union([(CLEAN_START_S, length_s)]), noisy)
+        return (
+            judge_record(bundle, name, annotation, heard, CLEAN_START_S),
+            count_turns(judge, annotation, heard, noisy, length_s),
+            count_turns(judge, annotation, heard, clean, length_s),
+        )

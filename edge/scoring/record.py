@@ -4,13 +4,14 @@ Pure but for the sink that listens: a batch that made the same decisions and eve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle import Manifest
+from edge.leads import LEADS, lead_positions
 from edge.monitor import StreamMonitor
 from edge.scoring.beats import Beats, Confusion
 from edge.scoring.beats import compare as compare_beats
@@ -25,6 +26,7 @@ class Heard:
     sample_rate_hz: float = 0.0
     decisions: list[Decision] = field(default_factory=list)
     events: list[AlarmEvent] = field(default_factory=list)
+    leads: tuple[str, ...] = ()  # that the stream has, of the twelve
 
     def __call__(
         self,
@@ -35,6 +37,7 @@ class Heard:
     ) -> None:
         """Take one decision."""
         self.sample_rate_hz = monitor.sample_rate_hz
+        self.leads = tuple(LEADS[place] for place in lead_positions(monitor.leads) if place is not None)
         if decision is not None:
             self.decisions.append(decision)
         self.events += events
@@ -77,6 +80,7 @@ class Judge:
     def judge(self, annotation: Annotation, heard: Heard) -> Verdict:
         """Count what the alarms of one record found and missed."""
         judged = references(annotation, self._window_s)
+        beats = self.beat_windows(annotation, heard)
         labels, apart = {}, {}
         for spec in self._specs:
             reference = judged.get(spec.label)
@@ -85,8 +89,14 @@ class Judge:
                 apart[spec.label] = sum(self._start_s <= event.end_s for event in raised)
                 continue
             counts = compare(reference, self.alarms(spec, heard), self._start_s, annotation.end_s)
-            labels[spec.label] = self._with_windows(counts, spec, annotation, heard)
+            labels[spec.label] = counts + beats.get(spec.label, Counts())
         return Verdict(labels, apart)
+
+    def beat_windows(self, annotation: Annotation, heard: Heard) -> dict[str, Counts]:
+        """Count, for each beat's label, how many windows have it, were said to have it, and both."""
+        return {
+            spec.label: self._beat_windows(spec, annotation, heard) for spec in self._specs if spec.label in BEAT_LABELS
+        }
 
     def alarms(self, spec: AlarmSpec, heard: Heard) -> list[Alarm]:
         """Put the events of one label together to alarms."""
@@ -122,10 +132,7 @@ class Judge:
         """How far an output looks back beyond its own window."""
         return (self._pooling.of(label) - 1) * self._hop_s
 
-    def _with_windows(self, counts: Counts, spec: AlarmSpec, annotation: Annotation, heard: Heard) -> Counts:
-        """Add, for a beat's label, how many windows have it, were said to have it, and both."""
-        if spec.label not in BEAT_LABELS:
-            return counts
+    def _beat_windows(self, spec: AlarmSpec, annotation: Annotation, heard: Heard) -> Counts:
         pairs = []
         for decision in heard.decisions:
             first_s, over = decision.first_sample / heard.sample_rate_hz, spec.over(decision)
@@ -133,8 +140,7 @@ class Judge:
             holds = holds_in_window(annotation, spec.label, seen_from_s, first_s + self._window_s)
             if over is not None and holds is not None and first_s >= self._start_s:
                 pairs.append((holds, over))
-        return replace(
-            counts,
+        return Counts(
             windows_with=sum(holds for holds, _ in pairs),
             windows_over=sum(over for _, over in pairs),
             windows_right=sum(holds and over for holds, over in pairs),

@@ -37,13 +37,27 @@ def test_what_noise_does(data, tiny_bundle):
     NOISE's 4.
     """
     score = stress(tiny_bundle, config(data))
-    assert (score.clean.false_alarms, score.clean.technical_in_clean) == (0, 0.0)
+    assert (score.clean.false_alarms, score.clean.in_clean.technical) == (0, 0.0)
     mild, loud, worst = score.conditions
-    assert (mild.false_alarms, mild.technical_in_noise) == (0, 0.0)
-    assert (loud.false_alarms, loud.technical_in_noise) == (1, 0.0)
+    assert (mild.false_alarms, mild.in_noise.technical) == (0, 0.0)
+    assert (loud.false_alarms, loud.in_noise.technical) == (1, 0.0)
     assert loud.above_clean_per_hour == pytest.approx(3600 / (SECONDS - 300))
-    assert worst.technical_in_noise > 0.9
-    assert worst.technical_in_clean < 0.2, "the window that holds the end of the noise"
+    assert worst.in_noise.technical > 0.9
+    assert worst.in_clean.technical < 0.2, "the window that holds the end of the noise"
+
+
+def test_noise_as_wide_as_the_converter_masks_its_lead(data, tiny_bundle):
+    """Windows of 10 s begin each second: 111 lie in the noisy turn, whole, and 71 behind it.
+
+    Without noise they are all good. At -50 dB it swings between the ADC's ends, 8 mV to either side, and so is more than
+    3 mV off for half of each second.
+    """
+    score = stress(tiny_bundle, config(data, snr_db=(-50.0,)))
+    clean, (noisy,) = score.clean, score.conditions
+    assert (noisy.in_noise.windows, noisy.in_clean.windows) == (111, 71)
+    assert (clean.in_noise.masked, clean.in_noise.unjudged) == ({"II": 0.0}, 0.0)
+    assert (noisy.in_noise.masked, noisy.in_noise.unjudged) == ({"II": 1.0}, 1.0)
+    assert noisy.in_clean.masked == {"II": 0.0}
 
 
 def test_the_command(data, tiny_bundle_path, tmp_path):
@@ -53,6 +67,7 @@ def test_the_command(data, tiny_bundle_path, tmp_path):
     outcome = CliRunner().invoke(score_noise, list(map(str, arguments)), catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     assert "| ma | -6 | 1 |" in results.read_text()
+    assert "| noise | SNR dB | II masked | unjudged |" in results.read_text()
     assert "](p.png)" in results.read_text()
     assert picture.stat().st_size > 5000
     assert '"above_clean_per_hour"' in report.read_text()
