@@ -50,12 +50,13 @@ def draw_masks(batch: int, leads: int, patches: int, config: MaskConfig, generat
     """
     rows = (batch, 1 if config.style == "blocks" else leads)
     hidden = min(max(round(config.ratio * patches), 1), patches - 1)
-    places = torch.arange(patches)
-    score = torch.rand((*rows, math.ceil(patches / config.block)), generator=generator)
-    turn = torch.randint(patches, (*rows, 1), generator=generator)
+    device = generator.device
+    places = torch.arange(patches, device=device)
+    score = torch.rand((*rows, math.ceil(patches / config.block)), generator=generator, device=device)
+    turn = torch.randint(patches, (*rows, 1), generator=generator, device=device)
     order = score[:, :, places // config.block].argsort(dim=2, descending=True, stable=True)
     chosen = (order[:, :, :hidden] + turn) % patches
-    masked = torch.zeros((*rows, patches), dtype=torch.bool).scatter_(2, chosen, value=True)
+    masked = torch.zeros((*rows, patches), dtype=torch.bool, device=device).scatter_(2, chosen, value=True)
     return masked.expand(batch, leads, patches)
 
 

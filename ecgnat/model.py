@@ -43,7 +43,8 @@ class ModelConfig(NetworkConfig):
     dilations: tuple[int, ...] = (1, 1, 1)
     head_dim: int = 32
     mlp_ratio: float = 2.0
-    position_kernel: int = 7
+    position_kernel: int = 7  # of the depthwise convolution in every block; 1 sees no position
+    position_bias: bool = True
     backend: Backend = "block"
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class ModelConfig(NetworkConfig):
 _NAMED = {
     "tiny": ModelConfig(outputs=1, dims=(32, 64, 96, 128), depths=(1, 1, 1, 2)),
     "small": ModelConfig(outputs=1, depths=(2, 1, 1, 2), residuals=(1, 2, 1)),
-    "base": ModelConfig(outputs=1, dims=(64, 128, 192, 320), depths=(2, 2, 4, 4)),
+    "base": ModelConfig(outputs=1, dims=(64, 128, 192, 320), depths=(2, 1, 2, 3), residuals=(1, 2, 1)),
 }
 
 
@@ -119,12 +120,14 @@ class ConvBlock(nn.Module):
 class NeighborhoodAttention(nn.Module):
     """Multi-head neighborhood attention with a relative position bias; (batch, length, dim) in and out."""
 
-    def __init__(self, dim: int, kernel: int, dilation: int, head_dim: int, backend: Backend) -> None:
+    def __init__(self, config: ModelConfig, stage: int) -> None:
         super().__init__()
-        self.heads, self.kernel, self.dilation, self.backend = dim // head_dim, kernel, dilation, backend
+        dim, kernel = config.dims[stage + 1], config.kernels[stage]
+        self.heads, self.kernel, self.dilation = dim // config.head_dim, kernel, config.dilations[stage]
+        self.backend = config.backend
         self.qkv = nn.Linear(dim, 3 * dim)
         self.project = nn.Linear(dim, dim)
-        self.bias = nn.Parameter(torch.zeros(self.heads, 2 * kernel - 1))
+        self.bias = nn.Parameter(torch.zeros(self.heads, 2 * kernel - 1)) if config.position_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend; a sequence shorter than the kernel is seen whole."""
@@ -132,7 +135,7 @@ class NeighborhoodAttention(nn.Module):
         q, k, v = self.qkv(x).reshape(batch, length, 3 * self.heads, dim // self.heads).split(self.heads, dim=2)
         kernel = min(self.kernel, int(length) // self.dilation)
         cut = self.kernel - kernel
-        bias = self.bias[:, cut : 2 * self.kernel - 1 - cut]
+        bias = None if self.bias is None else self.bias[:, cut : 2 * self.kernel - 1 - cut]
         out = neighborhood_attention(q, k, v, kernel, self.dilation, bias, backend=self.backend)
         projected: Tensor = self.project(out.reshape(batch, length, dim))
         return projected
@@ -147,9 +150,7 @@ class AttentionBlock(nn.Module):
         width = config.position_kernel
         self.position = nn.Conv1d(dim, dim, width, padding=width // 2, groups=dim)
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = NeighborhoodAttention(
-            dim, config.kernels[stage], config.dilations[stage], config.head_dim, config.backend
-        )
+        self.attention = NeighborhoodAttention(config, stage)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim))
         self.drop_path = DropPath(drop_path)

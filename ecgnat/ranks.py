@@ -17,10 +17,15 @@ from torch import Tensor, distributed, nn
 _ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 
-def start() -> None:
-    """Join the processes that `torchrun` started (gloo); without it, do nothing."""
+def start(device: str = "cpu") -> None:
+    """Join the processes that `torchrun` started, by gloo on CPUs and nccl on GPUs; without it, do nothing.
+
+    Of the GPUs of a machine each process takes the one of its local rank.
+    """
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)  # left to the interpreter's end, gloo's threads abort it
 
 

@@ -1,7 +1,8 @@
 """What is done to a training batch so that the device's world holds no surprise: leads, noise, gaps, gain.
 
-All functions take torch tensors and a generator, change nothing outside their arguments, and know nothing
-of data sets. Shapes: signal (batch, 12, samples) mV, keep (batch, 12), target and known (batch, labels).
+All functions take torch tensors and a generator on the same device, change nothing outside their arguments, never
+wait for a GPU, and know nothing of data sets. Shapes: signal (batch, 12, samples) mV, keep (batch, 12), target and
+known (batch, labels).
 """
 
 from dataclasses import dataclass, replace
@@ -54,25 +55,37 @@ def read_noise(folder: Path) -> Tensor:
     return torch.from_numpy(noise / np.sqrt((noise**2).mean(axis=1, keepdims=True)))
 
 
+def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw from [0, 1), on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def integers(end: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw from 0 to `end` - 1, on the generator's device."""
+    return torch.randint(end, shape, generator=generator, device=generator.device)
+
+
 def mixup(batch: Batch, rows: int, chance: float, generator: torch.Generator) -> Batch:
     """Mix the first `rows` of a batch in pairs (Zhang et al. 2018, arXiv:1710.09412), some of the time."""
-    if rows < 2 or float(torch.rand((), generator=generator)) >= chance:
+    if rows < 2:
         return batch
-    share = 0.5 * float(torch.rand((), generator=generator))  # up to a half: the first stays the stronger
-    other = torch.randperm(rows, generator=generator)
+    mixes, drawn = uniform((2,), generator)
+    share = 0.5 * drawn * (mixes < chance)  # up to a half: the first stays the stronger
+    other = torch.randperm(rows, generator=generator, device=generator.device)
 
     def mixed(x: Tensor) -> Tensor:
-        return torch.cat([x[:rows] * (1.0 - share) + x[:rows][other] * share, x[rows:]])
+        return torch.cat([torch.lerp(x[:rows], x[:rows][other], share), x[rows:]])
 
-    known = torch.cat([batch.known[:rows] * batch.known[:rows][other], batch.known[rows:]])
+    theirs = torch.where(mixes < chance, batch.known[:rows][other], 1.0)
+    known = torch.cat([batch.known[:rows] * theirs, batch.known[rows:]])
     return replace(batch, signal=mixed(batch.signal), target=mixed(batch.target), known=known)
 
 
 def gain(batch: Batch, generator: torch.Generator) -> Batch:
     """Scale each window by up to about 1.5 either way, and each lead by a few per cent."""
     size = batch.signal.shape[:2]
-    whole = 0.2 * torch.randn((size[0], 1, 1), generator=generator)
-    each = 0.05 * torch.randn((*size, 1), generator=generator)
+    whole = 0.2 * torch.randn((size[0], 1, 1), generator=generator, device=generator.device)
+    each = 0.05 * torch.randn((*size, 1), generator=generator, device=generator.device)
     return replace(batch, signal=batch.signal * torch.exp(whole + each))
 
 
@@ -81,34 +94,29 @@ def add_noise(batch: Batch, noise: Tensor, chance: float, generator: torch.Gener
 
     An unreadable window keeps no label but NOISE.
     """
-    size, _, samples = batch.signal.shape
-    chosen = torch.nonzero(torch.rand(size, generator=generator) < chance)[:, 0]
-    if not chosen.numel():
-        return batch
-    signal, target, known = batch.signal.clone(), batch.target.clone(), batch.known.clone()
-    leads = signal.shape[1]
-    drawn = torch.rand((chosen.numel(), 1), generator=generator)
-    unreadable = torch.rand((chosen.numel(), 1), generator=generator) < 0.15
+    size, leads, samples = batch.signal.shape
+    chosen, worst, drawn = uniform((3, size, 1), generator)
+    chosen, unreadable = chosen < chance, worst < 0.15
     snr_db = torch.where(unreadable, _UNREADABLE_SNR_DB - 9.0 * drawn, _READABLE_SNR_DB + 24.0 * drawn)
-    row = torch.randint(noise.shape[0], (chosen.numel(), leads, 1), generator=generator)
-    first = torch.randint(noise.shape[1] - samples + 1, (chosen.numel(), leads, 1), generator=generator)
-    added = noise[row, first + torch.arange(samples)]  # (chosen, 12, samples), RMS about 1
-    rms = signal[chosen].square().mean(dim=2).sqrt() * 10.0 ** (-snr_db / 20.0)
-    signal[chosen] += added * rms.unsqueeze(-1)
-    gone = chosen[unreadable[:, 0]]
-    known[gone] = 0.0
-    target[gone, INDEX["NOISE"]] = 1.0
-    known[gone, INDEX["NOISE"]] = 1.0
-    return replace(batch, signal=signal.clamp(-10.0, 10.0), target=target, known=known)
+    row = integers(noise.shape[0], (size, leads), generator)
+    first = integers(noise.shape[1] - samples + 1, (size, leads), generator)
+    added = noise.unfold(1, samples, 1)[row, first]  # (batch, 12, samples), RMS about 1
+    rms = batch.signal.square().mean(dim=2).sqrt() * 10.0 ** (-snr_db / 20.0) * chosen
+    signal = (batch.signal + added * rms.unsqueeze(-1)).clamp(-10.0, 10.0)
+    gone = chosen & unreadable
+    is_noise = torch.zeros_like(batch.target[:1])
+    is_noise[:, INDEX["NOISE"]] = 1.0
+    target = torch.where(gone & (is_noise > 0), 1.0, batch.target)
+    return replace(batch, signal=signal, target=target, known=torch.where(gone, is_noise, batch.known))
 
 
 def time_out(batch: Batch, chance: float, generator: torch.Generator) -> Batch:
     """Set a stretch of up to 10% of some windows to 0, on all leads, as a bridged gap is."""
     size, _, samples = batch.signal.shape
-    chosen = torch.rand((size, 1), generator=generator) < chance
-    length = torch.randint(1, samples // 10 + 1, (size, 1), generator=generator)
-    first = torch.randint(samples, (size, 1), generator=generator)
-    at = torch.arange(samples)
+    chosen = uniform((size, 1), generator) < chance
+    length = 1 + integers(samples // 10, (size, 1), generator)
+    first = integers(samples, (size, 1), generator)
+    at = torch.arange(samples, device=generator.device)
     gone = chosen & (at >= first) & (at < first + length)
     return replace(batch, signal=batch.signal.masked_fill(gone.unsqueeze(1), 0.0))
 
@@ -116,11 +124,12 @@ def time_out(batch: Batch, chance: float, generator: torch.Generator) -> Batch:
 def drop_leads(batch: Batch, chance: float, generator: torch.Generator) -> Batch:
     """Keep, in some windows, one lead alone, or any subset; never take the last lead that is there."""
     size, leads = batch.keep.shape
-    mode = torch.rand((size, 1), generator=generator) / chance  # below 1: something is dropped
-    single = torch.tensor(_SINGLE_LEADS)[torch.randint(len(_SINGLE_LEADS), (size,), generator=generator)]
-    alone = torch.nn.functional.one_hot(single, leads)
-    share = torch.rand((size, 1), generator=generator)
-    subset = (torch.rand((size, leads), generator=generator) < share).long()
+    mode = uniform((size, 1), generator) / chance  # below 1: something is dropped
+    singles = torch.tensor(_SINGLE_LEADS, device=generator.device)
+    single = singles[integers(len(_SINGLE_LEADS), (size, 1), generator)]
+    alone = (single == torch.arange(leads, device=generator.device)).long()
+    share = uniform((size, 1), generator)
+    subset = (uniform((size, leads), generator) < share).long()
     wanted = torch.where(mode < 0.5, alone, torch.where(mode < 1.0, subset, torch.ones_like(alone)))
     keep = batch.keep * wanted
     keep = torch.where(keep.sum(dim=1, keepdim=True) > 0, keep, batch.keep)

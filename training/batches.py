@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.augment import Batch
 from training.cache import WindowSet
 from training.labels import INDEX
-from training.windows import SPARE_SAMPLES
+from training.stores import Store
+from training.windows import INPUT, STRETCH_SAMPLES
 
 # of a batch, against each other; those of sets that were not at hand are guesses
 SHARES = {"ptb-xl": 0.7, "cinc2017": 0.15, "mitdb": 0.15, "cpsc2018": 0.2, "cinc2020": 0.5, "cinc2021": 0.7}
@@ -44,10 +46,18 @@ class Sampler:
     """Endless stream of batches; the sets follow one another as in `shares`, PTB-XL first in each."""
 
     def __init__(
-        self, sources: Mapping[str, Source], batch_size: int, seed: int, shares: Mapping[str, float] = SHARES
+        self,
+        sources: Mapping[str, Source],
+        batch_size: int,
+        seed: int,
+        shares: Mapping[str, float] = SHARES,
+        device: torch.device | str = "cpu",
+        samples: int = INPUT.window_samples,
     ) -> None:
         self.random = np.random.default_rng(seed)
+        self.samples, self.places = samples, STRETCH_SAMPLES - samples + 1  # of a window, where it can begin
         self._sources = sources
+        self._stores = {name: Store(source.windows, device, samples) for name, source in sources.items()}
         total = sum(shares[name] for name in sources)
         self._counts = {name: round(batch_size * shares[name] / total) for name in shares if name in sources}
 
@@ -58,14 +68,11 @@ class Sampler:
 
     def draw(self) -> Batch:
         """Draw one batch of windows."""
-        parts = [self._part(self._sources[name], count) for name, count in self._counts.items()]
-        signal, keep, target, known = (
-            torch.from_numpy(np.concatenate([part[i] for part in parts]).astype(np.float32)) for i in range(4)
-        )
-        return Batch(signal, keep, target, known)
+        parts = [self._part(name, count) for name, count in self._counts.items()]
+        return Batch(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _part(self, source: Source, count: int) -> tuple[NDArray[np.number], ...]:
-        windows = source.windows
+    def _part(self, name: str, count: int) -> tuple[Tensor, ...]:
+        source, store = self._sources[name], self._stores[name]
         rows = source.rows[np.searchsorted(source.cumulative, self.random.random(count), side="right")]
-        anywhere = self.random.integers(SPARE_SAMPLES + 1, size=count)
-        return windows.windows(rows, anywhere), windows.keep[rows], windows.target[rows], windows.known[rows]
+        anywhere = self.random.integers(self.places, size=count)
+        return store.windows(rows, source.windows.places(rows, anywhere)), *store.labels(rows)

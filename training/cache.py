@@ -49,15 +49,18 @@ class WindowSet:
     patient: NDArray[np.str_]  # (stretches,)
     start_s: NDArray[np.float64]  # (stretches,)
 
-    def windows(
-        self, rows: NDArray[np.intp], anywhere: NDArray[np.integer] | int = SPARE_SAMPLES // 2
-    ) -> NDArray[np.float32]:
-        """Return the labelled window of each of these rows, (rows, 12, window_samples) mV, conditioned.
+    def places(self, rows: NDArray[np.intp], anywhere: NDArray[np.integer] | int) -> NDArray[np.integer]:
+        """Return where the labelled window of each row begins, (rows,); `anywhere` where any window has the labels."""
+        return np.where(self.place[rows] < 0, anywhere, self.place[rows])
 
-        Where any window has the labels, the one that begins at `anywhere` (a number, or one a row): the middle.
-        """
-        places = np.where(self.place[rows] < 0, anywhere, self.place[rows])
-        return look(self.signal[rows], places)
+    def windows(
+        self,
+        rows: NDArray[np.intp],
+        anywhere: NDArray[np.integer] | int = SPARE_SAMPLES // 2,
+        samples: int = INPUT.window_samples,
+    ) -> NDArray[np.float32]:
+        """Return the labelled window of each of these rows, (rows, 12, samples) mV, conditioned; as `places`."""
+        return look(self.signal[rows], self.places(rows, anywhere), samples)
 
 
 _ARRAYS = ("keep", "target", "known", "place", "record", "patient", "start_s")
@@ -101,7 +104,7 @@ def _open(name: str, folder: Path, read: Callable[[], Iterator[Stretch]]) -> Win
     if not folder.is_dir():
         _build(folder, read())
     shape = (-1, len(LEADS), STRETCH_SAMPLES)
-    signal = np.memmap(folder / "signal.f16", np.float16, "r").reshape(shape)
+    signal = np.memmap(folder / "signal.f16", np.float16, "c").reshape(shape)
     return WindowSet(name, signal, **{key: np.load(folder / f"{key}.npy", allow_pickle=False) for key in _ARRAYS})
 
 

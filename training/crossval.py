@@ -12,15 +12,13 @@ stopped goes on where it was.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from ecgnat.model import Network, NetworkConfig
+from ecgnat.model import NetworkConfig
 from training import checkpoint
 from training.errors import CheckpointError, DataError
 from training.finetune import Start, finetune
@@ -28,7 +26,7 @@ from training.folds import FOLDS, WHOLE, rows_without
 from training.labels import NAMES
 from training.outputs import outputs_of
 from training.resuming import STATE, read_extra
-from training.trainer import Progress, TrainConfig
+from training.trainer import Progress, TrainConfig, answers
 from training.windows import INPUT
 
 REPORT = "crossval.json"
@@ -112,17 +110,9 @@ def _spent(folder: Path, config: TrainConfig) -> bool:
 
 def _answer(task: Task, name: str, records: tuple[str, ...], say: Say) -> None:
     """Write what the network of a fold says of the records it never saw."""
-    model = checkpoint.load_model(task.out / name)[0]
+    model = checkpoint.load_model(task.out / name)[0].to(task.config.device)
     for record in records:
         path = task.out / "probabilities" / f"{record}.npz"
         if not path.is_file() or path.stat().st_mtime < (task.out / name / checkpoint.WEIGHTS).stat().st_mtime:
             say(f"{name}: {record}")
-            outputs_of(lambda signal, keep: _predict(model, signal, keep), task.data / "mitdb" / record, INPUT).save(
-                path
-            )
-
-
-@torch.no_grad()
-def _predict(model: Network, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
-    answer: NDArray[np.float32] = torch.sigmoid(model(torch.from_numpy(signal), torch.from_numpy(keep))).numpy()
-    return answer
+            outputs_of(partial(answers, model), task.data / "mitdb" / record, INPUT).save(path)

@@ -23,6 +23,7 @@ from training.folds import RowsOf
 from training.labels import NAMES
 from training.subsets import labelled_rows
 from training.trainer import Progress, TrainConfig, Trainer
+from training.windows import INPUT
 
 Parts = dict[str, NDArray[np.intp]]
 _READING = "reading; the first time cuts all windows, which takes minutes"
@@ -43,6 +44,7 @@ class Start:
     labels: float = 1.0  # part of the training patients
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)  # of a batch
     rows_of: RowsOf = splits.rows_of
+    window_s: float = INPUT.window_s
 
 
 def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *, resume: bool) -> None:
@@ -67,19 +69,20 @@ def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *,
             validation.append((windows, rows["validation"][:: _VALIDATION_STRIDE.get(name, 1)]))
         console.print(f"{name}: {train.size} windows train, {rows['validation'].size} validate")
     torch.manual_seed(config.seed)
-    network = make_network(start.network)
+    network = make_network(start.network).to(config.device)
     if start.pretrained and not resume:
         checkpoint.load_encoder(start.pretrained, network)
     if start.trained and not resume:
         checkpoint.load_whole(start.trained, network, NAMES)
+    samples = round(start.window_s * INPUT.sample_rate_hz)
     trainer = Trainer(
         network,
-        Sampler(sources, config.batch_size, config.seed, shares),
-        read_noise(data / "nstdb") if data else None,
+        Sampler(sources, config.batch_size, config.seed, shares, config.device, samples),
+        read_noise(data / "nstdb").to(config.device) if data else None,
         config,
         out,
         validation,
-        [_teacher(folder) for folder in start.teachers],
+        [_teacher(folder).to(config.device) for folder in start.teachers],
     )
     if resume:
         trainer.resume()

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ecgnat.model import ModelConfig, NetworkConfig
 from training.errors import TrainingError
@@ -91,8 +92,9 @@ class Average(Generic[Model]):
     def update(self, model: Model, step: int) -> None:
         """Move towards the model; faster in the first steps, when the average is still young."""
         decay = min(self._decay, (1.0 + step) / (10.0 + step))
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1.0 - decay)
-            else:
-                mine.copy_(theirs)
+        mine, theirs = (list(each.state_dict().values()) for each in (self.model, model))
+        floats = [number for number, value in enumerate(mine) if value.is_floating_point()]
+        move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        move([mine[number] for number in floats], [theirs[number] for number in floats], step)
+        for number in set(range(len(mine))) - set(floats):
+            mine[number].copy_(theirs[number])

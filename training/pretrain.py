@@ -48,7 +48,7 @@ def pretrain(
     console = Console(quiet=ranks.rank() != 0)
     torch.manual_seed(config.seed)
     shape = replace(network, outputs=1, drop_path=0.0)  # hiding is regularisation enough
-    trainer = Pretrainer(MaskedAutoencoder(shape, masking), pools, config, out)
+    trainer = Pretrainer(MaskedAutoencoder(shape, masking).to(config.device), pools, config, out)
     if resume:
         trainer.resume()
     elif ranks.rank() == 0:

@@ -40,6 +40,7 @@ class PretrainConfig:
     seed: int = 1
     save_every_s: float = 120.0
     bfloat16: bool = True
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Raise TrainingError unless exactly one budget is given and the batch can be divided."""
@@ -72,19 +73,19 @@ class Pretrainer:
         self.model, self.config, self.out, self._pools = model, config, out, pools
         self.average = Average(model, copy.deepcopy(model), config.ema_decay)
         ranks.share_batch_norm(model)
-        self._sampler = WindowSampler(pools, config.batch_size, config.seed)
-        self._watched = validation_windows(pools)
+        self._sampler = WindowSampler(pools, config.batch_size, config.seed, config.device)
+        self._watched = [part.to(config.device) for part in validation_windows(pools)]
         self._parameters = list(model.parameters())
         self.optimizer = make_optimizer(list(model.named_parameters()), config.weight_decay)
         self.progress = Progress()
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._generator = torch.Generator(config.device).manual_seed(config.seed)
         generators: dict[str, Generator] = {"masks": self._generator, "sampler": self._sampler.random}
         self._state = Resumable({"model": model, "average": self.average.model}, self.optimizer, generators)
 
     def resume(self) -> None:
         """Take up the run in the output folder; raises CheckpointError when there is none, or it was another."""
         extra = self._state.load(self.out)
-        free = {"minutes", "steps", "save_every_s"}
+        free = {"minutes", "steps", "save_every_s", "device"}
         mine = {"masking": asdict(self.model.masking), **asdict(self.config)}
         theirs = {"masking": extra["masking"], **extra["config"]}
         if other := [key for key, value in mine.items() if key not in free and theirs.get(key) != value]:
@@ -121,7 +122,7 @@ class Pretrainer:
         signal, keep, masked = (ranks.own_part(part) for part in (signal, keep, masked))
         rate = schedule(self.config.learning_rate, self.progress.share(self.config), self.config.warm_up)
         set_learning_rate(self.optimizer, rate)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+        with torch.autocast(signal.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             drawn = self.model(signal, keep, masked)
         loss = self.model.loss(drawn.float(), signal, keep, masked)
         self.optimizer.zero_grad()
@@ -139,18 +140,19 @@ class Pretrainer:
         if ranks.rank() != 0:
             return ""
         signal, keep = self._watched
-        masked = self._masks(signal, torch.Generator().manual_seed(0))
+        masked = self._masks(signal, torch.Generator(self.config.device).manual_seed(0))
         with torch.no_grad(), ranks.alone():
             drawn = self.average.model(signal, keep, masked)
             validation = float(self.average.model.loss(drawn, signal, keep, masked))
         append_log(self.out, asdict(self.progress) | {"validation": validation})
         encoder = copy.deepcopy(self.average.model.encoder)
-        whole = training_windows(self._pools, _SETTLING_WINDOWS)
+        whole = [part.to(self.config.device) for part in training_windows(self._pools, _SETTLING_WINDOWS)]
         settle_batch_norm(encoder, zip(*(torch.split(part, _SETTLING_BATCH) for part in whole), strict=True))
         checkpoint.save_model(self.out, encoder, ())
         pictures.loss_curve(self.out, read_log(self.out))
         in_mv = self.average.model.in_mv(drawn, signal)
-        pictures.reconstructions(self.out, signal, in_mv, keep, masked.repeat_interleave(self.model.stride, dim=2))
+        hidden = masked.repeat_interleave(self.model.stride, dim=2)
+        pictures.reconstructions(self.out, *(part.cpu() for part in (signal, in_mv, keep, hidden)))
         extra = {"progress": asdict(self.progress), "config": asdict(self.config)}
         self._state.save(self.out, extra | {"masking": asdict(self.model.masking)})
         return f"loss {self.progress.loss:.4f}  validation {validation:.4f}"

@@ -26,7 +26,7 @@ from training.errors import CheckpointError
 STATE = "state.safetensors"
 LOG = "log.csv"
 Generator = torch.Generator | np.random.Generator
-_TORCH = "random.torch"  # the state of torch's own generator
+_TORCH, _CUDA = "random.torch", "random.cuda"  # the states of torch's own generators
 
 
 class Resumable:
@@ -50,6 +50,8 @@ class Resumable:
     def save(self, folder: Path, extra: dict[str, Any]) -> None:
         """Write the state; `extra` is anything that JSON holds."""
         tensors: dict[str, Tensor] = {_TORCH: torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors[_CUDA] = torch.cuda.get_rng_state()
         numpy_states = {}
         for name, module in self._modules.items():
             tensors |= {f"module.{name}.{key}": value for key, value in module.state_dict().items()}
@@ -79,6 +81,8 @@ class Resumable:
                 else:
                     generator.bit_generator.state = state["numpy"][name]
             torch.set_rng_state(tensors[_TORCH])
+            if torch.cuda.is_available() and _CUDA in tensors:
+                torch.cuda.set_rng_state(tensors[_CUDA])
             extra: dict[str, Any] = state["extra"]
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
             raise CheckpointError(f"{folder}: no usable checkpoint to resume there ({exc})") from exc

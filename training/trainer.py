@@ -28,7 +28,7 @@ from training.labels import NAMES, PRODUCT_LABELS
 from training.metrics import label_aucs, macro
 from training.optimizing import Average, make_optimizer, schedule, set_learning_rate
 from training.resuming import Generator, Resumable, append_log, cut_log, read_log
-from training.windows import SPARE_SAMPLES
+from training.windows import INPUT, SPARE_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class TrainConfig:
     contrastive_weight: float = 0.0
     temperature: float = 0.1  # of the contrastive loss
     teacher_weight: float = 0.7  # part of a target that is what the teachers say, where there are any
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Raise TrainingError unless exactly one budget is given."""
@@ -83,20 +84,30 @@ class Progress:
 
 
 @torch.no_grad()
+def answers(model: Network, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Classify (n, 12, samples) windows with their (n, 12) keep on the model's device: probabilities, (n, labels)."""
+    device = next(model.parameters()).device
+    kept = torch.from_numpy(keep).to(device)
+    said: NDArray[np.float32] = (
+        torch.sigmoid(model(torch.from_numpy(signal).to(device) * kept.unsqueeze(-1), kept)).cpu().numpy()
+    )
+    return said
+
+
 def predict(
     model: Network,
     windows: WindowSet,
     rows: NDArray[np.intp],
     place: int = SPARE_SAMPLES // 2,
+    samples: int = INPUT.window_samples,
     batch_size: int = 64,
 ) -> NDArray[np.float32]:
     """Classify the window of each row that begins at `place` of its stretch: probabilities, (rows, labels) float32."""
     parts = []
     for first in range(0, rows.size, batch_size):
         some = rows[first : first + batch_size]
-        keep = torch.from_numpy(windows.keep[some].astype(np.float32))
-        signal = torch.from_numpy(windows.windows(some, place)) * keep.unsqueeze(-1)
-        parts.append(torch.sigmoid(model(signal, keep)).numpy())
+        keep = windows.keep[some].astype(np.float32)
+        parts.append(answers(model, windows.windows(some, place, samples), keep))
     return np.concatenate(parts)
 
 
@@ -116,8 +127,8 @@ class Trainer:
         self.model, self.config, self.out = model, config, out
         self._sampler = sampler
         self._noise, self._validation, self._teachers = noise, validation, teachers
-        self.average = Average(model, make_network(model.config), config.ema_decay)
-        self.projection = ProjectionHead(model.width) if config.contrastive_weight else None
+        self.average = Average(model, make_network(model.config).to(config.device), config.ema_decay)
+        self.projection = ProjectionHead(model.width).to(config.device) if config.contrastive_weight else None
         ranks.share_batch_norm(model)
         modules: dict[str, nn.Module] = {"model": model, "average": self.average.model}
         named = list(model.named_parameters())
@@ -128,7 +139,7 @@ class Trainer:
         self.optimizer = make_optimizer(named, config.weight_decay, model.config, config.layer_decay)
         self.progress = Progress()
         self._probing: bool | None = None
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._generator = torch.Generator(config.device).manual_seed(config.seed)
         generators: dict[str, Generator] = {
             "augment": self._generator,
             "sampler": sampler.random,
@@ -181,7 +192,7 @@ class Trainer:
         return float(ranks.total(loss))
 
     def _loss(self, batch: Batch) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(batch.signal.device.type, torch.bfloat16):
             pooled = self.model.pooled(batch.signal, batch.keep)
             logits = self.model.head(pooled)
             projected = self.projection(pooled) if self.projection else None
@@ -196,7 +207,7 @@ class Trainer:
         """Mix what the teachers say of a batch into its targets, after Hinton et al. 2015 (arXiv:1503.02531)."""
         if not self._teachers:
             return batch.target
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(batch.signal.device.type, torch.bfloat16):
             said = [torch.sigmoid(teacher(batch.signal, batch.keep).float()) for teacher in self._teachers]
         return torch.lerp(batch.target, torch.stack(said).mean(dim=0), self.config.teacher_weight)
 
@@ -217,7 +228,8 @@ class Trainer:
         if ranks.rank() != 0:
             return ""
         for windows, rows in self._validation:
-            scores = predict(self.average.model, windows, rows)
+            middle = (self._sampler.places - 1) // 2
+            scores = predict(self.average.model, windows, rows, middle, self._sampler.samples)
             aucs = label_aucs(scores, windows.target[rows], windows.known[rows])
             figures[f"{windows.name}.product"] = macro(aucs[: len(PRODUCT_LABELS)])
             if windows.known[:, len(PRODUCT_LABELS) :].any():

@@ -16,7 +16,7 @@ from training import cache, splits
 from training.augment import Batch, drop_leads, gain
 from training.batches import SHARES
 from training.errors import TrainingError
-from training.windows import SPARE_SAMPLES, look
+from training.stores import Store
 
 _FOLDER_SHARE = 0.3  # of a batch, against the shares of the sets
 _FOLDER_VALIDATION = 0.05
@@ -56,7 +56,7 @@ def _pool(windows: cache.WindowSet, share: float, train: NDArray[np.intp], valid
 class WindowSampler:
     """Endless stream of batches of windows, (batch, 12, samples) and (batch, 12)."""
 
-    def __init__(self, pools: list[Pool], batch_size: int, seed: int) -> None:
+    def __init__(self, pools: list[Pool], batch_size: int, seed: int, device: torch.device | str = "cpu") -> None:
         self.random = np.random.default_rng(seed)
         self._pools = [pool for pool in pools if pool.train.size]
         if not self._pools:
@@ -64,16 +64,16 @@ class WindowSampler:
         total = sum(pool.share for pool in self._pools)
         edges = np.cumsum([pool.share / total for pool in self._pools])
         self._counts = np.diff(np.round(edges * batch_size).astype(int), prepend=0)
+        self._stores = [Store(pool.windows, device) for pool in self._pools]
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw one batch."""
         signals, keeps = [], []
-        for pool, count in zip(self._pools, self._counts, strict=True):
+        for pool, store, count in zip(self._pools, self._stores, self._counts, strict=True):
             rows = pool.train[self.random.integers(pool.train.size, size=count)]
-            anywhere = self.random.integers(SPARE_SAMPLES + 1, size=count)
-            signals.append(look(pool.windows.signal[rows], anywhere))
-            keeps.append(pool.windows.keep[rows])
-        return _tensors(signals, keeps)
+            signals.append(store.windows(rows, self.random.integers(store.places, size=count)))
+            keeps.append(store.keep(rows))
+        return torch.cat(signals), torch.cat(keeps)
 
 
 def training_windows(pools: list[Pool], count: int) -> tuple[Tensor, Tensor]:
@@ -89,17 +89,13 @@ def validation_windows(pools: list[Pool]) -> tuple[Tensor, Tensor]:
 
 
 def _taken(pairs: list[tuple[Pool, NDArray[np.intp]]]) -> tuple[Tensor, Tensor]:
-    return _tensors(
-        [pool.windows.windows(rows) for pool, rows in pairs], [pool.windows.keep[rows] for pool, rows in pairs]
-    )
+    signals = [pool.windows.windows(rows) for pool, rows in pairs]
+    keeps = [pool.windows.keep[rows] for pool, rows in pairs]
+    return torch.from_numpy(np.concatenate(signals)), torch.from_numpy(np.concatenate(keeps).astype(np.float32))
 
 
 def vary(signal: Tensor, keep: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Vary gain and leads as fine-tuning does; no noise, for the network would learn to draw it."""
-    nothing = torch.zeros(signal.shape[0], 0)
+    nothing = signal.new_zeros(signal.shape[0], 0)
     batch = drop_leads(gain(Batch(signal, keep, nothing, nothing), generator), 0.4, generator)
     return batch.signal, batch.keep
-
-
-def _tensors(signals: list[NDArray[np.float32]], keeps: list[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(np.concatenate(signals)), torch.from_numpy(np.concatenate(keeps).astype(np.float32))

@@ -229,7 +229,7 @@ def test_a_window_is_cut_where_its_labels_hold(toy_set):
 
     assert distance(100) > 0.1
     toy_set.place[:] = 100
-    assert distance(100) == 0
+    assert distance(100) < 1e-5, "float32 by a matrix, against float64 by the filter"
 
 
 def test_rare_labels_are_drawn_more_often(toy_set):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edge.commands.options import json_option
+from training.commands.options import machine_options, take_machine
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -16,7 +17,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--data", type=_FOLDER, required=True, help="Folder that holds ptb-xl/.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write a section to.")
 @click.option("--resamples", type=click.IntRange(min=20), default=300, show_default=True, help="Of the bootstrap.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@machine_options
 @json_option()
 def compare(
     *,
@@ -25,6 +26,7 @@ def compare(
     results: Path | None,
     resamples: int,
     threads: int,
+    device: str,
     json_path: Path | None,
 ) -> None:
     r"""Judge networks side by side on fold 9 of PTB-XL and on patients of folds 1-8 that no training saw.
@@ -36,8 +38,6 @@ def compare(
       ecg-train compare runs/first runs/resnet --data ~/.cache/ecg-nat/data
       ecg-train compare training/weights/base runs/mine --data ~/.cache/ecg-nat/data --results training/RESULTS.md
     """
-    import torch
-
     from edge.results import how_made, write_section
     from training.evaluation.compare import compare as run
     from training.evaluation.compare import render
@@ -46,10 +46,10 @@ def compare(
     names = [folder.resolve().name for folder in checkpoints]
     if len(set(names)) < len(names):
         raise click.UsageError("two checkpoints have the same folder name; give them different ones")
-    torch.set_num_threads(threads)
+    take_machine(threads, device)
     began = time.monotonic()
     folders = [folder.resolve() for folder in checkpoints]
-    result = run(folders, data, resamples)
+    result = run(folders, data, resamples, device)
     section = render(result, folders)
     click.echo(section)
     if json_path is not None:

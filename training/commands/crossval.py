@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edge.commands.options import json_option
+from training.commands.options import machine_options, take_machine
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -21,7 +22,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True)
 @click.option("--mitdb", "share", type=click.FloatRange(0, 1), default=0.55, show_default=True, help="Part of a batch.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@machine_options
 @json_option()
 def crossval(  # noqa: PLR0913 - one argument an option
     *,
@@ -37,6 +38,7 @@ def crossval(  # noqa: PLR0913 - one argument an option
     share: float,
     seed: int,
     threads: int,
+    device: str,
     json_path: Path | None,
 ) -> None:
     r"""Train a network for each of five folds of MIT-BIH's DS1, and let each judge the patients that it never saw.
@@ -50,15 +52,13 @@ def crossval(  # noqa: PLR0913 - one argument an option
     """
     import json
 
-    import torch
-
     from training.crossval import SHARES, Task
     from training.crossval import crossval as run
     from training.trainer import TrainConfig
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
-    torch.set_num_threads(threads)
+    take_machine(threads, device)
     config = TrainConfig(
         minutes=minutes,
         steps=steps,
@@ -67,6 +67,7 @@ def crossval(  # noqa: PLR0913 - one argument an option
         layer_decay=layer_decay,
         ema_decay=0.99,  # of a short run
         seed=seed,
+        device=device,
     )
     others = {name: part for name, part in SHARES.items() if name != "mitdb"}
     shares = {name: part * (1 - share) / sum(others.values()) for name, part in others.items()} | {"mitdb": share}

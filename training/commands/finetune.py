@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from training.commands.options import machine_options, take_machine
+
 if TYPE_CHECKING:
     from ecgnat.networks import NetworkName
 
@@ -49,7 +51,7 @@ _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@machine_options
 @click.option("--resume", is_flag=True, help="Take up the run that lies in --out, with the same options.")
 def finetune(  # noqa: PLR0913 - one argument an option
     *,
@@ -70,9 +72,10 @@ def finetune(  # noqa: PLR0913 - one argument an option
     learning_rate: float,
     seed: int,
     threads: int,
+    device: str,
     resume: bool,
 ) -> None:
-    r"""Train on labelled records, from random weights or a pretrained encoder. Also runs under torchrun, on CPUs.
+    r"""Train on labelled records, from random weights or a pretrained encoder. Also runs under torchrun.
 
     \b
     Examples:
@@ -83,9 +86,6 @@ def finetune(  # noqa: PLR0913 - one argument an option
     """
     import dataclasses
 
-    import torch
-
-    from ecgnat import ranks
     from ecgnat.networks import network_config
     from training import checkpoint
     from training.finetune import Start
@@ -104,8 +104,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     if origin != "random":
         begun = checkpoint.load_model(Path(folder))[0].config
         network = dataclasses.replace(begun, outputs=network.outputs, drop_path=network.drop_path)
-    torch.set_num_threads(threads)
-    ranks.start()
+    take_machine(threads, device)
     config = TrainConfig(
         minutes=minutes,
         steps=steps,
@@ -115,6 +114,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
         probe_share=probe,
         layer_decay=layer_decay,
         contrastive_weight=contrast,
+        device=device,
     )
     start = Start(
         network=network,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from training.commands.options import machine_options, take_machine
+
 if TYPE_CHECKING:
     from ecgnat.model import Size
 
@@ -27,7 +29,7 @@ _SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@machine_options
 @click.option("--save-every", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Seconds.")
 @click.option("--resume", is_flag=True, help="Take up the run that lies in --out, with the same options.")
 def pretrain(  # noqa: PLR0913 - one argument an option
@@ -46,12 +48,13 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     learning_rate: float,
     seed: int,
     threads: int,
+    device: str,
     save_every: float,
     resume: bool,
 ) -> None:
     r"""Pretrain the encoder without labels, by drawing back what was hidden of the signal.
 
-    The patients of --set who validate, judge or test are left out. Also runs under torchrun, on CPUs.
+    The patients of --set who validate, judge or test are left out. Also runs under torchrun.
 
     \b
     Examples:
@@ -59,7 +62,6 @@ def pretrain(  # noqa: PLR0913 - one argument an option
       ecg-train pretrain --folder ~/my-holter-records --out runs/mine --steps 5000
       ecg-train finetune --data ~/.cache/ecg-nat/data --init pretrained:runs/pretrained --out runs/tuned --minutes 30
     """
-    import torch
     from rich.console import Console
 
     from ecgnat import ranks
@@ -73,8 +75,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("give either --minutes or --steps")
     if data is None and (sets or not folders):
         raise click.UsageError("give --data for the known sets, or --folder, or both")
-    torch.set_num_threads(threads)
-    ranks.start()
+    take_machine(threads, device)
     network = named_config(cast("Size", model), 1)
     config = PretrainConfig(
         minutes=minutes,
@@ -83,6 +84,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         learning_rate=learning_rate,
         seed=seed,
         save_every_s=save_every,
+        device=device,
     )
     masking = MaskConfig(style=cast("Literal['blocks', 'leads']", mask), ratio=mask_ratio, block=mask_block)
     pools = open_pools(data, sets or _USUAL, folders, Console(quiet=ranks.rank() != 0))

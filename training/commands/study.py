@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from edge.commands.options import json_option
+from training.commands.options import machine_options, take_machine
 
-_STUDIES = ("few-labels", "ablations")
+_STUDIES = ("few-labels", "ablations", "windows")
 _ARM = "Only arms of groups with such a name, such as 'whole-*-1'; repeatable."
 _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 
@@ -25,9 +26,9 @@ _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the study.")
 @click.option("--arm", "wanted", multiple=True, help=_ARM)
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help=_RESULTS)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@machine_options
 @json_option()
-def study(
+def study(  # noqa: PLR0913 - one argument an option
     *,
     name: str,
     data: Path,
@@ -35,31 +36,31 @@ def study(
     wanted: tuple[str, ...],
     results: Path | None,
     threads: int,
+    device: str,
     json_path: Path | None,
 ) -> None:
-    r"""Train the arms of a study on PTB-XL with `tiny`, judge them on fold 9, and write the table.
+    r"""Train the arms of a study on PTB-XL, judge them on fold 9, and write the table.
 
-    few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing at a
-    time. It takes hours; run it again with the same --out to take up one that was stopped.
+    few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing of `tiny`
+    at a time; windows compares two lengths. Minutes on a GPU, a day on two cores; run it again with the same --out to
+    take up one that was stopped.
 
     \b
     Examples:
       ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --results training/RESULTS.md
       ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm usual --arm 'contrast-*'
     """
-    import torch
-
     from edge.results import how_made, write_section
     from training.study.arms import STUDIES
     from training.study.report import PROTOCOL, TITLE, label_efficiency, table
     from training.study.runner import run
 
-    torch.set_num_threads(threads)
+    take_machine(threads, device)
     began = time.monotonic()
     arms = [arm for arm in STUDIES[name]() if not wanted or any(fnmatchcase(arm.group, pattern) for pattern in wanted)]
     if not arms:
         raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
-    rows = run(arms, data, out, lambda line: click.echo(line, err=True))
+    rows = run(arms, data, out, device, lambda line: click.echo(line, err=True))
     if json_path is not None:
         text = json.dumps(rows, indent=1) + "\n"
         click.echo(text, nl=False) if str(json_path) == "-" else json_path.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from training.datasets.ptb_xl import read_entries, read_groups
 from training.evaluation.ptb_xl import Task, tasks
 from training.labels import INDEX
 from training.trainer import predict
-from training.windows import INPUT, SPARE_SAMPLES
+from training.windows import INPUT, STRETCH_SAMPLES
 
 PARTS = {
     "fold 9": "judge",
@@ -22,15 +22,17 @@ PARTS = {
 }
 
 
-def record_probabilities(model: Network, windows: cache.WindowSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+def record_probabilities(
+    model: Network, windows: cache.WindowSet, rows: NDArray[np.intp], window_s: float = INPUT.window_s
+) -> NDArray[np.float32]:
     """Judge whole stretches, (rows, labels): the mean over the windows that the device would look at."""
-    hop = round(INPUT.hop_s * INPUT.sample_rate_hz)
-    places = range(0, SPARE_SAMPLES + 1, hop)
-    mean: NDArray[np.float32] = np.mean([predict(model, windows, rows, place) for place in places], axis=0)
+    hop, samples = (round(seconds * INPUT.sample_rate_hz) for seconds in (INPUT.hop_s, window_s))
+    places = range(0, STRETCH_SAMPLES - samples + 1, hop)
+    mean: NDArray[np.float32] = np.mean([predict(model, windows, rows, place, samples) for place in places], axis=0)
     return mean
 
 
-def judge(model: Network, data: Path, part: str) -> dict[str, Task]:
+def judge(model: Network, data: Path, part: str, window_s: float = INPUT.window_s) -> dict[str, Task]:
     """Score every group of statements: scores and targets, (records, classes) each.
 
     Parameters
@@ -38,6 +40,7 @@ def judge(model: Network, data: Path, part: str) -> dict[str, Task]:
     model : network with all outputs of `training.labels`
     data : folder of the data sets
     part : one of `training.splits.PARTS`
+    window_s : of the windows that the network looks at
 
     Raises
     ------
@@ -48,7 +51,7 @@ def judge(model: Network, data: Path, part: str) -> dict[str, Task]:
     rows = splits.rows_of(windows, data)[part]
     by_id = {entry.ecg_id: entry for entry in read_entries(data / "ptb-xl")}
     entries = [by_id[str(record)] for record in windows.record[rows]]
-    return tasks(record_probabilities(model, windows, rows), INDEX, entries, read_groups(data / "ptb-xl"))
+    return tasks(record_probabilities(model, windows, rows, window_s), INDEX, entries, read_groups(data / "ptb-xl"))
 
 
 def accuracy(task: Task) -> float:

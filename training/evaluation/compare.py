@@ -17,7 +17,7 @@ from training.metrics import bootstrap, label_aucs, macro
 GROUPS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
 
 
-def compare(folders: list[Path], data: Path, resamples: int) -> dict[str, Any]:
+def compare(folders: list[Path], data: Path, resamples: int, device: str = "cpu") -> dict[str, Any]:
     """Judge every checkpoint on every part, and each against the first.
 
     Returns
@@ -32,7 +32,8 @@ def compare(folders: list[Path], data: Path, resamples: int) -> dict[str, Any]:
     """
     models = {}
     for folder in folders:
-        models[folder.name], names = checkpoint.load_model(folder)
+        model, names = checkpoint.load_model(folder)
+        models[folder.name] = model.to(device)
         if names != NAMES:
             raise CheckpointError(f"{folder}: its outputs are not today's label table; train again")
     result: dict[str, Any] = {"protocol": PROTOCOL, "names": list(models), "parts": {}}

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from ecgnat.masked import MaskConfig
 from ecgnat.model import ModelConfig, NetworkConfig, named_config
 from training.labels import NAMES
+from training.windows import INPUT
 
 SEEDS = (1, 2, 3)
-TINY = named_config("tiny", len(NAMES))
+TINY, SMALL = named_config("tiny", len(NAMES)), named_config("small", len(NAMES))
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Pretraining:
 
     name: str
     steps: int
+    batch_size: int = 256
     shape: ModelConfig = TINY
     masking: MaskConfig = field(default_factory=MaskConfig)
     sets: tuple[str, ...] = ("ptb-xl", "cinc2017", "mitdb")
@@ -36,6 +38,7 @@ class Arm:
     learning_rate: float = 1e-3
     contrastive_weight: float = 0.0
     batch_size: int = 64
+    window_s: float = INPUT.window_s
 
     @property
     def name(self) -> str:
@@ -44,39 +47,51 @@ class Arm:
 
 
 def few_labels() -> Iterator[Arm]:
-    """Pretrained against random, linear probe and whole network, at 1% and 10% of the labels."""
-    pretraining = Pretraining("pretrained", steps=2000)
+    """Pretrained against random, linear probe and whole network, at 1% and 10% of the labels; and the dual loss."""
+    pretraining = Pretraining("pretrained", steps=8000, shape=SMALL)
     for seed in SEEDS:
-        for labels, steps in ((0.01, 400), (0.1, 800)):
+        for labels, steps in ((0.01, 500), (0.1, 1500)):
+            text = f"{labels:.0%}".rstrip("%")
             for origin, start in (("random", None), ("pretrained", pretraining)):
-                arm = Arm("", seed, steps, labels, start)
-                text = f"{labels:.0%}".rstrip("%")
+                arm = Arm("", seed, steps, labels, start, SMALL)
                 yield replace(arm, group=f"probe-{origin}-{text}", probe_share=1.0, learning_rate=3e-3)
-                yield replace(arm, group=f"whole-{origin}-{text}", probe_share=0.1 if start else 0.0)
+                whole = replace(arm, group=f"whole-{origin}-{text}", probe_share=0.1 if start else 0.0)
+                yield whole
+            yield replace(whole, group=f"dual-pretrained-{text}", contrastive_weight=0.25)
 
 
 def ablations() -> Iterator[Arm]:
     """One change at a time to pretraining and fine-tuning with 10% of the labels."""
-    usual = Pretraining("usual", steps=900)
-    base = Arm("usual", 1, steps=600, labels=0.1, pretraining=usual, probe_share=0.1)
-    yield base
-    yield replace(base, group="no-pretraining", pretraining=None, probe_share=0.0)
-    yield replace(base, group="contrast-0.25", contrastive_weight=0.25)
-    for ratio in (0.3, 0.7):
-        changed = replace(usual, name=f"ratio-{ratio}", masking=MaskConfig(ratio=ratio))
-        yield replace(base, group=f"mask-ratio-{ratio}", pretraining=changed)
-    changed = replace(usual, name="leads", masking=MaskConfig(style="leads"))
-    yield replace(base, group="mask-leads", pretraining=changed)
-    changed = replace(usual, name="ptb-xl", sets=("ptb-xl",))
-    yield replace(base, group="pretrained-on-ptb-xl", pretraining=changed)
-    shapes = {
-        "kernels-7": replace(TINY, kernels=(7, 7, 7)),
-        "dilations-1-2-1": replace(TINY, dilations=(1, 2, 1)),
-        "last-stage-global": replace(TINY, kernels=(13, 13, 32)),
-    }
-    for name, shape in shapes.items():
-        changed = replace(usual, name=name, shape=shape)
-        yield replace(base, group=name, pretraining=changed, network=shape)
+    usual = Pretraining("usual", steps=2000)
+    for seed in SEEDS:
+        base = Arm("usual", seed, steps=800, labels=0.1, pretraining=usual, probe_share=0.1)
+        yield base
+        yield replace(base, group="no-pretraining", pretraining=None, probe_share=0.0)
+        yield replace(base, group="contrast-0.25", contrastive_weight=0.25)
+        for ratio in (0.3, 0.7):
+            changed = replace(usual, name=f"ratio-{ratio}", masking=MaskConfig(ratio=ratio))
+            yield replace(base, group=f"mask-ratio-{ratio}", pretraining=changed)
+        changed = replace(usual, name="leads", masking=MaskConfig(style="leads"))
+        yield replace(base, group="mask-leads", pretraining=changed)
+        changed = replace(usual, name="ptb-xl", sets=("ptb-xl",))
+        yield replace(base, group="pretrained-on-ptb-xl", pretraining=changed)
+        shapes = {
+            "kernels-7": replace(TINY, kernels=(7, 7, 7)),
+            "dilations-1-2-1": replace(TINY, dilations=(1, 2, 1)),
+            "last-stage-global": replace(TINY, kernels=(13, 13, 32)),
+            "no-position-bias": replace(TINY, position_bias=False),
+            "no-position-convolution": replace(TINY, position_kernel=1),
+        }
+        for name, shape in shapes.items():
+            changed = replace(usual, name=name, shape=shape)
+            yield replace(base, group=name, pretraining=changed, network=shape)
 
 
-STUDIES = {"few-labels": few_labels, "ablations": ablations}
+def windows() -> Iterator[Arm]:
+    """Two lengths of windows, with all labels; a record's figure is the mean over its windows, one a second."""
+    for seed in SEEDS:
+        for window_s in (2.56, INPUT.window_s):
+            yield Arm(f"window-{window_s}-s", seed, 4000, network=SMALL, batch_size=128, window_s=window_s)
+
+
+STUDIES = {"few-labels": few_labels, "ablations": ablations, "windows": windows}

@@ -27,7 +27,7 @@ RESULT = "result.json"
 Say = Callable[[str], None]
 
 
-def run(arms: Iterable[Arm], data: Path, out: Path, say: Say) -> list[dict[str, Any]]:
+def run(arms: Iterable[Arm], data: Path, out: Path, device: str, say: Say) -> list[dict[str, Any]]:
     """Train and judge what is not done yet; return a row an arm.
 
     Raises
@@ -39,20 +39,20 @@ def run(arms: Iterable[Arm], data: Path, out: Path, say: Say) -> list[dict[str, 
     for arm in arms:
         result = out / "arms" / arm.name / RESULT
         if not result.is_file():
-            encoder = _pretrained(arm.pretraining, data, out, say) if arm.pretraining else None
+            encoder = _pretrained(arm.pretraining, data, out, device, say) if arm.pretraining else None
             say(f"{arm.name}: trains")
-            _train(arm, encoder, data, result.parent)
-            text = json.dumps(_judge(arm, data, result.parent), indent=1) + "\n"
+            _train(arm, encoder, data, result.parent, device)
+            text = json.dumps(_judge(arm, data, result.parent, device), indent=1) + "\n"
             checkpoint.replace_file(result, lambda path, text=text: path.write_text(text, encoding="utf-8"))
         rows.append(json.loads(result.read_text(encoding="utf-8")))
         say(f"{arm.name}: " + "  ".join(f"{key} {value:.4f}" for key, value in rows[-1]["figures"].items()))
     return rows
 
 
-def _pretrained(recipe: Pretraining, data: Path, out: Path, say: Say) -> Path:
+def _pretrained(recipe: Pretraining, data: Path, out: Path, device: str, say: Say) -> Path:
     """Return the folder of an encoder, pretrained first where that is not done."""
     folder = out / "pretraining" / recipe.name
-    config = PretrainConfig(steps=recipe.steps, seed=1)
+    config = PretrainConfig(steps=recipe.steps, batch_size=recipe.batch_size, seed=1, device=device)
     begun = (folder / STATE).is_file()
     if begun and Pretrained(**read_extra(folder)["progress"]).share(config) >= 1.0:
         return folder
@@ -62,7 +62,7 @@ def _pretrained(recipe: Pretraining, data: Path, out: Path, say: Say) -> Path:
     return folder
 
 
-def _train(arm: Arm, encoder: Path | None, data: Path, folder: Path) -> None:
+def _train(arm: Arm, encoder: Path | None, data: Path, folder: Path, device: str) -> None:
     config = TrainConfig(
         steps=arm.steps,
         batch_size=arm.batch_size,
@@ -71,13 +71,14 @@ def _train(arm: Arm, encoder: Path | None, data: Path, folder: Path) -> None:
         seed=arm.seed,
         probe_share=arm.probe_share,
         contrastive_weight=arm.contrastive_weight,
+        device=device,
     )
-    start = Start(network=arm.network, sets=("ptb-xl",), pretrained=encoder, labels=arm.labels)
+    start = Start(network=arm.network, sets=("ptb-xl",), pretrained=encoder, labels=arm.labels, window_s=arm.window_s)
     finetune(data, folder, config, start, resume=(folder / STATE).is_file())
 
 
-def _judge(arm: Arm, data: Path, folder: Path) -> dict[str, Any]:
-    tasks = judge(checkpoint.load_model(folder)[0], data, "judge")
+def _judge(arm: Arm, data: Path, folder: Path, device: str) -> dict[str, Any]:
+    tasks = judge(checkpoint.load_model(folder)[0].to(device), data, "judge", arm.window_s)
     figures = {name: macro(label_aucs(*tasks[name])) for name in ("all", "superdiagnostic", "rhythm")}
     return {
         "group": arm.group,

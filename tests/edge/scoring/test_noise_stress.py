@@ -49,8 +49,8 @@ def test_what_noise_does(data, tiny_bundle):
 def test_noise_as_wide_as_the_converter_masks_its_lead(data, tiny_bundle):
     """Windows of 10 s begin each second: 111 lie in the noisy turn, whole, and 71 behind it.
 
-    Without noise they are all good. At -50 dB it swings between the ADC's ends, 8 mV to either side, and so is more than
-    3 mV off for half of each second.
+    Without noise they are all good. At -50 dB it swings between the ADC's ends, 8 mV to either side, and so is more
+    than 3 mV off for half of each second.
     """
     score = stress(tiny_bundle, config(data, snr_db=(-50.0,)))
     clean, (noisy,) = score.clean, score.conditions
