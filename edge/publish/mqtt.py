@@ -1,6 +1,6 @@
 """Publishes alerts, alarm states, predictions and the device's status; never makes its caller wait for the network.
 
-    caller ──► outbox, bounded queue, states ──► sender thread ──► paho's thread ──► broker
+    caller ──► outgoing: outbox, bounded queue, states ──► sender thread ──► paho's thread ──► broker
 
 All goes with QoS 1. The status is retained, is the last will too, and is sent again on every connect, as are the states
 of alarms that are on. States that an earlier run of the same device left behind are removed. With an outbox, alerts
@@ -24,7 +24,6 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
 from edge.errors import BrokerError, FrameError
@@ -32,23 +31,23 @@ from edge.health.loops import Loop
 from edge.publish import topics
 from edge.publish.alert_log import AlertLog
 from edge.publish.client import IN_FLIGHT, BrokerClient, BrokerConfig, new_client, open_connection
+from edge.publish.commands import Commands, OnCommand
 from edge.publish.flight import Flight
 from edge.publish.outbox import Outbox
+from edge.publish.outgoing import Outgoing
 from edge.publish.payloads import (
     CLOUD_EVENTS,
-    MAX_COMMAND_BYTES,
     BundleRef,
     DeviceStatus,
     Payload,
     alarm_state,
     alert_event,
     as_historical,
-    decode,
     device_event,
     encode,
     prediction,
 )
-from edge.publish.queue import RANKS, Message, MessageQueue
+from edge.publish.queue import RANKS, Message
 from edge.swap.outcome import Final
 
 _LOG = logging.getLogger(__name__)
@@ -112,19 +111,13 @@ class Publisher:
         self._outbox = outbox
         self._alert_log = alert_log
         self._evidence = evidence
-        self._status = DeviceStatus(state="online", version=version, bundle=bundle, since=now())
+        status = DeviceStatus(state="online", version=version, bundle=bundle, since=now())
+        self._commands = Commands()
         self._wake = threading.Condition()  # guards all below; never held while paho is called
-        self._queue = MessageQueue(capacity)
-        self._states: dict[str, bytes] = {}  # topic -> retained message, such as the state of an alarm that is on
-        self._stale: dict[str, None] = {}  # topics whose retained state the broker does not know yet, in order
-        self._greet = False  # the status is to be sent
-        self._health: bytes | None = None  # to be sent when nothing else is
-        self._connected = self._closing = self._stopped = False
+        self._outgoing = Outgoing(device, status, capacity, outbox)
+        self._connected = self._stopped = False
         self._flight = Flight(IN_FLIGHT)
-        self._on_command: Callable[[str, Command], bool] | None = None
-        self._commands: Counter[str] = Counter()
         self._sent = self._connects = self._failures = 0
-        self._dropped: Counter[str] = Counter()
         self._loop = Loop("publisher", _LOOP_LIMIT_S)
         self._client = self._new_client()
         self._sender = threading.Thread(target=self._send, name="mqtt-sender", daemon=True)
@@ -152,13 +145,13 @@ class Publisher:
         stored, lost = (None, {}) if outbox is None else (len(outbox), outbox.lost)
         with self._wake:
             return Counts(
-                queued=len(self._queue) + (stored or 0),
+                queued=self._outgoing.queued + (stored or 0),
                 outbox=stored,
                 sent=self._sent,
                 connects=self._connects,
                 failures=self._failures,
-                commands=dict(self._commands),
-                dropped=dict(self._dropped + Counter(lost)),
+                commands=self._commands.counts,
+                dropped=dict(self._outgoing.dropped + Counter(lost)),
                 unlogged=0 if alert_log is None else alert_log.lost,
             )
 
@@ -186,12 +179,12 @@ class Publisher:
         self.close(0.0)
         raise BrokerError(error)
 
-    def obey(self, on_command: Callable[[str, Command], bool]) -> None:
+    def obey(self, on_command: OnCommand) -> None:
         """Let commands reach `on_command(stream, command)`, which says whether it could be passed on; before `start`.
 
         It is called in paho's thread, and must return at once.
         """
-        self._on_command = on_command
+        self._commands.obey(on_command)
 
     def publish_event(
         self,
@@ -202,7 +195,7 @@ class Publisher:
         bundle: BundleRef | None = None,
     ) -> None:
         """Queue the alert of an event and bring the alarm's retained state up to date."""
-        time = self._now()
+        time, changes = self._now(), event.what in {"raised", "acknowledged", "cleared"}
         alert = alert_event(
             event,
             device=self._device,
@@ -217,54 +210,43 @@ class Publisher:
             self._alert_log.put(alerts_topic, payload)
         state = alarm_state(event, time=time)
         topic = topics.alarm_topic(self._device, event.stream, event.spec.label)
-        rank = RANKS[event.spec.priority]
         with self._wake:
-            self._put_alert(Message(alerts_topic, payload, rank, CLOUD_EVENTS, put_s=self._clock_s()))
-            if state is None:
-                self._states.pop(topic, None)
-            elif event.what in {"raised", "acknowledged"}:
-                self._states[topic] = encode(state)
-            if event.what in {"raised", "acknowledged", "cleared"}:
-                self._stale[topic] = None
+            self._outgoing.put_alert(alerts_topic, payload, RANKS[event.spec.priority], self._clock_s())
+            if changes:
+                self._outgoing.retain(topic, b"" if state is None else encode(state))
             self._wake.notify_all()
 
     def publish_prediction(self, decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> None:
         """Queue the probabilities of one window; the first to be given up when the queue is full."""
         payload = encode(prediction(decision, epoch=epoch, labels=labels))
         with self._wake:
-            self._put(Message(topics.predictions_topic(self._device, decision.stream), payload))
+            self._outgoing.put_prediction(topics.predictions_topic(self._device, decision.stream), payload)
             self._wake.notify_all()
 
     def publish_health(self, health: Payload) -> None:
         """Let the broker keep how the service does; one that was not sent yet is replaced."""
         payload = encode(health)
         with self._wake:
-            self._health = payload
+            self._outgoing.put_health(payload)
             self._wake.notify_all()
 
     def retain(self, topic: str, payload: bytes) -> None:
         """Let the broker keep a message, now and after every connect; an empty one removes it."""
         with self._wake:
-            if payload:
-                self._states[topic] = payload
-            else:
-                self._states.pop(topic, None)
-            self._stale[topic] = None
+            self._outgoing.retain(topic, payload)
             self._wake.notify_all()
 
     def tell_classifier(self, what: str) -> None:
         """Say in the status which back end classifies."""
         with self._wake:
-            self._status = msgspec.structs.replace(self._status, classifier=what)
-            self._greet = self._connected
+            self._outgoing.tell(classifier=what)
             self._wake.notify_all()
 
     def tell_bundle(self, bundle: BundleRef) -> None:
         """Say in the status, and in the last will from the next connection on, that another bundle serves."""
         with self._wake:
             self._bundle = bundle
-            self._status = msgspec.structs.replace(self._status, bundle=bundle)
-            self._greet = self._connected
+            self._outgoing.tell(bundle=bundle)
             self._set_will(self._client)
             self._wake.notify_all()
 
@@ -274,9 +256,8 @@ class Publisher:
         payload, topic = encode(event), topics.events_topic(self._device)
         said = ": ".join(filter(None, (f"{outcome.replace('_', ' ')} {bundle}".strip(), why)))
         with self._wake:
-            self._put_alert(Message(topic, payload, RANKS["medium"], CLOUD_EVENTS, put_s=self._clock_s()))
-            self._status = msgspec.structs.replace(self._status, swap=said)
-            self._greet = self._connected
+            self._outgoing.put_alert(topic, payload, RANKS["medium"], self._clock_s())
+            self._outgoing.tell(swap=said)
             self._wake.notify_all()
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -284,14 +265,13 @@ class Publisher:
         with self._wake:
             if self._stopped:
                 return
-            self._closing = True
+            self._outgoing.close()
             self._wake.wait_for(lambda: not self._connected or self._idle, timeout_s)
-            self._status = msgspec.structs.replace(self._status, state="offline", since=self._now())
-            self._greet = True
+            self._outgoing.tell(state="offline", since=self._now())
             self._wake.notify_all()
             self._wake.wait_for(lambda: not self._connected or self._idle, min(timeout_s, 1.0))
             self._stopped = True
-            self._dropped["closed"] += len(self._queue)
+            self._outgoing.give_up()
             self._wake.notify_all()
         if self._sender.ident is not None:
             self._sender.join()
@@ -313,23 +293,11 @@ class Publisher:
 
     @property
     def _idle(self) -> bool:
-        return not (self._greet or self._queue or self._alerts_wait or self._stale or self._health or self._flight)
+        return self._outgoing.idle and not self._flight
 
     @property
-    def _alerts_wait(self) -> bool:
-        return self._outbox is not None and self._outbox.waiting
-
-    def _put_alert(self, message: Message) -> None:
-        if self._outbox is None or self._closing:
-            self._put(message)
-        else:
-            self._outbox.put(message)
-
-    def _put(self, message: Message) -> None:
-        if self._closing:
-            self._dropped["closed"] += 1
-        else:
-            self._dropped["queue_full"] += len(self._queue.put(message))
+    def _ready(self) -> bool:
+        return self._connected and self._flight.open and self._outgoing.ready
 
     def _send(self) -> None:
         while True:
@@ -339,7 +307,7 @@ class Publisher:
                 if self._stopped:
                     return
                 self._loop.turn()
-                message = self._next()
+                message = self._outgoing.take()
                 self._flight.leave()
             self._publish(message)
 
@@ -355,41 +323,15 @@ class Publisher:
         properties.ContentType = message.content_type
         sent = self._client.publish(message.topic, payload, qos=1, retain=message.retain, properties=properties)
         with self._wake:
-            self._land(self._flight.name(sent.mid, message))
-
-    def _land(self, message: Message | None) -> None:
-        if self._outbox is not None and message is not None:
-            self._outbox.done(message)
+            self._outgoing.done(self._flight.name(sent.mid, message))
 
     def _give_up(self, message: Message, why: FrameError) -> None:
         _LOG.error("an alert of the outbox is damaged: %s", why)
         with self._wake:
             self._flight.drop()
-            self._dropped["damaged"] += 1
-            self._land(message)
+            self._outgoing.dropped["damaged"] += 1
+            self._outgoing.done(message)
             self._wake.notify_all()
-
-    @property
-    def _ready(self) -> bool:
-        if not self._connected or not self._flight.open:
-            return False
-        alerts = self._outbox is not None and self._outbox.ready
-        return bool(self._greet or alerts or self._queue or self._health or (self._stale and not self._alerts_wait))
-
-    def _next(self) -> Message:
-        if self._greet:
-            self._greet = False
-            return Message(topics.status_topic(self._device), encode(self._status), retain=True)
-        if self._outbox is not None and self._outbox.ready:
-            return self._outbox.take()
-        if self._queue:
-            return self._queue.take()
-        if self._stale and not self._alerts_wait:
-            topic = next(iter(self._stale))
-            del self._stale[topic]
-            return Message(topic, self._states.get(topic, b""), retain=True)
-        payload, self._health = self._health or b"", None
-        return Message(topics.health_topic(self._device), payload, retain=True)
 
     def _new_client(self) -> BrokerClient:
         client = new_client(self._config)
@@ -402,7 +344,7 @@ class Publisher:
         return client
 
     def _set_will(self, client: Client) -> None:
-        will = msgspec.structs.replace(self._status, state="offline", since=None, swap=None)
+        will = msgspec.structs.replace(self._outgoing.status, state="offline", since=None, swap=None)
         client.will_set(topics.status_topic(self._device), encode(will), qos=1, retain=True)
 
     def _on_connect(
@@ -414,13 +356,13 @@ class Publisher:
                 self._tell_trouble()
             else:
                 self._connects += 1
-                self._connected = self._greet = True
-                self._stale.update(dict.fromkeys(self._states))
+                self._connected = True
+                self._outgoing.tell_all()
                 _LOG.info("%s: connected", self._config.address)
             self._wake.notify_all()
         if not code.is_failure:
             wanted = [*topics.alarms_filters(self._device)]
-            if self._on_command is not None:
+            if self._commands.wanted:
                 wanted.append(topics.commands_filter(self._device))
             client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in wanted])
 
@@ -450,9 +392,9 @@ class Publisher:
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
     ) -> None:
         with self._wake:
-            self._land(self._flight.land(mid))
+            self._outgoing.done(self._flight.land(mid))
             if code.is_failure:
-                self._dropped["refused"] += 1
+                self._outgoing.dropped["refused"] += 1
                 _LOG.error("%s: the broker refused a message: %s", self._config.address, code)
             else:
                 self._sent += 1
@@ -461,22 +403,10 @@ class Publisher:
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         where = topics.parse_topic(message.topic)
         if where is not None and where.kind == "command":
-            self._take_command(where.stream, message)
+            self._commands.take(where.stream, message)
             return
         if not message.retain or not message.payload:
             return
         with self._wake:
-            if message.topic not in self._states:
-                self._stale[message.topic] = None
+            if self._outgoing.disown(message.topic):
                 self._wake.notify_all()
-
-    def _take_command(self, stream: str, message: MQTTMessage) -> None:
-        """Pass a command on; one that is retained is of the past, and a broker would repeat it for ever."""
-        try:
-            command = None if message.retain else decode(bytes(message.payload), Command, MAX_COMMAND_BYTES)
-        except FrameError as exc:
-            command = None
-            _LOG.info("%s: %s", message.topic, exc)
-        taken = command is not None and self._on_command is not None and self._on_command(stream, command)
-        with self._wake:
-            self._commands["bad" if command is None else "taken" if taken else "refused"] += 1

@@ -20,7 +20,7 @@ from waiting import wait_until
 from edge.publish import topics
 from edge.publish.client import BrokerConfig
 from edge.publish.mqtt import LATE_S, Publisher
-from edge.publish.outbox import Outbox
+from edge.publish.outbox import INCOMING, Outbox
 from edge.publish.payloads import AlertEvent, decode
 from edge.publish.store import _open
 from edge.publish.subscriber import Subscriber
@@ -74,11 +74,13 @@ def device() -> str:
 
 @pytest.fixture
 def new_publisher(device, bundle, tmp_path) -> Iterator[Callable[..., Publisher]]:
-    """Give the function that makes a publisher with an outbox in the test's folder."""
+    """Give the function that makes a publisher, with an outbox in the test's folder unless told otherwise."""
     made = []
 
-    def new(port: int, capacity: int = 1000, **options: object) -> Publisher:
-        outbox = Outbox(tmp_path / "outbox.db", capacity)
+    def new(
+        port: int, capacity: int = 1000, *, incoming: int = INCOMING, on_disk: bool = True, **options: object
+    ) -> Publisher:
+        outbox = Outbox(tmp_path / "outbox.db", capacity, incoming=incoming) if on_disk else None
         config = BrokerConfig(host="127.0.0.1", port=port)
         made.append(Publisher(config, device, version="1", bundle=bundle, outbox=outbox, **options))
         return made[-1]
@@ -149,9 +151,7 @@ def test_late_within_one_run(mosquitto, device, new_publisher, events, on_disk) 
     """An alert that waited for the broker is historical, one that comes after it is not, in memory as on disk."""
     mosquitto.stop()
     now = SimpleNamespace(s=0.0)
-    publisher = new_publisher(mosquitto.port, clock_s=lambda: now.s)
-    if not on_disk:
-        publisher._outbox = None
+    publisher = new_publisher(mosquitto.port, on_disk=on_disk, clock_s=lambda: now.s)
     raised, cleared = events()
     publisher.publish_event(raised, sample_rate_hz=250.0)
     now.s += LATE_S + 1
@@ -209,8 +209,7 @@ def test_on_a_full_disk_without_a_broker_the_loss_is_counted_and_the_rest_goes_o
     mosquitto.stop()
     pages = SimpleNamespace(most=12)
     monkeypatch.setattr("edge.publish.store._open", opener(pages))
-    publisher = new_publisher(mosquitto.port)
-    publisher._outbox = Outbox(publisher._outbox._path, 1000, incoming=50)
+    publisher = new_publisher(mosquitto.port, incoming=50)
     publisher.start()
     sent = events(200)
     for event in sent:
