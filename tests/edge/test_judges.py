@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from energy_bundle import energy_probabilities
+from tones import RATE, block, tone
 from waiting import wait_until
 
 from edge.alarms.specs import alarm_specs
@@ -12,9 +13,7 @@ from edge.errors import BundleError
 from edge.judges import Swap
 from edge.model import Model
 from edge.runtime import Runtime
-from edge.samples import Block
 
-RATE = 250
 SHORT = InputSpec(sample_rate_hz=50, window_s=5, hop_s=0.5, min_coverage=0.9)
 LONG = InputSpec(sample_rate_hz=100, window_s=20, hop_s=2, min_coverage=0.9)
 
@@ -53,24 +52,6 @@ class Record:
 
     def ends(self):
         return [decision.end_sample for decision, _ in self.decisions]
-
-
-def tone(seconds, amplitude=0.1):
-    time = np.arange(round(seconds * RATE)) / RATE
-    return (amplitude * np.sin(2 * np.pi * 8 * time))[None].astype(np.float32)
-
-
-def block(samples, first=0, **changes):
-    fields = {
-        "stream": "s",
-        "sample_rate_hz": RATE,
-        "leads": ("II",),
-        "first_sample": first,
-        "samples": samples,
-        "missing": np.zeros(samples.shape, np.uint8),
-        "device_time_s": first / RATE,
-    }
-    return Block(**{**fields, **changes})
 
 
 @pytest.fixture
