@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import toy_pretraining
 
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
 from ecgnat.networks import make_network, network_config
-import toy_pretraining
 from training.labels import NAMES
 from training.pretraining import PretrainConfig, Pretrainer
 from training.resuming import read_log
