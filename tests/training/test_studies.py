@@ -46,6 +46,9 @@ def test_networks_side_by_side(place, ecg_train):
     assert len(judged["all"][1]) == figures["parts"]["fold 9"]["records"]
     assert "2.43 M parameters" in text
     assert text.strip() in results.read_text()
+    each = figures["parts"]["fold 9"]["statements"]
+    assert np.mean([aucs["resnet"] for aucs in each.values()]) == pytest.approx(other["macro_auc"])
+    assert (place / "statements.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_of_one_name_are_refused(place, ecg_train):

@@ -15,7 +15,11 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command()
 @click.argument("checkpoints", nargs=-1, required=True, type=_FOLDER)
 @click.option("--data", type=_FOLDER, required=True, help="Folder that holds ptb-xl/.")
-@click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write a section to.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Markdown file to write a section to; a picture goes beside it.",
+)
 @click.option("--resamples", type=click.IntRange(min=20), default=300, show_default=True, help="Of the bootstrap.")
 @machine_options
 @json_option()
@@ -40,7 +44,7 @@ def compare(
     """
     from edge.results import how_made, write_section
     from training.evaluation.compare import compare as run
-    from training.evaluation.compare import render
+    from training.evaluation.compare import draw, render
     from training.study.report import TITLE
 
     names = [folder.resolve().name for folder in checkpoints]
@@ -56,4 +60,7 @@ def compare(
         text = json.dumps(result, indent=1) + "\n"
         click.echo(text, nl=False) if str(json_path) == "-" else json_path.write_text(text, encoding="utf-8")
     if results is not None:
-        write_section(results, TITLE, "networks", f"{section}\n\n{how_made(time.monotonic() - began)}\n")
+        picture = results.with_name("statements.png")
+        draw(result, picture)
+        parts = (section, f"![AUC of each statement]({picture.name})", how_made(time.monotonic() - began))
+        write_section(results, TITLE, "networks", "\n\n".join(parts) + "\n")

@@ -1,5 +1,6 @@
 """Checkpoints side by side on the same records, with the paired interval of what they differ by."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.drawing import new_figure
 from training import checkpoint
 from training.errors import CheckpointError
 from training.evaluation.checkpoints import PARTS, judge
 from training.evaluation.ptb_xl import PROTOCOL, Task
 from training.labels import NAMES
 from training.metrics import bootstrap, label_aucs, macro
+from training.statements import SCP_STATEMENTS
 
 GROUPS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
 
@@ -23,7 +26,8 @@ def compare(folders: list[Path], data: Path, resamples: int, device: str = "cpu"
     Returns
     -------
     dict
-        `protocol`, `names` and `parts.{part}.{records, groups.{group}.{name}.{macro_auc, ci95, delta, delta_ci95}}`
+        `protocol`, `names` and `parts.{part}`: `records`, `groups.{group}.{name}.{macro_auc, ci95, delta, delta_ci95}`
+        and `statements.{code}.{name}`, the AUC of each statement that occurs
 
     Raises
     ------
@@ -46,8 +50,33 @@ def compare(folders: list[Path], data: Path, resamples: int, device: str = "cpu"
                 group: {name: _against(tasks[group], first[group], resamples) for name, tasks in judged.items()}
                 for group in GROUPS
             },
+            "statements": _statements({name: tasks["all"] for name, tasks in judged.items()}),
         }
     return result
+
+
+def _statements(judged: dict[str, Task]) -> dict[str, dict[str, float]]:
+    aucs = {name: label_aucs(*task) for name, task in judged.items()}
+    first = next(iter(aucs.values()))
+    occur = [number for number in range(first.size) if np.isfinite(first[number])]
+    codes = list(SCP_STATEMENTS)
+    return {codes[number]: {name: float(values[number]) for name, values in aucs.items()} for number in occur}
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Draw the AUC of each statement on the first part, a column a statement and a mark a network, as PNG."""
+    title, part = next(iter(result["parts"].items()))
+    names = result["names"]
+    rows = sorted(part["statements"].items(), key=lambda row: row[1][names[0]])
+    figure = new_figure((14, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, mark in zip(names, itertools.cycle("osx^v+")):
+        axes.plot([code for code, _ in rows], [aucs[name] for _, aucs in rows], mark, markersize=4, label=name)
+    axes.set(ylabel=f"AUC, {title}", xmargin=0.01)
+    axes.tick_params(axis="x", rotation=90, labelsize=7)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    checkpoint.replace_file(path, lambda scratch: figure.savefig(scratch, format="png", dpi=90))
 
 
 def _against(mine: Task, first: Task, resamples: int) -> dict[str, Any]:
