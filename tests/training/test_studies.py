@@ -71,6 +71,9 @@ def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
     trained = place / "few" / "arms" / "whole-toy-10-1"
     pretrained = checkpoint.load_model(place / "few" / "pretraining" / "toy")[0].state_dict()
     assert pretrained.keys() == checkpoint.load_model(trained)[0].state_dict().keys()
+    other = ("study", "few-labels", "--data", place / "data", "--out", place / "other", "--arm", "whole-*")
+    assert ecg_train(*other, "--encoder", place / "few" / "pretraining" / "toy")[0] == 0
+    assert not (place / "other" / "pretraining").exists(), "an encoder that is given is not pretrained again"
     monkeypatch.setattr(runner, "finetune", lambda *_, **__: pytest.fail("it was trained already"))
     code, again, _ = ecg_train(*command, "--arm", "whole-*")
     assert (code, "probe-random" in again) == (0, False)

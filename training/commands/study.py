@@ -11,7 +11,8 @@ from edge.commands.options import json_option
 from training.commands.options import machine_options, take_machine
 
 _STUDIES = ("few-labels", "ablations", "windows")
-_ARM = "Only arms of groups with such a name, such as 'whole-*-1'; repeatable."
+_ARM = "Only arms of such a name (group and seed), such as 'whole-random-*'; repeatable."
+_ENCODER = "Folder of a pretraining run of the same shape, instead of the study's own pretraining."
 _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 
 
@@ -26,6 +27,7 @@ _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the study.")
 @click.option("--arm", "wanted", multiple=True, help=_ARM)
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help=_RESULTS)
+@click.option("--encoder", type=click.Path(exists=True, file_okay=False, path_type=Path), help=_ENCODER)
 @machine_options
 @json_option()
 def study(  # noqa: PLR0913 - one argument an option
@@ -35,6 +37,7 @@ def study(  # noqa: PLR0913 - one argument an option
     out: Path,
     wanted: tuple[str, ...],
     results: Path | None,
+    encoder: Path | None,
     threads: int,
     device: str,
     json_path: Path | None,
@@ -48,26 +51,27 @@ def study(  # noqa: PLR0913 - one argument an option
     \b
     Examples:
       ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --results training/RESULTS.md
-      ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm usual --arm 'contrast-*'
+      ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --encoder training/weights/pretrained
+      ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm 'usual-*' --arm 'contrast-*'
     """
     from edge.results import how_made, write_section
     from training.study.arms import STUDIES
-    from training.study.report import PROTOCOL, TITLE, label_efficiency, table
+    from training.study.report import PROTOCOL, TITLE, label_efficiency, machines, table
     from training.study.runner import run
 
     take_machine(threads, device)
     began = time.monotonic()
-    arms = [arm for arm in STUDIES[name]() if not wanted or any(fnmatchcase(arm.group, pattern) for pattern in wanted)]
+    arms = [arm for arm in STUDIES[name]() if not wanted or any(fnmatchcase(arm.name, pattern) for pattern in wanted)]
     if not arms:
         raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
-    rows = run(arms, data, out, device, lambda line: click.echo(line, err=True))
+    rows = run(arms, data, out, device, lambda line: click.echo(line, err=True), encoder)
     if json_path is not None:
         text = json.dumps(rows, indent=1) + "\n"
         click.echo(text, nl=False) if str(json_path) == "-" else json_path.write_text(text, encoding="utf-8")
     click.echo(table(rows))
     if results is None:
         return
-    parts = [f"## {name}", PROTOCOL, table(rows)]
+    parts = [f"## {name}", PROTOCOL, table(rows), machines(rows)]
     if name == "few-labels":
         picture = results.with_name("label_efficiency.png")
         label_efficiency(rows, picture)

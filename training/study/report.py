@@ -1,5 +1,6 @@
 """Tables and pictures of the studies, as a section each of `training/RESULTS.md`."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells = [_spread([each[key] for each in figures]) for key in _COLUMNS]
         lines.append(f"| {group} | {len(figures)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def machines(rows: list[dict[str, Any]]) -> str:
+    """Say where the arms were trained, and from which encoder where one was given."""
+    trained = Counter(row["machine"] for row in rows)
+    text = "Trained on " + ", ".join(f"{machine} ({count} arms)" for machine, count in trained.items()) + "."
+    encoders = sorted({row["encoder"] for row in rows if "encoder" in row})
+    return text + (f" Pretrained: the encoder {', '.join(encoders)}." if encoders else "")
 
 
 def label_efficiency(rows: list[dict[str, Any]], path: Path) -> None:

@@ -10,8 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
+from edge.results import processor
 from training import checkpoint
 from training.evaluation.checkpoints import accuracy, judge
 from training.finetune import Start, finetune
@@ -27,8 +29,12 @@ RESULT = "result.json"
 Say = Callable[[str], None]
 
 
-def run(arms: Iterable[Arm], data: Path, out: Path, device: str, say: Say) -> list[dict[str, Any]]:
+def run(
+    arms: Iterable[Arm], data: Path, out: Path, device: str, say: Say, encoder: Path | None = None
+) -> list[dict[str, Any]]:
     """Train and judge what is not done yet; return a row an arm.
+
+    Where an `encoder` is given, what would be pretrained starts from that folder instead.
 
     Raises
     ------
@@ -39,14 +45,21 @@ def run(arms: Iterable[Arm], data: Path, out: Path, device: str, say: Say) -> li
     for arm in arms:
         result = out / "arms" / arm.name / RESULT
         if not result.is_file():
-            encoder = _pretrained(arm.pretraining, data, out, device, say) if arm.pretraining else None
+            start = (encoder or _pretrained(arm.pretraining, data, out, device, say)) if arm.pretraining else None
             say(f"{arm.name}: trains")
-            _train(arm, encoder, data, result.parent, device)
-            text = json.dumps(_judge(arm, data, result.parent, device), indent=1) + "\n"
+            _train(arm, start, data, result.parent, device)
+            row = _judge(arm, data, result.parent, device) | {"machine": _machine(device)}
+            if arm.pretraining and encoder:
+                row["encoder"] = encoder.name
+            text = json.dumps(row, indent=1) + "\n"
             checkpoint.replace_file(result, lambda path, text=text: path.write_text(text, encoding="utf-8"))
         rows.append(json.loads(result.read_text(encoding="utf-8")))
         say(f"{arm.name}: " + "  ".join(f"{key} {value:.4f}" for key, value in rows[-1]["figures"].items()))
     return rows
+
+
+def _machine(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else processor()
 
 
 def _pretrained(recipe: Pretraining, data: Path, out: Path, device: str, say: Say) -> Path:
