@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration import graph, latency
@@ -28,6 +29,7 @@ from training.windows import INPUT
 
 ON_CPU: tuple[Backend, ...] = tuple(backend for backend in get_args(Backend) if backend != "natten")
 _DEVICE_BATCH = 1
+_WINDOWS_S = (2.56, INPUT.window_s)  # of the forward pass: `ecg-train study windows` says how well each judges
 Say = Callable[[str], None]
 
 
@@ -49,7 +51,7 @@ def measure(task: Task, say: Say) -> dict[str, Any]:
     -------
     dict
         `training`: rows of network, backend, threads, windows_per_s (median step);
-        `forward`: rows of network, parameters, mflop (of a window), p50_ms, p99_ms (ONNX Runtime, FP32, batch 1)
+        `forward`: rows of network, parameters, window_s, mflop (of a window), p50_ms, p99_ms (ONNX Runtime, FP32)
     """
     return {"training": _training(task, say), "forward": _forward(task, say)}
 
@@ -104,29 +106,33 @@ def _stepper(config: NetworkConfig, batch_size: int) -> Callable[[], None]:
 
 
 def _forward(task: Task, say: Say) -> list[dict[str, Any]]:
-    random = np.random.default_rng(0)
-    signal = random.normal(size=(8, len(LEADS), INPUT.window_samples)).astype(np.float32)
-    keep = np.ones((8, len(LEADS)), np.float32)
     networks = {name: make_network(network_config(name, len(NAMES))).eval() for name in task.networks}
-    with tempfile.TemporaryDirectory() as folder:
-        runs: dict[str, latency.Run] = {}
-        for name, network in networks.items():
-            path = Path(folder) / f"{name}.onnx"
-            graph.export(graph.Deployed(network, list(range(len(NAMES)))), len(LEADS), INPUT.window_samples, path)
-            runs[name] = latency.onnx_runtime(path)
-        times = latency.measure(runs, signal, keep, task.rounds, lambda: None, batches=(_DEVICE_BATCH,))
     rows = []
-    for name, network in networks.items():
-        spent = times[name][f"b{_DEVICE_BATCH}"]
-        row = {"network": name, "parameters": sum(p.numel() for p in network.parameters()), "mflop": _mflop(network)}
-        rows.append(row | {"p50_ms": spent["p50"], "p99_ms": spent["p99"]})
-        say(f"forward {name}: {row['mflop']:.0f} MFLOP, {spent['p50']:.2f} ms p50")
+    for window_s in _WINDOWS_S:
+        signal, keep = _windows(8, round(window_s * INPUT.sample_rate_hz))
+        with tempfile.TemporaryDirectory() as folder:
+            runs: dict[str, latency.Run] = {}
+            for name, network in networks.items():
+                path = Path(folder) / f"{name}.onnx"
+                graph.export(graph.Deployed(network, list(range(len(NAMES)))), len(LEADS), signal.shape[2], path)
+                runs[name] = latency.onnx_runtime(path)
+            times = latency.measure(runs, signal, keep, task.rounds, lambda: None, batches=(_DEVICE_BATCH,))
+        for name, network in networks.items():
+            spent = times[name][f"b{_DEVICE_BATCH}"]
+            row = {"network": name, "parameters": sum(p.numel() for p in network.parameters()), "window_s": window_s}
+            rows.append(row | {"mflop": _mflop(network, signal, keep), "p50_ms": spent["p50"], "p99_ms": spent["p99"]})
+            say(f"forward {name}, {window_s:g} s: {rows[-1]['mflop']:.0f} MFLOP, {spent['p50']:.2f} ms p50")
     return rows
 
 
-def _mflop(network: Network) -> float:
+def _windows(count: int, samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    signal = np.random.default_rng(0).normal(size=(count, len(LEADS), samples)).astype(np.float32)
+    return signal, np.ones((count, len(LEADS)), np.float32)
+
+
+def _mflop(network: Network, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, len(LEADS), INPUT.window_samples), torch.ones(1, len(LEADS)))
+        network(torch.from_numpy(signal[:1]), torch.from_numpy(keep[:1]))
     return float(counter.get_total_flops()) / 1e6
 
 
@@ -148,9 +154,9 @@ def render(result: dict[str, Any], task: Task) -> str:
     for row in result["training"]:
         rates.setdefault((row["network"], row["backend"]), []).append(f"{row['windows_per_s']:.0f}")
     lines += [f"| {name} | {backend} | {' | '.join(cells)} |" for (name, backend), cells in rates.items()]
-    lines += ["", "| network | parameters | MFLOP a window | p50 ms | p99 ms |", "|---|---|---|---|---|"]
+    lines += ["", "| network | parameters | window, s | MFLOP | p50 ms | p99 ms |", "|---" * 6 + "|"]
     lines += [
-        f"| {row['network']} | {row['parameters'] / 1e6:.2f} M | {row['mflop']:.0f} "
+        f"| {row['network']} | {row['parameters'] / 1e6:.2f} M | {row['window_s']:g} | {row['mflop']:.0f} "
         f"| {row['p50_ms']:.2f} | {row['p99_ms']:.2f} |"
         for row in result["forward"]
     ]
