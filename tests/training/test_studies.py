@@ -80,6 +80,14 @@ def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
     assert ecg_train(*command, "--arm", "none")[0] == 2
 
 
+def test_one_encoder_does_not_stand_for_many(place, ecg_train):
+    """Masks that were compared would all have been the masks of the encoder that was given."""
+    command = ("study", "ablations", "--data", place / "data", "--out", place / "a", "--encoder", place / "tiny")
+    code, _, error = ecg_train(*command, "--arm", "usual-*", "--arm", "mask-leads-*")
+    assert (code, "cannot stand for leads, usual" in " ".join(error.split())) == (2, True)
+    assert not (place / "a").exists()
+
+
 def test_the_arms_of_a_study_differ():
     for study in arms.STUDIES.values():
         names = [arm.name for arm in study()]

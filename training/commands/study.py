@@ -64,6 +64,9 @@ def study(  # noqa: PLR0913 - one argument an option
     arms = [arm for arm in STUDIES[name]() if not wanted or any(fnmatchcase(arm.name, pattern) for pattern in wanted)]
     if not arms:
         raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
+    recipes = {arm.pretraining.name for arm in arms if arm.pretraining}
+    if encoder is not None and len(recipes) > 1:
+        raise click.UsageError(f"one --encoder cannot stand for {', '.join(sorted(recipes))}; choose with --arm")
     rows = run(arms, data, out, device, lambda line: click.echo(line, err=True), encoder)
     if json_path is not None:
         text = json.dumps(rows, indent=1) + "\n"
