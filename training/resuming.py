@@ -4,8 +4,9 @@
                        every random generator, torch's own included; step and configuration as metadata
 
 One file, so that a run killed at any moment leaves a state that fits together. With a budget in steps the
-resumed run ends with the weights of the uninterrupted one, bit for bit on the same machine and threads; with
-a budget in minutes the clock decides when it ends.
+resumed run ends with the weights of the uninterrupted one, on a CPU bit for bit on the same machine and threads
+(a GPU adds up in an order of its own); with a budget in minutes the clock decides when it ends. A run goes on
+where it began, on a CPU or on a GPU, for the random numbers of one cannot be gone on with on the other.
 """
 
 import csv
@@ -77,7 +78,7 @@ class Resumable:
             self._load_moments(_below(tensors, "optimizer."))
             for name, generator in self._generators.items():
                 if isinstance(generator, torch.Generator):
-                    generator.set_state(tensors[f"random.of.{name}"])
+                    _restore(generator, tensors[f"random.of.{name}"])
                 else:
                     generator.bit_generator.state = state["numpy"][name]
             torch.set_rng_state(tensors[_TORCH])
@@ -104,6 +105,12 @@ def read_extra(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
         raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
     return extra
+
+
+def _restore(generator: torch.Generator, state: Tensor) -> None:
+    if state.numel() != generator.get_state().numel():
+        raise ValueError("it was begun on another --device")
+    generator.set_state(state)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

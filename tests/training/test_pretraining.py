@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 import toy_pretraining
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from waiting import free_port, wait_until
 
 from ecgnat.model import EcgNat
@@ -100,6 +101,17 @@ def test_another_run_is_not_taken_up(tmp_path):
         toy_pretraining.trainer(tmp_path, steps=3, seed=5, learning_rate=1e-3).resume()
     with pytest.raises(CheckpointError, match="no usable checkpoint to resume"):
         toy_pretraining.trainer(tmp_path / "empty").resume()
+
+
+def test_a_run_of_another_device_is_not_taken_up(tmp_path):
+    """The state of a GPU's generator has 16 bytes."""
+    toy_pretraining.trainer(tmp_path, steps=1).run(lambda *_: None)
+    path = tmp_path / STATE
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path) | {"random.of.masks": torch.zeros(16, dtype=torch.uint8)}, path, metadata)
+    with pytest.raises(CheckpointError, match="begun on another --device"):
+        toy_pretraining.trainer(tmp_path).resume()
 
 
 def test_a_damaged_state_is_refused(tmp_path):
