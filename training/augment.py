@@ -1,8 +1,8 @@
 """What is done to a training batch so that the device's world holds no surprise: leads, noise, gaps, gain.
 
 All functions take torch tensors and a generator on the same device, change nothing outside their arguments, never
-wait for a GPU, and know nothing of data sets. Shapes: signal (batch, 12, samples) mV, keep (batch, 12), target and
-known (batch, labels).
+ask a GPU for a value, and know nothing of data sets. Shapes: signal (batch, 12, samples) mV, keep (batch, 12), target
+and known (batch, labels).
 """
 
 from dataclasses import dataclass, replace

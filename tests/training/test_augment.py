@@ -70,6 +70,23 @@ def test_mixup_stays_within_its_rows(batch, generator):
     assert out.target.max() <= 1
 
 
+def test_a_batch_that_does_not_mix_loses_no_label(batch, generator):
+    batch.known[:, 3:] = 0
+    out = mixup(batch, SIZE, 0.0, generator)
+    for mine, theirs in zip(
+        (out.signal, out.target, out.known), (batch.signal, batch.target, batch.known), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_mixed_window_knows_what_both_know(batch, generator):
+    batch.known[:200, 3] = 0
+    out = mixup(batch, SIZE, 1.0, generator)
+    assert (out.known[:200, 3] == 0).all()
+    assert 0.3 < out.known[200:, 3].mean() < 0.7, "about half of them were mixed with one that does not know"
+    assert (out.known[:, 4:] == 1).all()
+
+
 def test_gain_keeps_the_shape_of_a_lead(batch, generator):
     out = gain(batch, generator)
     ratio = out.signal[:200] / batch.signal[:200]
