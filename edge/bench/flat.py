@@ -17,7 +17,8 @@ from edge.report import Latency
 MOST_MB_PER_DAY = 2.0
 MOST_MORE = 2
 MOST_SLOWER = 2.0
-_FEWEST = 4  # points of a line that tells anything
+FEWEST = 5  # points of a line that tells anything
+_WALK = 0.7
 
 
 class Slope(msgspec.Struct, frozen=True):
@@ -29,24 +30,33 @@ class Slope(msgspec.Struct, frozen=True):
 
 
 def slope_of(hours: Sequence[float], values: Sequence[float]) -> Slope:
-    """Fit a line; the interval takes neighbouring points for related as far as their residuals say so (AR(1)).
+    """Fit a line to points in order of time whose errors hang together.
 
-    The number of independent points is n (1 - r) / (1 + r) with the residuals' autocorrelation r at lag one, where it
-    is positive (Bayley & Hammersley 1946); Student's t with that many points, less two.
+    Each error is `r` times the one before and something new (AR(1)). `r` comes from the residuals of a plain fit,
+    which takes about (2 + 4 r) / n from it; the line is then fitted to what is new in each point (Prais & Winsten
+    1954). An `r` above `_WALK` cannot be told from 1, and so is 1: errors that walk at random, the worst case.
     """
     from scipy.stats import t as student  # takes a second, and the bench alone needs it
 
-    x, y = np.asarray(hours) / 24, np.asarray(values)
-    if x.size < _FEWEST:
+    x, y = np.asarray(hours) / 24, np.asarray(values, np.float64)
+    count = x.size
+    if count < FEWEST:
         return Slope(0.0, -math.inf, math.inf)
-    slope, offset = np.polyfit(x, y, 1)
-    residuals = y - (slope * x + offset)
+    residuals = y - np.polyval(np.polyfit(x, y, 1), x)
     power = float(residuals @ residuals)
-    related = max(float(residuals[1:] @ residuals[:-1]) / power, 0.0) if power else 0.0
-    independent = max(x.size * (1 - related) / (1 + related), float(_FEWEST - 1))
-    error = math.sqrt(power / (independent - 2) / (x.var() * x.size) * (x.size / independent))
-    margin = error * float(student.ppf(0.975, independent - 2))
-    return Slope(*(round(float(each), 2) for each in (slope, slope - margin, slope + margin)))
+    plain = float(residuals[1:] @ residuals[:-1]) / power if power else 0.0
+    related = max((plain * count + 2) / (count - 4), 0.0)
+    related = 1.0 if related > _WALK else related
+
+    def new_in(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([math.sqrt(1 - related**2) * points[:1], points[1:] - related * points[:-1]])
+
+    line, y = new_in(np.stack([x, np.ones(count)], axis=1)), new_in(y)
+    spread = np.linalg.pinv(line.T @ line)  # without an offset where errors walk: it walks with them
+    found = spread @ line.T @ y
+    left = y - line @ found
+    margin = math.sqrt(float(left @ left) / (count - 2) * spread[0, 0]) * float(student.ppf(0.975, count - 2))
+    return Slope(*(round(float(each), 2) for each in (found[0], found[0] - margin, found[0] + margin)))
 
 
 def quarters(points: Sequence[Sequence[float]]) -> list[NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.bench.flat import Slope, quarters, slope_of, troubles
+from edge.bench.flat import FEWEST, Slope, quarters, slope_of, troubles
 from edge.bench.load import Load
 from edge.bench.process import ServiceProcess
 from edge.bench.trial import Progress, Setup, await_ready
@@ -103,7 +103,7 @@ def run_soak(
         report = service.stop()
     first = int(_WARM_UP * len(points))
     settled, heard = points[first:], heard[first:]
-    if len(settled) < 4:
+    if len(settled) < FEWEST:
         raise BenchError("stopped before the warm-up was over; no figures")
     at, memory = [point.hours for point in settled], [point.rss_mb for point in settled]
     slope, latencies = slope_of(at, memory), [latency_of(each) for each in quarters(heard)]
