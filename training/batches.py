@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.augment import Batch
 from training.cache import WindowSet
+from training.errors import TrainingError
 from training.labels import INDEX
 from training.stores import Store
 from training.windows import INPUT, STRETCH_SAMPLES
@@ -54,6 +55,8 @@ class Sampler:
         device: torch.device | str = "cpu",
         samples: int = INPUT.window_samples,
     ) -> None:
+        if samples != INPUT.window_samples and any((source.windows.place >= 0).any() for source in sources.values()):
+            raise TrainingError(f"beats are annotated for windows of {INPUT.window_s:g} s alone")
         self.random = np.random.default_rng(seed)
         self.samples, self.places = samples, STRETCH_SAMPLES - samples + 1  # of a window, where it can begin
         self._sources = sources

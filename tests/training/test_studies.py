@@ -1,6 +1,7 @@
 """Networks side by side, and studies: from toy data to the tables."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,22 @@ def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
     code, again, _ = ecg_train(*command, "--arm", "whole-*")
     assert (code, "probe-random" in again) == (0, False)
     assert ecg_train(*command, "--arm", "none")[0] == 2
+    monkeypatch.setitem(arms.STUDIES, "few-labels", lambda: (replace(arm, steps=9) for arm in toys()))
+    code, _, error = ecg_train(*command)
+    assert (code, "another recipe" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("study", "few-labels", "--out", "x"), "a single process"),
+        (("finetune", "--out", "x", "--minutes", "1"), "share no clock"),
+    ],
+)
+def test_what_torchrun_cannot_share_is_refused(place, ecg_train, monkeypatch, arguments, reason):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, error = ecg_train(*arguments, "--data", place / "data")
+    assert (code, reason in " ".join(error.replace("│", " ").split())) == (2, True), error
 
 
 def test_one_encoder_does_not_stand_for_many(place, ecg_train):

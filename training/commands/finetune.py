@@ -104,7 +104,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     if origin != "random":
         begun = checkpoint.load_model(Path(folder))[0].config
         network = dataclasses.replace(begun, outputs=network.outputs, drop_path=network.drop_path)
-    take_machine(threads, device)
+    take_machine(threads, device, many=True, minutes=minutes)
     config = TrainConfig(
         minutes=minutes,
         steps=steps,

@@ -1,12 +1,13 @@
 """Options that every command that trains shares: how much of which machine it takes."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-_DEVICE = "Where to train; under torchrun each process takes the GPU of its local rank."
+_DEVICE = "Where the network is; under torchrun each process takes the GPU of its local rank."
 
 
 def machine_options(command: F) -> F:
@@ -18,11 +19,30 @@ def machine_options(command: F) -> F:
     return threads(device(command))
 
 
-def take_machine(threads: int, device: str) -> None:
-    """Set the threads, join the processes of torchrun, and raise UsageError where there is no such device."""
+def take_machine(threads: int, device: str, *, many: bool = False, minutes: float | None = None) -> None:
+    """Set the threads and join the processes of torchrun, where there are any.
+
+    Parameters
+    ----------
+    threads : of the CPU
+    device : to train on
+    many : whether several processes can share the work
+    minutes : budget by the clock, which several processes cannot share: each has its own
+
+    Raises
+    ------
+    click.UsageError
+        When there is no such device, or several processes that cannot share this work.
+    """
     import torch
 
     from ecgnat import ranks
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if not many:
+            raise click.UsageError("this is the work of a single process: start it without torchrun")
+        if minutes is not None:
+            raise click.UsageError("processes under torchrun share no clock: give --steps instead of --minutes")
 
     if device == "cuda" and not torch.cuda.is_available():
         raise click.UsageError("torch sees no GPU here: leave out --device, or install a CUDA build of torch")

@@ -75,7 +75,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("give either --minutes or --steps")
     if data is None and (sets or not folders):
         raise click.UsageError("give --data for the known sets, or --folder, or both")
-    take_machine(threads, device)
+    take_machine(threads, device, many=True, minutes=minutes)
     network = named_config(cast("Size", model), 1)
     config = PretrainConfig(
         minutes=minutes,

@@ -61,7 +61,10 @@ def few_labels() -> Iterator[Arm]:
 
 
 def ablations() -> Iterator[Arm]:
-    """One change at a time to pretraining and fine-tuning with 10% of the labels."""
+    """One change at a time to pretraining and fine-tuning with 10% of the labels.
+
+    A position code is left out of the encoder; the autoencoder's decoder keeps its own.
+    """
     usual = Pretraining("usual", steps=2000)
     for seed in SEEDS:
         base = Arm("usual", seed, steps=800, labels=0.1, pretraining=usual, probe_share=0.1)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from edge.results import processor
 from training import checkpoint
+from training.errors import CheckpointError
 from training.evaluation.checkpoints import accuracy, judge
 from training.finetune import Start, finetune
 from training.metrics import label_aucs, macro
@@ -39,7 +40,7 @@ def run(
     Raises
     ------
     TrainingError
-        When data or a checkpoint cannot be used, or a loss diverges.
+        When data or a checkpoint cannot be used, a result is of another recipe, or a loss diverges.
     """
     rows = []
     for arm in arms:
@@ -54,6 +55,8 @@ def run(
             text = json.dumps(row, indent=1) + "\n"
             checkpoint.replace_file(result, lambda path, text=text: path.write_text(text, encoding="utf-8"))
         rows.append(json.loads(result.read_text(encoding="utf-8")))
+        if rows[-1]["arm"] != json.loads(json.dumps(asdict(arm))):
+            raise CheckpointError(f"{result}: is of another recipe of this name; give another --out")
         say(f"{arm.name}: " + "  ".join(f"{key} {value:.4f}" for key, value in rows[-1]["figures"].items()))
     return rows
 
