@@ -40,7 +40,7 @@ def compare(
     \b
     Examples:
       ecg-train compare runs/first runs/resnet --data ~/.cache/ecg-nat/data
-      ecg-train compare training/weights/base runs/mine --data ~/.cache/ecg-nat/data --results training/RESULTS.md
+      ecg-train compare training/weights/taught runs/mine --data ~/.cache/ecg-nat/data --results training/RESULTS.md
     """
     from edge.results import how_made, write_section
     from training.evaluation.compare import compare as run

@@ -80,7 +80,7 @@ def finetune(  # noqa: PLR0913 - one argument an option
     \b
     Examples:
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/first --minutes 60
-      ecg-train finetune --folder ~/my-records --init trained:training/weights/base --out runs/mine --minutes 20
+      ecg-train finetune --folder ~/my-records --init trained:training/weights/taught --out runs/mine --minutes 20
       ecg-train finetune --data ~/.cache/ecg-nat/data --out runs/few --steps 2000 --set ptb-xl --labels 1% \
           --init pretrained:runs/pretrained --probe 0.3 --layer-decay 0.8 --contrast 0.25
     """
