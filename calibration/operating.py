@@ -8,7 +8,9 @@ alarms are whole numbers. The worth of a setting, times the weight of its alarm'
     other labels     F1 of time
     all              less `DELAY_COST` for each second of mean delay, and `SENSITIVE` for each higher threshold
 
-Where F1 is below `WORTHLESS` nobody would miss the alarm: the fewer false ones the better.
+Where F1 is below `WORTHLESS` nobody would miss the alarm: the fewer false ones the better. An alarm of low priority has
+to prove itself on patients that had no part in its setting, too: `useless` says which do not, and `choose` keeps them
+quiet. Alarms of a higher priority are never switched off on such thin evidence.
 
 The threshold of PVC and PAC comes first, by the F1 of windows alone: they say of a window whether the beat is in
 it, and no budget of alarms may spoil that. Their alarms are set by the delays; a beat is in five windows, so that a
@@ -20,7 +22,7 @@ never show keeps its setting as far as the limits let it; one that they do not a
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -200,12 +202,21 @@ def _numbers(counts: Counts) -> Iterator[float]:
     yield len(counts.delays_s)
 
 
-def choose(tried: Sequence[Tried], own: Sequence[Setting], records: Sequence[int], limits: _Limits) -> list[int]:
+def choose(
+    tried: Sequence[Tried],
+    own: Sequence[Setting],
+    records: Sequence[int],
+    limits: _Limits,
+    quiet: Collection[int] = (),
+) -> list[int]:
     """Return the setting of each label: the best together, on the records, of those that stay within every limit.
 
-    Where no combination does, each label's setting with the fewest false alarms.
+    Where no combination does, each label's setting with the fewest false alarms. The labels of these numbers in `quiet`
+    are set as high and as late as they can be.
     """
     options = [list(_front(*_judge(one, setting, records, limits))) for one, setting in zip(tried, own, strict=True)]
+    for number in quiet:
+        options[number] = [_quietest(tried[number], limits)]
     best: dict[tuple[int, ...], tuple[float, list[int]]] = {(0,) * len(limits): (0.0, [])}
     for front in options:
         grown: dict[tuple[int, ...], tuple[float, list[int]]] = {}
@@ -219,6 +230,34 @@ def choose(tried: Sequence[Tried], own: Sequence[Setting], records: Sequence[int
     if not best:
         return [min(front, key=lambda option: option[1])[0] for front in options]
     return max(best.values())[1]
+
+
+def useless(tried: Sequence[Tried], judged: Sequence[tuple[Sequence[int], Sequence[int]]]) -> set[int]:
+    """Return the numbers of the labels of low priority that do no good on records that had no part in their setting.
+
+    Beats are not among them: what a window says of them is of use without an alarm.
+
+    Parameters
+    ----------
+    tried : every setting of every label
+    judged : pairs of records and of the number of each label's setting, chosen without those records
+    """
+    found = set()
+    for number, one in enumerate(tried):
+        if one.label.priority != "low" or one.label.abbreviation in BEAT_LABELS:
+            continue
+        parts = [one.sums[picks[number], list(records)].sum(axis=0) for records, picks in judged]
+        named = _named(np.sum(parts, axis=0) if parts else np.zeros(one.sums.shape[2]))
+        if named["episodes"] and _f1(one.label.abbreviation, named) < WORTHLESS:
+            found.add(number)
+    return found
+
+
+def _quietest(one: Tried, limits: _Limits) -> tuple[int, tuple[int, ...], float]:
+    """Return an option: its number, its false alarms under each limit, and no worth."""
+    number = max(range(len(one.settings)), key=lambda k: (one.settings[k].threshold, one.settings[k].on_delay_s))
+    totals = [one.total(number, some) for some, _ in limits]
+    return number, tuple(total.alarms - total.right for total in totals), 0.0
 
 
 def _judge(
@@ -245,7 +284,10 @@ def _judge(
 
 def _sums(one: Tried, records: Sequence[int]) -> dict[str, NDArray[np.float64]]:
     """Return the (settings,) sums over some records by name."""
-    sums = one.sums[:, list(records)].sum(axis=1)
+    return _named(one.sums[:, list(records)].sum(axis=1))
+
+
+def _named(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     return dict(zip((*_FIELDS, *_WINDOW_FIELDS, "late_s", "delays"), sums.T, strict=True))
 
 

@@ -5,7 +5,7 @@ annotates, by what whole alarms did on whole records that the network had not se
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import msgspec
 
 from calibration.alarm_runs import Setting
 from calibration.errors import CalibrationError
-from calibration.operating import Bench, Record, Tried, choose, own_setting, settings_of
+from calibration.operating import Bench, Record, Tried, choose, own_setting, settings_of, useless
 from edge.bundle import InputSpec, Manifest
 from edge.scoring.episodes import Counts
 from edge.scoring.reference import patient_of, read_annotation
@@ -32,9 +32,10 @@ class Run:
     folds: dict[str, tuple[str, ...]]
     records: tuple[Record, ...]
 
-    def but(self, fold: str) -> list[int]:
-        """Return the numbers of the records that a fold does not leave out."""
-        return [number for number, record in enumerate(self.records) if record.name not in self.folds[fold]]
+    def of(self, folds: Collection[str]) -> list[int]:
+        """Return the numbers of the records that these folds hold."""
+        held = {name for fold in folds for name in self.folds[fold]}
+        return [number for number, record in enumerate(self.records) if record.name in held]
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,24 @@ def tune(manifest: Manifest, run: Run, budget: float, progress: Progress) -> Tun
         tell = lambda done=done, label=label: progress(label.abbreviation, next(done), total)  # noqa: E731
         tried.append(bench.try_all(label, settings_of(label), tell))
         before.append(bench.try_all(label, [setting], lambda: None).total(0, everyone))
-    chosen = choose(tried, own, everyone, _limits(budget, run.records, everyone))
-    nested = {}
-    for fold in run.folds:
-        others = run.but(fold)
-        nested[fold] = tuple(choose(tried, own, others, _limits(budget, run.records, others)))
+
+    def chosen_on(folds: Sequence[str], quiet: Collection[int] = ()) -> list[int]:
+        records = run.of(folds)
+        return choose(tried, own, records, _limits(budget, run.records, records), quiet)
+
+    def proven_on(folds: Sequence[str]) -> tuple[int, ...]:
+        """Choose twice: to see what does no good on the fold that it was set without, and then without that."""
+        judged = [(run.of([fold]), chosen_on([other for other in folds if other != fold])) for fold in folds]
+        return tuple(chosen_on(folds, useless(tried, judged)))
+
+    folds = tuple(run.folds)
+    chosen = proven_on(folds)
+    nested = {fold: proven_on([other for other in folds if other != fold]) for fold in folds}
     return Tuned(
         budget,
         tuple(tried),
         own,
-        tuple(chosen),
+        chosen,
         nested,
         tuple(before),
         tuple(one.total(at, everyone) for one, at in zip(tried, chosen, strict=True)),
@@ -128,6 +137,5 @@ def _judged(one: Tried, picks: Sequence[int], run: Run) -> Counts:
     """Add up what each fold's setting did on the records that had no part in its choice."""
     total = Counts()
     for fold, setting in zip(run.folds, picks, strict=True):
-        others = set(run.but(fold))
-        total += one.total(setting, [k for k in range(len(run.records)) if k not in others])
+        total += one.total(setting, run.of([fold]))
     return total

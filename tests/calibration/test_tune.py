@@ -110,6 +110,32 @@ def test_an_alarm_that_the_records_show_to_be_worthless_is_kept_quiet(found_s, w
     assert (pick == len(settings) - 1) is worthless
 
 
+@pytest.mark.parametrize(
+    ("name", "priority", "both_s", "quiet"),
+    [
+        ("RBBB", "low", 10.0, True),
+        ("RBBB", "low", 60.0, False),
+        ("AF", "medium", 0.0, False),
+        ("PVC", "low", 0.0, False),
+    ],
+)
+def test_an_advisory_alarm_must_prove_itself_on_records_that_did_not_set_it(name, priority, both_s, quiet):
+    """On record 0 each setting is perfect; it was set there and is judged on record 1."""
+    label = Label(abbreviation=name, name=name, priority=priority)
+    settings = settings_of(label)
+    good = Counts(episodes=1, found=1, alarms=1, right=1, reference_s=100.0, alarm_s=100.0, both_s=100.0)
+    other = Counts(episodes=1, found=0, alarms=2, right=1, reference_s=100.0, alarm_s=100.0, both_s=both_s)
+    counts = [(good, other)] * len(settings)
+    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
+    one = Tried(label, settings, tuple(counts), sums)
+    assert operating.useless([one], [([1], [0])]) == ({0} if quiet else set())
+    assert not operating.useless([one], [([0], [0])])
+    (pick,) = choose([one], settings[:1], [0], [([0, 1], 99)], quiet={0})
+    assert settings[pick].threshold == max(operating.THRESHOLDS)
+    assert settings[pick].on_delay_s == max(setting.on_delay_s for setting in settings)
+    assert choose([one], settings[:1], [0], [([0, 1], 0)], quiet={0}) == [pick], "its false alarm is over the limit"
+
+
 def random_record(seed):
     """Make beats of which some are V, and outputs that follow nothing; one window in ten is bad."""
     random = np.random.default_rng(seed)
