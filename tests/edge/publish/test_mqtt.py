@@ -221,7 +221,7 @@ def test_a_wrong_password_is_named(side, open_side, mosquitto, tmp_path) -> None
         open_side(side, config)
 
 
-# paho leaves its socket to the collector, which may also bring one that an earlier test left
+# paho leaves to the collector its TLS socket, and the loopback pair by which it wakes its thread
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <(ssl.SSLS|socket.s)ocket")
 def test_a_port_that_speaks_no_tls_is_named(mosquitto, publisher) -> None:
     with pytest.raises(BrokerError, match="TLS"):
