@@ -3,7 +3,7 @@
 Knows nothing of the model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,11 @@ class Sampler:
     def mixable(self) -> int:
         """Rows at the start of a batch that have all labels, and so may be mixed."""
         return self._counts.get("ptb-xl", 0)
+
+    def rows_of(self, sets: Container[str] | None) -> Tensor:
+        """Tell which rows of each batch come from these sets, None being all: (batch,) bool."""
+        each = [torch.full((count,), sets is None or name in sets) for name, count in self._counts.items()]
+        return torch.cat(each)
 
     def draw(self) -> Batch:
         """Draw one batch of windows."""

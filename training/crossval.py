@@ -42,6 +42,7 @@ class Task:
     out: Path
     init: Path  # checkpoint that never saw MIT-BIH
     config: TrainConfig  # of each fold
+    teachers: tuple[Path, ...] = ()  # that never saw MIT-BIH either; they answer for the other sets
     whole: bool = False  # also train the network that leaves nothing out
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
 
@@ -61,6 +62,7 @@ def crossval(task: Task, say: Say) -> dict[str, Any]:
         _answer(task, name, records, say)
     report = {
         "init": task.init.name,
+        "teachers": [folder.name for folder in task.teachers],
         "folds": FOLDS,
         "labels": NAMES,
         "input": msgspec.to_builtins(INPUT),
@@ -68,6 +70,7 @@ def crossval(task: Task, say: Say) -> dict[str, Any]:
         "minutes": task.config.minutes,
         "steps": task.config.steps,
         "learning_rate": task.config.learning_rate,
+        "blend": task.config.blend,
         "seed": task.config.seed,
     }
     text = json.dumps(report, indent=1) + "\n"
@@ -79,10 +82,11 @@ def _check(task: Task) -> None:
     absent = [record for records in FOLDS.values() for record in records if not _record(task, record).is_file()]
     if absent:
         raise DataError(f"{task.data / 'mitdb'}: no record {', '.join(absent)}")
-    command = task.init / checkpoint.COMMAND
-    words = command.read_text(encoding="utf-8").split() if command.is_file() else []
-    if "mitdb" in words or "--set" not in words:
-        raise CheckpointError(f"{task.init}: {checkpoint.COMMAND} does not say that it never saw MIT-BIH (--set)")
+    for folder in (task.init, *task.teachers):
+        command = folder / checkpoint.COMMAND
+        words = command.read_text(encoding="utf-8").split() if command.is_file() else []
+        if "mitdb" in words or "--set" not in words:
+            raise CheckpointError(f"{folder}: {checkpoint.COMMAND} does not say that it never saw MIT-BIH (--set)")
 
 
 def _record(task: Task, record: str) -> Path:
@@ -98,7 +102,13 @@ def _train(task: Task, name: str, held_out: tuple[str, ...], network: NetworkCon
         return
     say(f"{name}: {'leaves out ' + ' '.join(held_out) if held_out else 'leaves nothing out'}")
     start = Start(
-        network=network, sets=tuple(task.shares), trained=task.init, shares=task.shares, rows_of=rows_without(held_out)
+        network=network,
+        sets=tuple(task.shares),
+        trained=task.init,
+        teachers=task.teachers,
+        taught=tuple(name for name in task.shares if name != "mitdb"),
+        shares=task.shares,
+        rows_of=rows_without(held_out),
     )
     finetune(task.data, folder, task.config, start, resume=started)
 

@@ -22,7 +22,7 @@ from training.errors import CheckpointError
 from training.folds import RowsOf
 from training.labels import NAMES
 from training.subsets import labelled_rows
-from training.trainer import Progress, TrainConfig, Trainer
+from training.trainer import Progress, Teachers, TrainConfig, Trainer
 from training.windows import INPUT
 
 Parts = dict[str, NDArray[np.intp]]
@@ -41,6 +41,7 @@ class Start:
     pretrained: Path | None = None  # folder of `ecg-train pretrain`, for its encoder
     trained: Path | None = None  # folder of `ecg-train finetune`, for all of its weights
     teachers: tuple[Path, ...] = ()  # folders of `ecg-train finetune`, whose answers are targets too
+    taught: tuple[str, ...] | None = None  # sets that the teachers answer for; None is all
     labels: float = 1.0  # part of the training patients
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)  # of a batch
     rows_of: RowsOf = splits.rows_of
@@ -82,7 +83,7 @@ def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *,
         config,
         out,
         validation,
-        [_teacher(folder).to(config.device) for folder in start.teachers],
+        Teachers([_teacher(folder).to(config.device) for folder in start.teachers], start.taught),
     )
     if resume:
         trainer.resume()

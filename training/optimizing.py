@@ -3,6 +3,7 @@
 Knows nothing of losses or data.
 """
 
+import copy
 import math
 from typing import Generic, TypeVar
 
@@ -72,6 +73,20 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the rate of every group, scaled as its layer wants it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
+
+
+@torch.no_grad()
+def blend(start: Model, end: Model, share: float) -> Model:
+    """Return a model whose weights and buffers lie that share of the way from `start` to `end`.
+
+    Of a network that learns something more, it forgets less (Wortsman et al. 2022, arXiv:2109.01903).
+    """
+    between = copy.deepcopy(end)
+    first = start.state_dict()
+    for name, value in between.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.lerp(first[name], value, share))
+    return between
 
 
 class Average(Generic[Model]):

@@ -4,9 +4,10 @@ It trains on windows as the device classifies them, from anywhere in the labelle
 the running average of the last step; nothing is chosen by looking at a judged part.
 """
 
+import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from training.cache import WindowSet
 from training.errors import TrainingError
 from training.labels import NAMES, PRODUCT_LABELS
 from training.metrics import label_aucs, macro
-from training.optimizing import Average, make_optimizer, schedule, set_learning_rate
+from training.optimizing import Average, blend, make_optimizer, schedule, set_learning_rate
 from training.resuming import Generator, Resumable, append_log, cut_log, read_log
 from training.windows import INPUT, SPARE_SAMPLES
 
@@ -50,6 +51,7 @@ class TrainConfig:
     contrastive_weight: float = 0.0
     temperature: float = 0.1  # of the contrastive loss
     teacher_weight: float = 0.7  # part of a target that is what the teachers say, where there are any
+    blend: float = 1.0  # how far the weights that are kept go from those of the start to those that were learned
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -64,6 +66,14 @@ class TrainConfig:
         elif self.probe_share < 1.0:
             progress = (progress - self.probe_share) / (1.0 - self.probe_share)
         return schedule(self.learning_rate, progress, self.warm_up)
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Networks whose mean answer is mixed into the targets, on the windows of some sets."""
+
+    networks: Sequence[Network] = ()
+    sets: Container[str] | None = None  # None is all
 
 
 @dataclass
@@ -122,11 +132,12 @@ class Trainer:
         config: TrainConfig,
         out: Path,
         validation: list[tuple[WindowSet, NDArray[np.intp]]],
-        teachers: Sequence[Network] = (),
+        teachers: Teachers = Teachers(),
     ) -> None:
         self.model, self.config, self.out = model, config, out
         self._sampler = sampler
-        self._noise, self._validation, self._teachers = noise, validation, teachers
+        self._noise, self._validation, self._teachers = noise, validation, teachers.networks
+        self._taught_rows = own_part(sampler.rows_of(teachers.sets)).nonzero().squeeze(1).to(config.device)
         self.average = Average(model, make_network(model.config).to(config.device), config.ema_decay)
         self.projection = ProjectionHead(model.width).to(config.device) if config.contrastive_weight else None
         ranks.share_batch_norm(model)
@@ -135,6 +146,9 @@ class Trainer:
         if self.projection:
             modules["projection"] = self.projection
             named += self.projection.named_parameters("projection")
+        self._start = copy.deepcopy(self.average.model)
+        if config.blend < 1.0:
+            modules["start"] = self._start
         self._parameters = [parameter for _, parameter in named]
         self.optimizer = make_optimizer(named, config.weight_decay, model.config, config.layer_decay)
         self.progress = Progress()
@@ -177,10 +191,11 @@ class Trainer:
     def step(self) -> float:
         """Take one step and return its loss."""
         share = self.progress.share(self.config)
-        batch = augment(self._sampler.draw(), self._sampler.mixable, self._noise, self._generator)
+        whole = augment(self._sampler.draw(), self._sampler.mixable, self._noise, self._generator)
+        batch = Batch(*(own_part(part) for part in (whole.signal, whole.keep, whole.target, whole.known)))
         self._freeze(share < self.config.probe_share)
         set_learning_rate(self.optimizer, self.config.learning_rate_at(share))
-        loss = self._loss(own_part(batch))
+        loss = self._loss(batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         ranks.sum_gradients(self._parameters)
@@ -188,7 +203,7 @@ class Trainer:
         self.optimizer.step()
         self.average.update(self.model, self.progress.step)
         self.progress.step += 1
-        self.progress.windows += batch.signal.shape[0]
+        self.progress.windows += whole.signal.shape[0]
         return float(ranks.total(loss))
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -207,9 +222,12 @@ class Trainer:
         """Mix what the teachers say of a batch into its targets, after Hinton et al. 2015 (arXiv:1503.02531)."""
         if not self._teachers:
             return batch.target
-        with torch.autocast(batch.signal.device.type, torch.bfloat16):
-            said = [torch.sigmoid(teacher(batch.signal, batch.keep).float()) for teacher in self._teachers]
-        return torch.lerp(batch.target, torch.stack(said).mean(dim=0), self.config.teacher_weight)
+        rows = self._taught_rows
+        signal, keep = batch.signal[rows], batch.keep[rows]
+        with torch.autocast(signal.device.type, torch.bfloat16):
+            said = [torch.sigmoid(teacher(signal, keep).float()) for teacher in self._teachers]
+        mixed = torch.lerp(batch.target[rows], torch.stack(said).mean(dim=0), self.config.teacher_weight)
+        return batch.target.index_copy(0, rows, mixed)
 
     def _freeze(self, probing: bool) -> None:
         """Let the head alone learn, on the running statistics of the encoder, or let everything learn."""
@@ -221,30 +239,35 @@ class Trainer:
         self.model.train(not probing)
         self.model.head.train()
 
+    def kept(self) -> Network:
+        """Return what is kept: the running average of the weights, or a blend of it with those of the start."""
+        average = self.average.model
+        return average if self.config.blend == 1.0 else blend(self._start, average, self.config.blend)
+
     def validate(self) -> str:
-        """Score the averaged weights on the validation parts, log, save, and return one line."""
+        """Score the weights to keep on the validation parts, log, save, and return one line."""
         self.progress.validated_s = self.progress.elapsed_s
         figures: dict[str, float] = {"loss": self.progress.loss}
         if ranks.rank() != 0:
             return ""
+        kept = self.kept()
         for windows, rows in self._validation:
             middle = (self._sampler.places - 1) // 2
-            scores = predict(self.average.model, windows, rows, middle, self._sampler.samples)
+            scores = predict(kept, windows, rows, middle, self._sampler.samples)
             aucs = label_aucs(scores, windows.target[rows], windows.known[rows])
             figures[f"{windows.name}.product"] = macro(aucs[: len(PRODUCT_LABELS)])
             if windows.known[:, len(PRODUCT_LABELS) :].any():
                 figures[f"{windows.name}.statements"] = macro(aucs[len(PRODUCT_LABELS) :])
         append_log(self.out, asdict(self.progress) | figures)
         pictures.learning_curves(self.out, read_log(self.out))
-        checkpoint.save_model(self.out, self.average.model, NAMES)
+        checkpoint.save_model(self.out, kept, NAMES)
         self._state.save(self.out, {"progress": asdict(self.progress), "config": asdict(self.config)})
         return "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
 
 
-def own_part(batch: Batch) -> Batch:
+def own_part(of_batch: Tensor) -> Tensor:
     """Cut this rank's part out of a batch, or raise TrainingError where it cannot be divided evenly."""
-    parts = (batch.signal, batch.keep, batch.target, batch.known)
     try:
-        return Batch(*(ranks.own_part(part) for part in parts))
+        return ranks.own_part(of_batch)
     except ValueError as exc:
         raise TrainingError(str(exc)) from exc

@@ -85,7 +85,7 @@ def test_two_folds(place, ecg_train):
     small = ("--data", data, "--batch-size", 8, "--threads", 1, "--steps", 2)
     code, said = ecg_train("finetune", *small, "--set", "ptb-xl", "--set", "cinc2017", "--out", base, "--model", "tiny")
     assert code == 0, said.err
-    arguments = ("crossval", *small, "--init", base, "--out", out, "--whole", "--json", "-")
+    arguments = ("crossval", *small, "--init", base, "--teacher", base, "--out", out, "--whole", "--json", "-")
     code, said = ecg_train(*arguments)
     assert code == 0, said.err
     assert '"fold-2"' in said.out
@@ -105,9 +105,13 @@ def test_two_folds(place, ecg_train):
     )
 
 
-def test_a_network_that_may_have_seen_mitdb_is_refused(place, ecg_train):
-    seen = place / "seen"
-    ecg_train("finetune", "--data", place / "data", "--steps", 1, "--batch-size", 8, "--out", seen, "--model", "tiny")
-    code, said = ecg_train("crossval", "--data", place / "data", "--init", seen, "--out", place / "no", "--steps", 1)
-    assert code == 1
-    assert "never saw MIT-BIH" in said.err
+def test_networks_that_may_have_seen_mitdb_are_refused(place, ecg_train):
+    small = ("--data", place / "data", "--steps", 1)
+    tiny = (*small, "--batch-size", 8, "--model", "tiny")
+    seen, unseen = place / "seen", place / "unseen"
+    ecg_train("finetune", *tiny, "--out", seen)
+    ecg_train("finetune", *tiny, "--out", unseen, "--set", "ptb-xl")
+    for init, teacher in ((seen, unseen), (unseen, seen)):
+        code, said = ecg_train("crossval", *small, "--init", init, "--teacher", teacher, "--out", place / "no")
+        assert code == 1
+        assert f"{seen}: command.txt does not say that it never saw MIT-BIH" in said.err

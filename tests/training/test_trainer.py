@@ -17,7 +17,7 @@ from training.errors import CheckpointError, TrainingError
 from training.labels import INDEX, NAMES
 from training.optimizing import make_optimizer, set_learning_rate
 from training.resuming import LOG, STATE, append_log, read_log
-from training.trainer import TrainConfig, Trainer, predict
+from training.trainer import Teachers, TrainConfig, Trainer, predict
 from training.windows import INPUT, look
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
@@ -48,7 +48,10 @@ def toy_set():
     )
 
 
-def make_trainer(windows, out, teachers=(), **changes):
+NOBODY = Teachers()
+
+
+def make_trainer(windows, out, teachers=NOBODY, **changes):
     torch.manual_seed(0)
     rows = np.arange(len(windows.record))
     sources = {"ptb-xl": make_source(windows, rows)}
@@ -81,11 +84,27 @@ class Oracle(torch.nn.Module):
 
 def test_it_learns_what_the_teachers_say(toy_set, tmp_path):
     """Two that are sure of opposite things teach a half, which a weight of 1 puts in place of every label."""
-    teachers = (Oracle(50.0), Oracle(-50.0))
+    teachers = Teachers((Oracle(50.0), Oracle(-50.0)))
     trainer = make_trainer(toy_set, tmp_path, teachers, steps=80, ema_decay=0.9, teacher_weight=1.0)
     trainer.run(lambda *_: None)
     af = predict(trainer.average.model, toy_set, np.arange(48))[:, INDEX["AF"]]
     assert np.abs(af - 0.5).max() < 0.2
+
+
+def test_the_teachers_answer_for_the_sets_that_are_taught(toy_set, tmp_path):
+    """One who knows half of nothing teaches PTB-XL; the other set, at a frequency of its own, keeps its labels."""
+    other = dataclasses.replace(toy_set, name="cinc2017", signal=toy_set.signal[..., ::2].repeat(2, axis=-1) * 2)
+    rows = np.arange(48)
+    sampler = Sampler({windows.name: make_source(windows, rows) for windows in (toy_set, other)}, 16, 1)
+    config = TrainConfig(steps=80, batch_size=16, learning_rate=5e-3, ema_decay=0.9, teacher_weight=1.0)
+    torch.manual_seed(0)
+    noise, teachers = torch.randn(4, 2000), Teachers((Oracle(0.0),), ("ptb-xl",))
+    trainer = Trainer(EcgNat(TOY), sampler, noise, config, tmp_path, [(toy_set, rows)], teachers)
+    trainer.run(lambda *_: None)
+    taught, labelled = (predict(trainer.average.model, windows, rows)[:, INDEX["AF"]] for windows in (toy_set, other))
+    assert np.abs(taught - 0.5).max() < 0.2
+    assert taught[::2].mean() - taught[1::2].mean() < 0.12
+    assert labelled[::2].mean() - labelled[1::2].mean() > 0.2
 
 
 def test_it_resumes_where_it_stopped(toy_set, tmp_path):
@@ -104,7 +123,9 @@ def test_it_resumes_where_it_stopped(toy_set, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"probe_share": 0.3, "layer_decay": 0.7, "contrastive_weight": 0.25}], ids=["plain", "all options"]
+    "changes",
+    [{}, {"probe_share": 0.3, "layer_decay": 0.7, "contrastive_weight": 0.25, "blend": 0.7}],
+    ids=["plain", "all options"],
 )
 def test_a_resumed_run_ends_as_an_unbroken_one(toy_set, tmp_path, changes):
     whole = make_trainer(toy_set, tmp_path / "whole", steps=20, **changes)
@@ -121,6 +142,19 @@ def test_a_resumed_run_ends_as_an_unbroken_one(toy_set, tmp_path, changes):
     mine, theirs = load_file(tmp_path / "whole" / STATE), load_file(tmp_path / "broken" / STATE)
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    kept = [load_file(tmp_path / name / checkpoint.WEIGHTS) for name in ("whole", "broken")]
+    assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
+
+
+def test_what_is_kept_lies_between_the_start_and_what_was_learned(toy_set, tmp_path):
+    trainer = make_trainer(toy_set, tmp_path, blend=0.25)
+    start = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    trainer.run(lambda *_: None)
+    learned = trainer.average.model.state_dict()
+    kept = dict(checkpoint.load_model(tmp_path)[0].named_parameters())
+    assert not torch.equal(start["head.1.weight"], learned["head.1.weight"])
+    for key, value in kept.items():
+        assert torch.allclose(value, 0.75 * start[key] + 0.25 * learned[key], atol=1e-6), key
 
 
 def test_the_log_loses_the_rows_behind_the_checkpoint(toy_set, tmp_path):
