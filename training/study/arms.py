@@ -11,6 +11,16 @@ from training.windows import INPUT
 SEEDS = (1, 2, 3)
 TINY, SMALL = named_config("tiny", len(NAMES)), named_config("small", len(NAMES))
 
+_SHAPES = {
+    "usual": TINY,
+    "kernels-7": replace(TINY, kernels=(7, 7, 7)),
+    "dilations-1-2-1": replace(TINY, dilations=(1, 2, 1)),
+    "last-stage-global": replace(TINY, kernels=(13, 13, 32)),
+    "no-position-bias": replace(TINY, position_bias=False),
+    "no-position-convolution": replace(TINY, position_kernel=1),
+    "no-position-code": replace(TINY, position_bias=False, position_kernel=1),
+}
+
 
 @dataclass(frozen=True)
 class Pretraining:
@@ -61,10 +71,7 @@ def few_labels() -> Iterator[Arm]:
 
 
 def ablations() -> Iterator[Arm]:
-    """One change at a time to pretraining and fine-tuning with 10% of the labels.
-
-    A position code is left out of the encoder; the autoencoder's decoder keeps its own.
-    """
+    """One change at a time to pretraining and fine-tuning with 10% of the labels."""
     usual = Pretraining("usual", steps=2000)
     for seed in SEEDS:
         base = Arm("usual", seed, steps=800, labels=0.1, pretraining=usual, probe_share=0.1)
@@ -78,16 +85,16 @@ def ablations() -> Iterator[Arm]:
         yield replace(base, group="mask-leads", pretraining=changed)
         changed = replace(usual, name="ptb-xl", sets=("ptb-xl",))
         yield replace(base, group="pretrained-on-ptb-xl", pretraining=changed)
-        shapes = {
-            "kernels-7": replace(TINY, kernels=(7, 7, 7)),
-            "dilations-1-2-1": replace(TINY, dilations=(1, 2, 1)),
-            "last-stage-global": replace(TINY, kernels=(13, 13, 32)),
-            "no-position-bias": replace(TINY, position_bias=False),
-            "no-position-convolution": replace(TINY, position_kernel=1),
-        }
-        for name, shape in shapes.items():
-            changed = replace(usual, name=name, shape=shape)
-            yield replace(base, group=name, pretraining=changed, network=shape)
+        for name in ("dilations-1-2-1", "last-stage-global"):
+            changed = replace(usual, name=name, shape=_SHAPES[name])
+            yield replace(base, group=name, pretraining=changed, network=_SHAPES[name])
+
+
+def shapes() -> Iterator[Arm]:
+    """One change at a time to the network: its reach and its position codes, from random weights with all labels."""
+    for seed in SEEDS:
+        for name, shape in _SHAPES.items():
+            yield Arm(name, seed, steps=1000, network=shape)
 
 
 def windows() -> Iterator[Arm]:
@@ -97,4 +104,4 @@ def windows() -> Iterator[Arm]:
             yield Arm(f"window-{window_s}-s", seed, 4000, network=SMALL, batch_size=128, window_s=window_s)
 
 
-STUDIES = {"few-labels": few_labels, "ablations": ablations, "windows": windows}
+STUDIES = {"few-labels": few_labels, "ablations": ablations, "shapes": shapes, "windows": windows}
