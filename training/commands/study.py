@@ -45,8 +45,8 @@ def study(  # noqa: PLR0913 - one argument an option
     r"""Train the arms of a study on PTB-XL, judge them on fold 9, and write the table.
 
     few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing of
-    `tiny` and its pretraining at a time, shapes one thing of the network alone; windows compares two lengths. Minutes on
-    a GPU, a day on two cores; run it again with the same --out to take up one that was stopped.
+    `tiny` and its pretraining at a time, shapes one thing of the network alone; windows compares two lengths. Minutes
+    on a GPU, a day on two cores; run it again with the same --out to take up one that was stopped.
 
     \b
     Examples:
