@@ -1,0 +1,150 @@
+"""One network at several lengths of the window: how well it judges records, what a window costs, how soon it reacts.
+
+Reaction time is measured on records of PTB-XL that are joined, ten seconds in sinus rhythm and then ten of the rhythm
+in question, every pair at every phase of the hop: from the joint to the end of the first window whose probability is
+above that of 99% of the windows in sinus rhythm of other patients. A device's alarm adds its pooling and on-delay.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgnat.model import Network
+from edge.leads import LEADS
+from training import cache, checkpoint, splits
+from training.errors import CheckpointError, DataError
+from training.evaluation.checkpoints import judge
+from training.labels import INDEX, NAMES
+from training.metrics import label_aucs, macro
+from training.trainer import answers, predict
+from training.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, look
+
+RHYTHMS = ("AF", "STACH", "SBRAD")
+GROUPS = ("all", "superdiagnostic", "rhythm")
+PROTOCOL = (
+    "One network on windows of each length, one a second; macro AUC on records of fold 9, mean over a record's "
+    "windows. Forward: one window by torch on one thread, median. Reaction: records in sinus rhythm joined to records "
+    "of another rhythm; from the joint to the end of the first window above 99% of the windows in sinus rhythm of the "
+    "unseen patients of folds 1-8, median, and how many there are within ten seconds."
+)
+_PHASES = 4  # of the hop, at which the joint may lie
+_QUANTILE = 0.99
+
+
+def lengths(folder: Path, data: Path, windows_s: tuple[float, ...]) -> dict[str, Any]:
+    """Judge a checkpoint at each length of the window, in seconds.
+
+    Returns
+    -------
+    dict
+        `protocol`, `network` and `windows.{seconds}`: `macro_auc.{group}`, `forward_ms`,
+        `reaction.{rhythm}.{pairs, found, median_s}` of each rhythm that occurs; `median_s` is None where half of
+        them are never found
+
+    Raises
+    ------
+    CheckpointError, DataError
+        When the checkpoint or the data cannot be used.
+    """
+    model, names = checkpoint.load_model(folder)
+    if names != NAMES:
+        raise CheckpointError(f"{folder}: its outputs are not today's label table; train again")
+    windows = cache.load("ptb-xl", data)
+    rows = splits.rows_of(windows, data)
+    occurring = [name for name in RHYTHMS if _having(windows, rows["judge"], name).size]
+    result: dict[str, Any] = {"protocol": PROTOCOL, "network": folder.name, "windows": {}}
+    for window_s in windows_s:
+        judged = judge(model, data, "judge", window_s)
+        result["windows"][f"{window_s:g}"] = {
+            "macro_auc": {group: macro(label_aucs(*judged[group])) for group in GROUPS},
+            "forward_ms": _forward_ms(model, window_s),
+            "reaction": {name: reaction(model, windows, rows, name, window_s) for name in occurring},
+        }
+    return result
+
+
+def _forward_ms(model: Network, window_s: float, rounds: int = 30) -> float:
+    signal = np.zeros((1, len(LEADS), round(window_s * INPUT.sample_rate_hz)), np.float32)
+    keep, times = np.ones((1, len(LEADS)), np.float32), []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        answers(model, signal, keep)
+        times.append(time.perf_counter() - began)
+    return 1e3 * float(np.median(times))
+
+
+def reaction(
+    model: Network, windows: cache.WindowSet, rows: dict[str, NDArray[np.intp]], name: str, window_s: float
+) -> dict[str, Any]:
+    """Measure the reaction to one rhythm, as the head of this module says; `rows` are those of `splits.PARTS`."""
+    label, samples = INDEX[name], round(window_s * INPUT.sample_rate_hz)
+    calm, others = _sinus(windows, rows["judge"]), _sinus(windows, rows["validation"])
+    having = _having(windows, rows["judge"], name)
+    if not (calm.size and others.size):
+        raise DataError("ptb-xl: no records in sinus rhythm to begin with")
+    hop = round(INPUT.hop_s * INPUT.sample_rate_hz)
+    places = range(0, STRETCH_SAMPLES - samples + 1, hop)
+    quiet = np.concatenate([predict(model, windows, others, place, samples)[:, label] for place in places])
+    threshold = np.quantile(quiet, _QUANTILE)
+    before = np.resize(calm, having.size)
+    joined = np.concatenate([windows.signal[before], windows.signal[having]], axis=2)
+    keep = (windows.keep[before] * windows.keep[having]).astype(np.float32)
+    ends = np.arange(STRETCH_SAMPLES, 2 * STRETCH_SAMPLES, hop // _PHASES) + hop // _PHASES
+    heard = np.stack([_probability(model, joined, keep, int(end) - samples, samples, label) for end in ends], axis=1)
+    above = (heard >= threshold).reshape(having.size, -1, _PHASES)  # (pairs, hops, phases)
+    after_s = ((ends - STRETCH_SAMPLES) / INPUT.sample_rate_hz).reshape(-1, _PHASES)
+    delays = np.where(above, after_s, np.inf).min(axis=1)
+    median = float(np.median(delays))
+    return {
+        "pairs": int(having.size),
+        "found": float(np.isfinite(delays).mean()),
+        "median_s": median if np.isfinite(median) else None,
+    }
+
+
+def _probability(
+    model: Network, joined: NDArray[np.floating], keep: NDArray[np.float32], place: int, samples: int, label: int
+) -> NDArray[np.float32]:
+    """Classify the window that begins at `place` of each of the (n, 12, 2 * STRETCH_SAMPLES): (n,)."""
+    return answers(model, look(joined, np.full(len(joined), place), samples), keep)[:, label]
+
+
+def _said(windows: cache.WindowSet, rows: NDArray[np.intp], name: str, *, holds: bool) -> NDArray[np.bool_]:
+    label = INDEX[name]
+    said: NDArray[np.bool_] = (windows.known[rows, label] > 0) & ((windows.target[rows, label] > 0) == holds)
+    return said
+
+
+def _having(windows: cache.WindowSet, rows: NDArray[np.intp], name: str) -> NDArray[np.intp]:
+    return rows[_said(windows, rows, name, holds=True)]
+
+
+def _sinus(windows: cache.WindowSet, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Rows in sinus rhythm at a usual rate, without fibrillation."""
+    sinus = _said(windows, rows, "SR", holds=True)
+    for name in RHYTHMS:
+        sinus &= _said(windows, rows, name, holds=False)
+    return rows[sinus]
+
+
+def render(result: dict[str, Any]) -> str:
+    """Return the figures as a Markdown table, a line a length."""
+    head = ["window, s", *(f"macro AUC, {group}" for group in GROUPS), "forward, ms"]
+    first = next(iter(result["windows"].values()))
+    head += [f"{name}: reaction, s (found)" for name in first["reaction"]]
+    lines = ["## Lengths of the window", "", result["protocol"], ""]
+    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for window_s, figures in result["windows"].items():
+        cells = [window_s, *(f"{figures['macro_auc'][group]:.4f}" for group in GROUPS), f"{figures['forward_ms']:.1f}"]
+        cells += [_cell(reaction) for reaction in figures["reaction"].values()]
+        lines.append("| " + " | ".join(cells) + " |")
+    pairs = ", ".join(f"{name} {reaction['pairs']}" for name, reaction in first["reaction"].items())
+    return "\n".join([*lines, "", f"The network: {result['network']}. Pairs: {pairs}."])
+
+
+def _cell(reaction: dict[str, Any]) -> str:
+    median = f"over {STRETCH_S:g}" if reaction["median_s"] is None else f"{reaction['median_s']:.2f}"
+    return f"{median} ({100 * reaction['found']:.0f}%)"
