@@ -1,7 +1,7 @@
 """Checkpoints: a folder of safetensors and JSON, never a pickle.
 
     config.json        the model's configuration and the names of its outputs
-    model.safetensors  the averaged weights, which are the ones to use
+    model.safetensors  the weights to use: the average, or a blend of it with the start's
     command.txt        the command line that made it
     state.safetensors  what resuming needs, see `training.resuming`; with it `log.csv`, and `loss.png`, which draws it
 

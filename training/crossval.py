@@ -3,10 +3,10 @@
     OUT/fold-1/ ... fold-5/     checkpoints
     OUT/all/                    one more that saw every record, where it is asked for: the one to ship
     OUT/probabilities/101.npz   `training.outputs`, every window of a record by the network that never saw its patient
-    OUT/crossval.json           what was done
+    OUT/crossval.json           with which options, written first
 
 Every network starts from the same weights, which must never have seen MIT-BIH, and trains on all sets. A run that was
-stopped goes on where it was.
+stopped goes on where it was, with the same options.
 """
 
 import json
@@ -56,26 +56,44 @@ def crossval(task: Task, say: Say) -> dict[str, Any]:
         When data or checkpoint cannot be used, or has seen MIT-BIH, or the loss diverges.
     """
     _check(task)
+    report = _options(task)
+    _write(report, task.out / REPORT)
     network = checkpoint.load_model(task.init)[0].config
     for name, records in (*FOLDS.items(), *([(WHOLE, ())] if task.whole else [])):
         _train(task, name, records, network, say)
         _answer(task, name, records, say)
-    report = {
+    return report
+
+
+def _options(task: Task) -> dict[str, Any]:
+    """Return what makes the networks what they are."""
+    return {
         "init": task.init.name,
         "teachers": [folder.name for folder in task.teachers],
         "folds": FOLDS,
         "labels": NAMES,
         "input": msgspec.to_builtins(INPUT),
         "shares": dict(task.shares),
+        "batch_size": task.config.batch_size,
+        "layer_decay": task.config.layer_decay,
         "minutes": task.config.minutes,
         "steps": task.config.steps,
         "learning_rate": task.config.learning_rate,
         "blend": task.config.blend,
         "seed": task.config.seed,
     }
+
+
+def _write(report: dict[str, Any], path: Path) -> None:
+    """Write the options of a run, or raise CheckpointError where it was begun with others."""
     text = json.dumps(report, indent=1) + "\n"
-    checkpoint.replace_file(task.out / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
-    return report
+    if path.is_file():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        other = [key for key, value in json.loads(text).items() if begun.get(key) != value]
+        if other:
+            raise CheckpointError(f"{path}: was begun with another {', '.join(other)}; give another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.replace_file(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
 
 
 def _check(task: Task) -> None:
@@ -84,7 +102,8 @@ def _check(task: Task) -> None:
         raise DataError(f"{task.data / 'mitdb'}: no record {', '.join(absent)}")
     for folder in (task.init, *task.teachers):
         command = folder / checkpoint.COMMAND
-        words = command.read_text(encoding="utf-8").split() if command.is_file() else []
+        text = command.read_text(encoding="utf-8") if command.is_file() else ""
+        words = text.replace("--set=", "--set ").split()
         if "mitdb" in words or "--set" not in words:
             raise CheckpointError(f"{folder}: {checkpoint.COMMAND} does not say that it never saw MIT-BIH (--set)")
 

@@ -1,6 +1,6 @@
 """Resuming: everything a run needs to go on as if it had never stopped, in one file that is replaced whole.
 
-    state.safetensors  the weights of every module (raw, averaged), the optimizer's moments, the state of
+    state.safetensors  the weights of every module (raw, averaged, of the start), the optimizer's moments, the state of
                        every random generator, torch's own included; step and configuration as metadata
 
 One file, so that a run killed at any moment leaves a state that fits together. With a budget in steps the

@@ -1,7 +1,8 @@
 """The trainer: supervised, many data sets, one head; budgeted by minutes or by steps, resumable.
 
 It trains on windows as the device classifies them, from anywhere in the labelled stretches. The weights kept are
-the running average of the last step; nothing is chosen by looking at a judged part.
+the running average of the last step, or a blend of it with those of the start; nothing is chosen by looking at a
+judged part.
 """
 
 import copy

@@ -1,17 +1,21 @@
 """Cross-validation: the folds, and a run of two small ones over real files that is broken and taken up."""
 
+import dataclasses
 import sys
 
 import numpy as np
 import pytest
 import toy_data
 
+from ecgnat.networks import make_network, network_config
 from training import cache, checkpoint, crossval, folds, splits
 from training.__main__ import main
 from training.datasets.mitdb import patient_of
+from training.errors import CheckpointError
 from training.folds import FOLDS, rows_without
 from training.labels import NAMES
 from training.outputs import load_outputs
+from training.trainer import TrainConfig
 
 DS1 = {"101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122", "124"} | {
     "201",
@@ -103,6 +107,22 @@ def test_two_folds(place, ecg_train):
     assert np.array_equal(
         load_outputs(out / "probabilities" / "215.npz").probabilities, outputs["215"].probabilities, equal_nan=True
     )
+
+
+def test_the_teachers_answer_for_all_sets_but_mitdb(place, monkeypatch):
+    base, starts = place / "base", []
+    monkeypatch.setattr(crossval, "FOLDS", TWO)
+    monkeypatch.setattr(crossval, "_check", lambda _: None)
+    monkeypatch.setattr(crossval, "_answer", lambda *_: None)
+    monkeypatch.setattr(crossval, "finetune", lambda *task, resume: starts.append((task[3], resume)))
+    checkpoint.save_model(base, make_network(network_config("tiny", len(NAMES))), NAMES)
+    task = crossval.Task(place / "data", place / "fake", base, TrainConfig(steps=1), (base,))
+    crossval.crossval(task, lambda _: None)
+    assert [start.teachers for start, _ in starts] == [(base,)] * 2
+    assert all(set(start.taught) == {"ptb-xl", "cinc2017"} < set(start.sets) for start, _ in starts)
+    other = dataclasses.replace(task, config=TrainConfig(steps=1, blend=0.5), teachers=())
+    with pytest.raises(CheckpointError, match="begun with another teachers, blend"):
+        crossval.crossval(other, lambda _: None)
 
 
 def test_networks_that_may_have_seen_mitdb_are_refused(place, ecg_train):

@@ -21,7 +21,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     multiple=True,
     default=(2.56, 5.12, 10.0),
     show_default=True,
-    help="Seconds; repeatable. The network must take it: `small` takes multiples of .16 s.",
+    help="Seconds; repeatable.",
 )
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write a section to.")
 @json_option()

@@ -45,7 +45,7 @@ def study(  # noqa: PLR0913 - one argument an option
     r"""Train the arms of a study on PTB-XL, judge them on fold 9, and write the table.
 
     few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing of
-    `tiny` and its pretraining at a time, shapes one thing of the network alone; windows compares two lengths. Minutes
+    `tiny` and its pretraining at a time, shapes the network alone; windows compares two lengths. Minutes
     on a GPU, a day on two cores; run it again with the same --out to take up one that was stopped.
 
     \b
@@ -65,6 +65,8 @@ def study(  # noqa: PLR0913 - one argument an option
     if not arms:
         raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
     recipes = {arm.pretraining.name for arm in arms if arm.pretraining}
+    if encoder is not None and not recipes:
+        raise click.UsageError(f"no arm of {name} starts from an --encoder")
     if encoder is not None and len(recipes) > 1:
         raise click.UsageError(f"one --encoder cannot stand for {', '.join(sorted(recipes))}; choose with --arm")
     rows = run(arms, data, out, device, lambda line: click.echo(line, err=True), encoder)

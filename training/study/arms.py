@@ -91,10 +91,10 @@ def ablations() -> Iterator[Arm]:
 
 
 def shapes() -> Iterator[Arm]:
-    """One change at a time to the network: its reach and its position codes, from random weights with all labels."""
+    """Another reach of the network, or without one of its position codes or both; random weights, all labels."""
     for seed in SEEDS:
         for name, shape in _SHAPES.items():
-            yield Arm(name, seed, steps=1000, network=shape)
+            yield Arm(f"shape-{name}", seed, steps=1000, network=shape)
 
 
 def windows() -> Iterator[Arm]:

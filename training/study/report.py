@@ -9,7 +9,10 @@ import numpy as np
 from edge.drawing import new_figure
 from training.checkpoint import replace_file
 
-TITLE = "# What training gives\n\nWritten by `ecg-train compare` and `ecg-train study`; do not edit.\n"
+TITLE = (
+    "# What training gives\n\n"
+    "Written by `ecg-train compare`, `lengths` and `study`, and `ecg-calibrate speed`; do not edit.\n"
+)
 _COLUMNS = {
     "all": "macro AUC, all 71",
     "superdiagnostic": "macro AUC, superclasses",
