@@ -10,7 +10,9 @@ alarms are whole numbers. The worth of a setting, times the weight of its alarm'
 
 Where F1 is below `WORTHLESS` nobody would miss the alarm: the fewer false ones the better. An alarm of low priority has
 to prove itself on patients that had no part in its setting, too: `useless` says which do not, and `choose` keeps them
-quiet. Alarms of a higher priority are never switched off on such thin evidence.
+quiet. Alarms of a higher priority are never switched off on such thin evidence, and one of high priority is not to be
+bought off at all: it is set where it finds at least `LEAST` of the episodes that the budget alone would let it find,
+whatever the other alarms could do with that budget.
 
 The threshold of PVC and PAC comes first, by the F1 of windows alone: they say of a window whether the beat is in
 it, and no budget of alarms may spoil that. Their alarms are set by the delays; a beat is in five windows, so that a
@@ -47,6 +49,7 @@ DELAY_COST = 0.002
 SENSITIVE = 0.002
 WORTHLESS = 0.25  # F1 below which an alarm is kept quiet
 RUNS = ("VT", "SVT")
+LEAST = 0.5  # part of the episodes that can be found which an alarm of high priority finds
 _FIELDS = ("episodes", "found", "alarms", "right", "reference_s", "alarm_s", "both_s")
 _WINDOW_FIELDS = ("windows_with", "windows_over", "windows_right")
 _Limits = Sequence[tuple[Sequence[int], int]]  # records, and the most false alarms on them together
@@ -214,7 +217,7 @@ def choose(
     Where no combination does, each label's setting with the fewest false alarms. The labels of these numbers in `quiet`
     are set as high and as late as they can be.
     """
-    options = [list(_front(*_judge(one, setting, records, limits))) for one, setting in zip(tried, own, strict=True)]
+    options = [_front(*_judge(one, setting, records, limits)) for one, setting in zip(tried, own, strict=True)]
     for number in quiet:
         options[number] = [_quietest(tried[number], limits)]
     best: dict[tuple[int, ...], tuple[float, list[int]]] = {(0,) * len(limits): (0.0, [])}
@@ -265,7 +268,7 @@ def _judge(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the false alarms of each setting under each limit, (settings, limits), and its worth, both smoothed.
 
-    The worth is minus infinity where the windows ask for another threshold.
+    The worth is minus infinity where the windows ask for another threshold, or high priority for more to be found.
     """
     false = np.stack([_smooth(named["alarms"] - named["right"]) for named in (_sums(one, some) for some, _ in limits)])
     counts = np.ceil(false.T - 1e-9).astype(np.int64)
@@ -279,6 +282,10 @@ def _judge(
     worth = np.where(f1 < WORTHLESS, _AWAY * (steps / len(THRESHOLDS) - counts.sum(axis=1) - 1.0), worth)
     if one.label.abbreviation in BEAT_LABELS:
         worth[~_by_windows(one, named)] = -np.inf
+    if one.label.priority == "high":
+        found = _smooth(named["found"])
+        affordable = (counts <= [most for _, most in limits]).all(axis=1)
+        worth[found < LEAST * found.max(initial=0.0, where=affordable)] = -np.inf
     return counts, worth
 
 
@@ -323,12 +330,12 @@ def _distance(one: Setting, other: Setting) -> float:
     return levels + delays_s / 60 + (one.pooled != other.pooled)
 
 
-def _front(false: NDArray[np.int64], worth: NDArray[np.float64]) -> Iterator[tuple[int, tuple[int, ...], float]]:
-    """Yield number, false alarms and worth of the settings that no other one beats in all of them."""
-    kept: list[tuple[int, ...]] = []
+def _front(false: NDArray[np.int64], worth: NDArray[np.float64]) -> list[tuple[int, tuple[int, ...], float]]:
+    """Return number, false alarms and worth of the settings that no other one beats in all of them."""
+    front: list[tuple[int, tuple[int, ...], float]] = []
     for number in np.argsort(-worth, kind="stable"):
         counts = tuple(false[number].tolist())
-        beaten = any(all(one <= two for one, two in zip(other, counts, strict=True)) for other in kept)
+        beaten = any(all(one <= two for one, two in zip(other, counts, strict=True)) for _, other, _ in front)
         if np.isfinite(worth[number]) and not beaten:
-            kept.append(counts)
-            yield int(number), counts, float(worth[number])
+            front.append((int(number), counts, float(worth[number])))
+    return front
