@@ -37,7 +37,7 @@ from edge.scoring.episodes import Counts, compare
 from edge.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
 from training.outputs import Outputs
 
-THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
+THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
 CLEAR_SHARES = (1.0, 0.6)
 ON_DELAYS_S = {"high": (0.0, 2.0, 3.0, 4.0), "medium": (5.0, 10.0, 20.0, 30.0), "low": (2.0, 5.0, 10.0, 20.0)}
 BEAT_ON_DELAYS_S = (3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
