@@ -30,7 +30,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--blend",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.7,
+    default=0.85,
     show_default=True,
     help="How far the weights that are kept go from those of --init to those that were learned.",
 )
