@@ -88,7 +88,10 @@ def _write(report: dict[str, Any], path: Path) -> None:
     """Write the options of a run, or raise CheckpointError where it was begun with others."""
     text = json.dumps(report, indent=1) + "\n"
     if path.is_file():
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            begun = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as exc:
+            raise CheckpointError(f"{path}: not the options of a run ({exc}); give another --out") from exc
         other = [key for key, value in json.loads(text).items() if begun.get(key) != value]
         if other:
             raise CheckpointError(f"{path}: was begun with another {', '.join(other)}; give another --out")

@@ -123,6 +123,10 @@ def test_the_teachers_answer_for_all_sets_but_mitdb(place, monkeypatch):
     other = dataclasses.replace(task, config=TrainConfig(steps=1, blend=0.5), teachers=())
     with pytest.raises(CheckpointError, match="begun with another teachers, blend"):
         crossval.crossval(other, lambda _: None)
+    for damaged in ("{", "[1]", "3"):
+        (place / "fake" / crossval.REPORT).write_text(damaged, encoding="utf-8")
+        with pytest.raises(CheckpointError, match="not the options of a run"):
+            crossval.crossval(task, lambda _: None)
 
 
 def test_networks_that_may_have_seen_mitdb_are_refused(place, ecg_train):
