@@ -5,6 +5,7 @@ the loss of the whole batch, and gradients are summed. So the ranks walk the pat
 """
 
 import atexit
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,17 @@ def start(device: str = "cpu") -> None:
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        # This module keeps today's group in its functions' defaults. Optimizers import it at their first step:
+        # from then on the group, and gloo's threads, would outlive `stop` and abort the interpreter's end.
+        importlib.import_module("torch.distributed.nn.functional")
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-        atexit.register(distributed.destroy_process_group)  # left to the interpreter's end, gloo's threads abort it
+        atexit.register(stop)
+
+
+def stop() -> None:
+    """Leave the processes that `start` joined, and end gloo's threads."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextmanager
