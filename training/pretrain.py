@@ -36,9 +36,12 @@ def pretrain(
     network: ModelConfig,
     masking: MaskConfig,
     *,
+    init: Path | None = None,
     resume: bool,
 ) -> None:
     """Pretrain on the pools and write the encoder to `out`.
+
+    `init` is the folder of another pretraining run, from whose encoder this one goes on; the decoder begins anew.
 
     Raises
     ------
@@ -48,7 +51,10 @@ def pretrain(
     console = Console(quiet=ranks.rank() != 0)
     torch.manual_seed(config.seed)
     shape = replace(network, outputs=1, drop_path=0.0)  # hiding is regularisation enough
-    trainer = Pretrainer(MaskedAutoencoder(shape, masking).to(config.device), pools, config, out)
+    model = MaskedAutoencoder(shape, masking).to(config.device)
+    if init and not resume:
+        checkpoint.load_encoder(init, model.encoder)
+    trainer = Pretrainer(model, pools, config, out)
     if resume:
         trainer.resume()
     elif ranks.rank() == 0:

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 import wfdb
 
 from training import checkpoint, pictures
@@ -50,6 +51,12 @@ def test_from_a_folder_to_a_network(place, ecg_train):
     assert code == 0, error
     wanted = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.COMMAND, STATE, LOG}
     assert {path.name for path in out.iterdir()} == wanted | {pictures.LOSS, pictures.RECONSTRUCTIONS}
+    on = ("--init", out, "--out", place / "further-pretrained", "--steps", 1, "--seed", 9, "--learning-rate", 1e-12)
+    code, _, error = ecg_train("pretrain", "--folder", place / "mine", *on, *small)
+    assert code == 0, error
+    before, after = (dict(checkpoint.load_model(folder)[0].named_parameters()) for folder in (out, on[3]))
+    encoder = [name for name in before if not name.startswith("head.")]
+    assert all(torch.allclose(after[name], before[name]) for name in encoder), "it goes on, not anew"
     options = ("--init", f"pretrained:{out}", "--labels", "10%", "--probe", 0.5, "--contrast", 0.25, "--steps", 2)
     code, text, error = ecg_train("finetune", "--data", place, "--set", "cinc2017", "--out", tuned, *options, *small)
     assert code == 0, error
@@ -79,6 +86,7 @@ def test_a_folder_of_ones_own_with_diagnoses_is_enough(place, ecg_train):
         (("pretrain", "--folder", "cinc2017", "--out", "x", "--steps", 1), 1, "use --set cinc2017"),
         (("pretrain", "--folder", "nstdb", "--out", "x", "--steps", 1), 1, "no record was found"),
         (("pretrain", "--folder", "mine", "--out", "x", "--steps", 1, "--resume"), 1, "no usable checkpoint to resume"),
+        (("pretrain", "--folder", "mine", "--out", "x", "--steps", 1, "--init", "nstdb"), 1, "nstdb"),
         (("finetune", "--out", "x", "--steps", 1), 2, "give --data for the known sets, or --folder"),
         (("finetune", "--folder", "mine", "--out", "x", "--steps", 1), 1, "names no diagnosis"),
         (("finetune", "--data", ".", "--out", "x", "--steps", 1, "--init", "pretrained:no"), 2, "--init is random"),

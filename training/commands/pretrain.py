@@ -23,6 +23,7 @@ _SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; saving comes on top.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
 @click.option("--model", type=click.Choice(["tiny", "small", "base"]), default="small", show_default=True)
+@click.option("--init", type=_FOLDER, help="Folder of a pretraining run; its encoder, of this --model, goes on.")
 @click.option("--mask", type=click.Choice(["blocks", "leads"]), default="blocks", show_default=True)
 @click.option("--mask-ratio", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5, show_default=True)
 @click.option("--mask-block", type=click.IntRange(min=1), default=2, show_default=True, help="Patches of 0.16 s.")
@@ -41,6 +42,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     minutes: float | None,
     steps: int | None,
     model: str,
+    init: Path | None,
     mask: str,
     mask_ratio: float,
     mask_block: int,
@@ -60,6 +62,7 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     Examples:
       ecg-train pretrain --data ~/.cache/ecg-nat/data --out runs/pretrained --minutes 60
       ecg-train pretrain --folder ~/my-holter-records --out runs/mine --steps 5000
+      ecg-train pretrain --folder ~/my-holter-records --out runs/mine --steps 500 --init training/weights/pretrained
       ecg-train finetune --data ~/.cache/ecg-nat/data --init pretrained:runs/pretrained --out runs/tuned --minutes 30
     """
     from rich.console import Console
@@ -88,4 +91,4 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     )
     masking = MaskConfig(style=cast("Literal['blocks', 'leads']", mask), ratio=mask_ratio, block=mask_block)
     pools = open_pools(data, sets or _USUAL, folders, Console(quiet=ranks.rank() != 0))
-    run(pools, out, config, network, masking, resume=resume)
+    run(pools, out, config, network, masking, init=init, resume=resume)
