@@ -160,10 +160,11 @@ class Judges:
         if probation is None or (probation.until_s is not None and now_s < probation.until_s):
             return
         monitors = self._monitors()
-        if probation.until_s is None:
-            if any(monitor.model is self.serving for monitor in monitors):
-                probation.until_s = now_s + probation.swap.probation_s
-        elif len(self.inputs) == 1 or all(monitor.model is not probation.before for monitor in monitors):
+        if probation.until_s is None and any(monitor.model is self.serving for monitor in monitors):
+            probation.until_s = now_s + probation.swap.probation_s
+        if probation.until_s is None or now_s < probation.until_s:
+            return
+        if len(self.inputs) == 1 or all(monitor.model is not probation.before for monitor in monitors):
             self._end_probation(probation.before)
             for monitor in monitors:
                 monitor.spares = []

@@ -113,6 +113,15 @@ def test_a_model_that_cuts_alike_judges_from_the_next_window(start, manifests):
     whole(runtime.totals(), end)
 
 
+def test_one_batch_is_enough_for_a_probation_of_no_time(start, manifests):
+    """On a busy machine all that came since is one batch, and there may be no other soon."""
+    with start(Record()) as runtime:
+        end = feed(runtime, tone(20))
+        turns = swap(runtime, model_of(manifests["alike"]))
+        feed(runtime, tone(1), end, step=RATE)
+        wait_until(lambda: [turn for turn, _ in turns] == ["took_over", "confirmed"], what="the end of the probation")
+
+
 def test_alarms_that_the_new_model_does_not_have_end_and_the_others_go_on(start, manifests):
     sink = Record()
     with start(sink) as runtime:
