@@ -12,7 +12,7 @@ from ecgnat.networks import make_network, network_config
 from training import checkpoint
 from training.cache import WindowSet
 from training.evaluation.checkpoints import accuracy, judge
-from training.evaluation.lengths import RHYTHMS, reaction
+from training.evaluation.lengths import RHYTHMS, high_in_sinus, reaction
 from training.labels import INDEX, NAMES
 from training.study import arms, runner
 from training.study.report import table
@@ -176,5 +176,6 @@ def test_reaction_is_from_the_joint_to_the_end_of_the_window_that_heard_it(windo
     places = np.full(count, -1, np.int16)
     windows = WindowSet("ptb-xl", signal, every, target, known, places, names, names, np.zeros(count))
     rows = {"judge": np.array([0, 1, 6, 7]), "validation": np.arange(2, 6)}
-    figures = reaction(_HearsTachycardia(), windows, rows, "STACH", window_s)
+    high = high_in_sinus(_HearsTachycardia(), windows, rows, window_s)
+    figures = reaction(_HearsTachycardia(), windows, rows, "STACH", window_s, high)
     assert figures == {"pairs": 2, "found": 1.0, "median_s": pytest.approx(2.495), "by_chance": 0.0}

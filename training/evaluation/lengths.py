@@ -23,6 +23,7 @@ from training.metrics import label_aucs, macro
 from training.trainer import answers, predict
 from training.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, look
 
+Rows = dict[str, NDArray[np.intp]]  # of `splits.PARTS`
 RHYTHMS = ("AF", "STACH", "SBRAD")
 GROUPS = ("all", "superdiagnostic", "rhythm")
 PROTOCOL = (
@@ -32,6 +33,7 @@ PROTOCOL = (
     "unseen patients of folds 1-8, median; in brackets how many there are within ten seconds, and how many where sinus "
     "rhythm is joined to sinus rhythm."
 )
+_HOP = round(INPUT.hop_s * INPUT.sample_rate_hz)
 _PHASES = 4  # of the hop, at which the joint may lie
 _QUANTILE = 0.99
 
@@ -60,10 +62,11 @@ def lengths(folder: Path, data: Path, windows_s: tuple[float, ...]) -> dict[str,
     result: dict[str, Any] = {"protocol": PROTOCOL, "network": folder.name, "windows": {}}
     for window_s in windows_s:
         judged = judge(model, data, "judge", window_s)
+        high = high_in_sinus(model, windows, rows, window_s)
         result["windows"][f"{window_s:g}"] = {
             "macro_auc": {group: macro(label_aucs(*judged[group])) for group in GROUPS},
             "forward_ms": _forward_ms(model, window_s),
-            "reaction": {name: reaction(model, windows, rows, name, window_s) for name in occurring},
+            "reaction": {name: reaction(model, windows, rows, name, window_s, high) for name in occurring},
         }
     return result
 
@@ -78,30 +81,36 @@ def _forward_ms(model: Network, window_s: float, rounds: int = 30) -> float:
     return 1e3 * float(np.median(times))
 
 
+def high_in_sinus(model: Network, windows: cache.WindowSet, rows: Rows, window_s: float) -> NDArray[np.floating]:
+    """Return for each label the probability that 99% of the unseen patients' windows in sinus rhythm are not above."""
+    unseen, samples = _sinus(windows, rows["validation"]), round(window_s * INPUT.sample_rate_hz)
+    if not unseen.size:
+        raise DataError("ptb-xl: no unseen patients in sinus rhythm to compare with")
+    places = range(0, STRETCH_SAMPLES - samples + 1, _HOP)
+    quiet = np.concatenate([predict(model, windows, unseen, place, samples) for place in places])
+    high: NDArray[np.floating] = np.quantile(quiet, _QUANTILE, axis=0)
+    return high
+
+
 def reaction(
-    model: Network, windows: cache.WindowSet, rows: dict[str, NDArray[np.intp]], name: str, window_s: float
+    model: Network, windows: cache.WindowSet, rows: Rows, name: str, window_s: float, high: NDArray[np.floating]
 ) -> dict[str, Any]:
-    """Measure the reaction to one rhythm, as the head of this module says; `rows` are those of `splits.PARTS`."""
+    """Measure the reaction to one rhythm, as the head of this module says; `high` is of `high_in_sinus`."""
     label, samples = INDEX[name], round(window_s * INPUT.sample_rate_hz)
-    calm, unseen = _sinus(windows, rows["judge"]), _sinus(windows, rows["validation"])
-    having = _having(windows, rows["judge"], name)
-    if not (calm.size and unseen.size):
+    calm, having = _sinus(windows, rows["judge"]), _having(windows, rows["judge"], name)
+    if not calm.size:
         raise DataError("ptb-xl: no records in sinus rhythm to begin with")
-    hop = round(INPUT.hop_s * INPUT.sample_rate_hz)
-    places = range(0, STRETCH_SAMPLES - samples + 1, hop)
-    quiet = np.concatenate([predict(model, windows, unseen, place, samples)[:, label] for place in places])
-    threshold = np.quantile(quiet, _QUANTILE)
     before, others = np.resize(calm, having.size), np.resize(np.roll(calm, 1), having.size)
 
     def delays_to(after: NDArray[np.intp]) -> NDArray[np.floating]:
         """Join each of `before` to one of `after` and return the delays in seconds, (pairs, phases), inf for never."""
         joined = np.concatenate([windows.signal[before], windows.signal[after]], axis=2)
         keep = (windows.keep[before] * windows.keep[after]).astype(np.float32)
-        step = hop // _PHASES
+        step = _HOP // _PHASES
         ends = np.arange(STRETCH_SAMPLES, 2 * STRETCH_SAMPLES, step) + step // 2
         looks = (look(joined, np.full(after.size, end - samples), samples) for end in ends)
         heard = np.stack([answers(model, window, keep)[:, label] for window in looks], axis=1)
-        above = (heard > threshold).reshape(after.size, -1, _PHASES)  # (pairs, hops, phases)
+        above = (heard > high[label]).reshape(after.size, -1, _PHASES)  # (pairs, hops, phases)
         after_s = ((ends - STRETCH_SAMPLES) / INPUT.sample_rate_hz).reshape(-1, _PHASES)
         first: NDArray[np.floating] = np.where(above, after_s, np.inf).min(axis=1)
         return first
