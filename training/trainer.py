@@ -147,8 +147,8 @@ class Trainer:
         if self.projection:
             modules["projection"] = self.projection
             named += self.projection.named_parameters("projection")
-        self._start = copy.deepcopy(self.average.model)
-        if config.blend < 1.0:
+        self._start = copy.deepcopy(self.average.model) if config.blend < 1.0 else None
+        if self._start:
             modules["start"] = self._start
         self._parameters = [parameter for _, parameter in named]
         self.optimizer = make_optimizer(named, config.weight_decay, model.config, config.layer_decay)
@@ -243,7 +243,7 @@ class Trainer:
     def kept(self) -> Network:
         """Return what is kept: the running average of the weights, or a blend of it with those of the start."""
         average = self.average.model
-        return average if self.config.blend == 1.0 else blend(self._start, average, self.config.blend)
+        return blend(self._start, average, self.config.blend) if self._start else average
 
     def validate(self) -> str:
         """Score the weights to keep on the validation parts, log, save, and return one line."""
