@@ -47,22 +47,26 @@ def machines(rows: list[dict[str, Any]]) -> str:
 
 
 def label_efficiency(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the superclasses' AUC over the share of labels, a line a recipe and a point a seed, as PNG."""
-    figure = new_figure((7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    recipes: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        recipe = row["group"].rpartition("-")[0]
-        recipes.setdefault(recipe, []).append((row["arm"]["labels"], row["figures"]["superdiagnostic"]))
-    for recipe, points in recipes.items():
-        shares = sorted({share for share, _ in points})
-        means = [np.mean([value for each, value in points if each == share]) for share in shares]
-        (line,) = axes.plot([100 * share for share in shares], means, label=recipe)
-        axes.scatter(
-            *zip(*((100 * share, value) for share, value in points), strict=True), color=line.get_color(), s=12
-        )
-    axes.set(xscale="log", xlabel="labelled patients, %", ylabel="macro AUC of the superclasses, fold 9")
-    axes.legend()
+    """Draw two macro AUCs over the share of labels, a line a recipe and a point a seed, as PNG.
+
+    Arms at the learning rate that was not chosen are in the table alone.
+    """
+    figure = new_figure((10, 4), layout="constrained")
+    chosen = [row for row in rows if "-rate-" not in row["group"]]
+    for place, key in enumerate(("all", "superdiagnostic"), 1):
+        axes = figure.add_subplot(1, 2, place)
+        recipes: dict[str, list[tuple[float, float]]] = {}
+        for row in chosen:
+            recipe = row["group"].rpartition("-")[0]
+            recipes.setdefault(recipe, []).append((100 * row["arm"]["labels"], row["figures"][key]))
+        for recipe, points in recipes.items():
+            shares = sorted({share for share, _ in points})
+            means = [np.mean([value for each, value in points if each == share]) for share in shares]
+            (line,) = axes.plot(shares, means, label=recipe)
+            axes.scatter(*zip(*points, strict=True), color=line.get_color(), s=12)
+        axes.set(xscale="log", xlabel="labelled patients, %", ylabel=f"{_COLUMNS[key]}, fold 9")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend()
     replace_file(path, lambda scratch: figure.savefig(scratch, format="png", dpi=100))
 
 
