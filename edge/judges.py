@@ -157,13 +157,13 @@ class Judges:
     def watch(self) -> None:
         """End the probation when it is over; called after each batch."""
         probation, now_s = self._probation, time.monotonic()
-        if probation is None or (probation.until_s is not None and now_s < probation.until_s):
+        if probation is None:
             return
-        monitors = self._monitors()
-        if probation.until_s is None and any(monitor.model is self.serving for monitor in monitors):
+        if probation.until_s is None and any(monitor.model is self.serving for monitor in self._monitors()):
             probation.until_s = now_s + probation.swap.probation_s
         if probation.until_s is None or now_s < probation.until_s:
             return
+        monitors = self._monitors()
         if len(self.inputs) == 1 or all(monitor.model is not probation.before for monitor in monitors):
             self._end_probation(probation.before)
             for monitor in monitors:
