@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -25,7 +23,6 @@ from training.subsets import labelled_rows
 from training.trainer import Progress, Teachers, TrainConfig, Trainer
 from training.windows import INPUT
 
-Parts = dict[str, NDArray[np.intp]]
 _READING = "reading; the first time cuts all windows, which takes minutes"
 _FOLDER_SHARE = 0.3  # of a batch, against the shares of the sets
 _VALIDATION_STRIDE = {"mitdb": 4, "cinc2017": 3}  # neighbouring windows say nearly the same
@@ -93,7 +90,7 @@ def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *,
     _run(trainer, config, console)
 
 
-def _open(data: Path | None, start: Start, console: Console) -> Iterator[tuple[cache.WindowSet, Parts]]:
+def _open(data: Path | None, start: Start, console: Console) -> Iterator[tuple[cache.WindowSet, splits.Rows]]:
     """Open what is trained on, a set at a time, with the rows of each part."""
     for name in start.sets:
         if data is None:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training import splits
 from training.cache import WindowSet
@@ -28,7 +27,7 @@ FOLDS = {
     "fold-5": ("116", "119", "209", "215", "230"),
 }
 WHOLE = "all"  # leaves nothing out
-RowsOf = Callable[[WindowSet, Path], dict[str, NDArray[np.intp]]]
+RowsOf = Callable[[WindowSet, Path], splits.Rows]
 
 
 def rows_without(held_out: tuple[str, ...]) -> RowsOf:
@@ -37,7 +36,7 @@ def rows_without(held_out: tuple[str, ...]) -> RowsOf:
     The other sets are split as always.
     """
 
-    def rows_of(windows: WindowSet, data: Path) -> dict[str, NDArray[np.intp]]:
+    def rows_of(windows: WindowSet, data: Path) -> splits.Rows:
         rows = splits.rows_of(windows, data)
         if windows.name != "mitdb":
             return rows

@@ -21,6 +21,7 @@ from training.cache import WindowSet
 from training.datasets.ptb_xl import read_entries
 
 PARTS = ("train", "validation", "judge")
+Rows = dict[str, NDArray[np.intp]]  # of the windows of each part
 _VALIDATION_SHARE = 0.06
 MITDB_VALIDATION = frozenset({"106", "115", "122", "201", "208", "209", "217"})
 MITDB_TRAIN = frozenset(
@@ -62,7 +63,7 @@ def mitdb_part(patient: str) -> str | None:
     return "train" if patient in MITDB_TRAIN else None
 
 
-def rows_of(windows: WindowSet, data: Path) -> dict[str, NDArray[np.intp]]:
+def rows_of(windows: WindowSet, data: Path) -> Rows:
     """Return the rows of a window set that belong to each part."""
     match windows.name:
         case "ptb-xl":

@@ -23,7 +23,6 @@ from training.metrics import label_aucs, macro
 from training.trainer import answers, predict
 from training.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, look
 
-Rows = dict[str, NDArray[np.intp]]  # of `splits.PARTS`
 RHYTHMS = ("AF", "STACH", "SBRAD")
 GROUPS = ("all", "superdiagnostic", "rhythm")
 PROTOCOL = (
@@ -81,7 +80,7 @@ def _forward_ms(model: Network, window_s: float, rounds: int = 30) -> float:
     return 1e3 * float(np.median(times))
 
 
-def high_in_sinus(model: Network, windows: cache.WindowSet, rows: Rows, window_s: float) -> NDArray[np.floating]:
+def high_in_sinus(model: Network, windows: cache.WindowSet, rows: splits.Rows, window_s: float) -> NDArray[np.floating]:
     """Return for each label the probability that 99% of the unseen patients' windows in sinus rhythm are not above."""
     unseen, samples = _sinus(windows, rows["validation"]), round(window_s * INPUT.sample_rate_hz)
     if not unseen.size:
@@ -93,7 +92,7 @@ def high_in_sinus(model: Network, windows: cache.WindowSet, rows: Rows, window_s
 
 
 def reaction(
-    model: Network, windows: cache.WindowSet, rows: Rows, name: str, window_s: float, high: NDArray[np.floating]
+    model: Network, windows: cache.WindowSet, rows: splits.Rows, name: str, window_s: float, high: NDArray[np.floating]
 ) -> dict[str, Any]:
     """Measure the reaction to one rhythm, as the head of this module says; `high` is of `high_in_sinus`."""
     label, samples = INDEX[name], round(window_s * INPUT.sample_rate_hz)
