@@ -21,8 +21,8 @@ from calibration.ranges import Histogram, Method
 from edge.bundle import Manifest
 
 MOST_AUC = 0.001  # macro AUC that the chosen mixture may lose on validation windows
-MOST_LABEL_AUC = 0.005  # and any label with 30 or more windows
-MOST_FLIPS = 0.003  # share of the windows of which any alarm's decision may change
+MOST_LABEL_AUC = 0.002  # and any label with 30 or more windows
+MOST_FLIPS = 0.0015  # share of the windows of which any alarm's decision may change
 _COUNTS = (0, 1, 2, 3, 4, 6, 8, 12)  # layers that may stay float; a graph that needs more is better trained for int8
 FEW = 30
 
