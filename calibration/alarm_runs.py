@@ -1,7 +1,7 @@
 """What the alarm machine makes of one label's outputs in one record, for many settings quickly.
 
-The arithmetic twin of `edge.alarms.track` and `edge.scoring.record` for one label without cooldown, latch, people or
-storms; a test compares the two on random streams. Knows no references and chooses nothing.
+The arithmetic twin of `edge.alarms.track` and `edge.lab.scoring.record` for one label without cooldown, latch,
+people or storms; a test compares the two on random streams. Knows no references and chooses nothing.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.alarms.machine import SIGNAL_LOST_S
-from edge.scoring.episodes import Alarm
+from edge.lab.scoring.episodes import Alarm
 
 _ROUNDING_S = 1e-6
 Step = tuple[int, int, int]  # indices of windows: first over the threshold, raised, last over
@@ -20,7 +20,7 @@ Step = tuple[int, int, int]  # indices of windows: first over the threshold, rai
 
 @dataclass(frozen=True)
 class Setting:
-    """When one alarm is raised and ends; fields as of `edge.bundle.Label`, and the windows that are pooled."""
+    """When one alarm is raised and ends; fields as of `edge.bundle.manifest.Label`, and the windows that are pooled."""
 
     threshold: float
     clear_threshold: float
@@ -92,7 +92,7 @@ class Evidence:
         return self._known[level]
 
     def alarms(self, steps: Sequence[Step], pooled: int, window_s: float, hop_s: float) -> list[Alarm]:
-        """Return the alarms as `edge.scoring.record.Judge` puts them together."""
+        """Return the alarms as `edge.lab.scoring.record.Judge` puts them together."""
         reach_s = (pooled - 1) * hop_s
         middle_s = (window_s - reach_s) / 2
         return [
@@ -122,7 +122,7 @@ def _next(true: NDArray[np.bool_]) -> list[int]:
 
 
 def pool(probabilities: NDArray[np.float32], windows: int) -> NDArray[np.float32]:
-    """Average each window's (windows, labels) outputs with those before it, as `edge.stream.pooling` does.
+    """Average each window's (windows, labels) outputs with those before it, as `edge.monitor.pooling` does.
 
     NaN where a window was not good; such a window takes its turn.
     """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.bundle import MANIFEST, SIGNATURE, Manifest, sha256_of
+from edge.bundle.manifest import MANIFEST, SIGNATURE, Manifest, sha256_of
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
 from calibration.records import DATA_SETS, Record, records_of
-from edge.bundle import InputSpec
-from edge.leads import LEADS
+from edge.bundle.manifest import InputSpec
+from edge.core.leads import LEADS
 from training.augment import Batch, add_noise, read_noise
 from training.evaluation.device import windows_of
 from training.labels import PRODUCT_LABELS

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from calibration.thresholds import CEILING, FLOOR, PRECISION, SINUS_RATE, Choice
-from edge.bundle import Manifest
+from edge.bundle.manifest import Manifest
 
 _WEAKNESSES = """\
 - A research tool and no medical device; nobody has tested it on patients.

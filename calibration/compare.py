@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from calibration import graph, heldout, latency, paired
 from calibration.heldout import Windows
 from calibration.sensitivity import FEW, decisions, flips
-from edge.bundle import Bundle, Manifest
-from edge.results import processor
+from edge.bundle.manifest import Bundle, Manifest
+from edge.core.machine import processor
 
 MOST_AUC_LOSS = 0.003  # macro AUC, the upper bound of its interval
 MOST_LABEL_LOSS = 0.01  # AUC of any label with `FEW` or more positive windows, the upper bound of its interval

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from calibration.alarm_runs import Setting
 from calibration.operating import Tried
 from calibration.tune import Run, Tuned
-from edge.scoring.episodes import Counts
+from edge.lab.scoring.episodes import Counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,8 +19,8 @@ from calibration.heldout import Windows
 from calibration.sources import DATA_SETS
 from calibration.thresholds import Choice, Judged, as_one, choose
 from ecgnat.model import Network
-from edge.bundle import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
-from edge.leads import LEADS
+from edge.bundle.manifest import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
+from edge.core.leads import LEADS
 from training import checkpoint
 from training.labels import LABELS, NAMES, PRODUCT_LABELS
 from training.resuming import LOG

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.graph import Deployed
-from edge.bundle import InputSpec
-from edge.leads import LEADS
+from edge.bundle.manifest import InputSpec
+from edge.core.leads import LEADS
+from edge.signal.conditioning import condition
 from edge.sources.synthetic import render
-from edge.stream.conditioning import condition
 
 _RHYTHMS = ("sinus", "bradycardia", "tachycardia", "af", "pvc", "bigeminy", "trigeminy", "vt", "noise", "asystole")
 _LEAD_SETS = (tuple(LEADS), ("II",), ("I",), ("II", "V1"))

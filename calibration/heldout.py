@@ -13,9 +13,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from calibration.records import Record, records_of
-from edge.bundle import InputSpec, Manifest
-from edge.leads import LEADS
-from edge.stream.pooling import Pooler
+from edge.bundle.manifest import InputSpec, Manifest
+from edge.core.leads import LEADS
+from edge.monitor.pooling import Pooler
 from training.errors import DataError
 from training.evaluation.device import windows_of
 from training.labels import INDEX

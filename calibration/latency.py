@@ -15,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from calibration import graph
-from edge.bundle import Bundle
+from edge.bundle.manifest import Bundle
 from training import checkpoint
 from training.labels import NAMES
 

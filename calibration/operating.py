@@ -1,6 +1,6 @@
 """Where each alarm may be set, what every setting would have done on out-of-fold outputs, and the choice by a budget.
 
-Each setting of a label is scored on every record by the rules of `edge.scoring`. The choice is the combination, one
+Each setting of a label is scored on every record by the rules of `edge.lab.scoring`. The choice is the combination, one
 setting a label, of the greatest total worth whose false alarms together stay within each limit: exact, as false
 alarms are whole numbers. The worth of a setting, times the weight of its alarm's priority:
 
@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.alarm_runs import Evidence, Setting, Step, pool
-from edge.bundle import Label, Manifest
-from edge.scoring.beats import LEARNING_S
-from edge.scoring.episodes import Counts, compare
-from edge.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
+from edge.bundle.manifest import Label, Manifest
+from edge.lab.scoring.beats import LEARNING_S
+from edge.lab.scoring.episodes import Counts, compare
+from edge.lab.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
 from training.outputs import Outputs
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
@@ -170,7 +170,7 @@ class Bench:
         return counts
 
     def _with_windows(self, counts: Counts, label: str, record: int, setting: Setting) -> Counts:
-        """Add the figures by window, as `edge.scoring.record` does."""
+        """Add the figures by window, as `edge.lab.scoring.record` does."""
         holds, here = self._holds(label, record, setting.pooled)
         over = self._pool(record, setting.pooled)[here, self._column[label]] >= setting.threshold
         return replace(

@@ -26,7 +26,7 @@ from calibration.half import FLOAT32_KINDS, to_half
 from calibration.qdq import Layer
 from calibration.ranges import METHODS, Histogram, Method
 from calibration.sensitivity import Mixture
-from edge.bundle import MOST_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
+from edge.bundle.manifest import MOST_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
 from edge.classifiers.base import GOLDEN_TOLERANCE
 
 RECORDS = "calibration_records.json"

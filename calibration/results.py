@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.card import put_section
-from edge import results
+from edge.lab import results_page as results
 
 _TITLE = "# What each precision decides, and how fast\n\nWritten by `ecg-calibrate compare`; do not edit.\n"
 _CARD_TITLE = "## Precisions"

@@ -18,7 +18,7 @@ from calibration import heldout, paired, qdq
 from calibration.heldout import Windows
 from calibration.qdq import Layer
 from calibration.ranges import Histogram, Method
-from edge.bundle import Manifest
+from edge.bundle.manifest import Manifest
 
 MOST_AUC = 0.001  # macro AUC that the chosen mixture may lose on validation windows
 MOST_LABEL_AUC = 0.002  # and any label with 30 or more windows

@@ -1,7 +1,7 @@
 """Keys and signatures of bundles: an operator vouches for what his devices may run.
 
 The private key is a PEM file for its owner's eyes alone. What a signature says and how it is verified stands in
-`edge.signature`.
+`edge.bundle.signature`.
 """
 
 import base64
@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from calibration.errors import CalibrationError
-from edge.bundle import SIGNATURE, load_bundle
-from edge.signature import PAYLOAD_TYPE, Envelope, Signature, Statement, key_id, signed_bytes
+from edge.bundle.manifest import SIGNATURE, load_bundle
+from edge.bundle.signature import PAYLOAD_TYPE, Envelope, Signature, Statement, key_id, signed_bytes
 
 
 def new_key(path: Path) -> str:

@@ -1,6 +1,6 @@
 """The data sets behind the weights: what their licences ask to be named, and how they were split."""
 
-from edge.bundle import DataSet
+from edge.bundle.manifest import DataSet
 
 DATA_SETS = (
     DataSet(

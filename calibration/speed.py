@@ -22,7 +22,7 @@ from ecgnat.attention import Backend
 from ecgnat.losses import masked_bce
 from ecgnat.model import ModelConfig, Network, NetworkConfig
 from ecgnat.networks import NetworkName, make_network, network_config
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from training.labels import NAMES
 from training.optimizing import make_optimizer
 from training.windows import INPUT

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Label
+from edge.bundle.manifest import Label
 from training.labels import INDEX
 
 SINUS_RATE = 0.002  # of windows; single ones seldom outlast an on delay, and some are slips of the annotation

@@ -17,10 +17,10 @@ from calibration.card import put_section
 from calibration.errors import CalibrationError
 from calibration.golden import write_golden
 from calibration.tune import Run, Settings, Tuned
-from edge.bundle import GOLDEN, Bundle, Label, Manifest, Pooling
-from edge.leads import LEADS
-from edge.scoring.folder import SEEN
-from edge.scoring.folds import FOLDS
+from edge.bundle.manifest import GOLDEN, Bundle, Label, Manifest, Pooling
+from edge.core.leads import LEADS
+from edge.lab.scoring.folder import SEEN
+from edge.lab.scoring.folds import FOLDS
 from training import checkpoint
 from training.labels import NAMES
 from training.splits import MITDB_TRAIN, MITDB_VALIDATION

@@ -10,7 +10,7 @@ from calibration import graph, heldout
 from calibration.heldout import Part, Windows
 from calibration.records import DATA_SETS, records_of
 from calibration.thresholds import Judged
-from edge.bundle import Manifest
+from edge.bundle.manifest import Manifest
 
 _PARTS = {"ptb-xl": Part("validation"), "cinc2017": Part("validation", records=2), "mitdb": Part("validation", cases=2)}
 _SINGLE = ("I", "II")

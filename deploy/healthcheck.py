@@ -8,8 +8,8 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from edge.config import read_config
-from edge.errors import EdgeError
+from edge.core.errors import EdgeError
+from edge.service.config import read_config
 
 _PATIENCE_S = 4.0
 

@@ -4,7 +4,7 @@ import click
 
 from edge import __version__
 from edge.commands.group import LazyGroup, run
-from edge.errors import EdgeError
+from edge.core.errors import EdgeError
 
 _COMMANDS = {
     "ack": ("edge.commands.ack", "Acknowledge or silence an alarm of a device."),

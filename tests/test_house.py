@@ -56,8 +56,9 @@ def test_running_the_shipped_bundle_loads_nothing_of_the_workstation():
 import sys
 from pathlib import Path
 import edge
-from edge.bundle import load_bundle
-from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.bundle.manifest import load_bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
 bundle = load_bundle(Path(edge.__file__).parent / "bundles" / "rhythm")
 with open_classifier(bundle, ClassifierConfig()):
     print("FOUND", sorted(set({FORBIDDEN_ON_DEVICE!r}) & set(sys.modules)))

@@ -3,7 +3,7 @@
 import click
 
 from edge.commands.group import LazyGroup, run
-from edge.errors import EdgeError
+from edge.core.errors import EdgeError
 from training.errors import TrainingError
 
 _COMMANDS = {

@@ -38,7 +38,7 @@ def read_noise(folder: Path) -> Tensor:
     """
     import wfdb
 
-    from edge.stream.conditioning import condition
+    from edge.signal.conditioning import condition
 
     length = 2 * STRETCH_SAMPLES
     stretches = []

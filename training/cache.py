@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from training.datasets import cinc2017, mitdb, ptb_xl, snomed, wfdb_folder
 from training.errors import DataError
 from training.labels import NAMES

@@ -20,7 +20,7 @@ from torch import Tensor
 from ecgnat.model import ModelConfig, Network, NetworkConfig
 from ecgnat.networks import make_network
 from ecgnat.resnet import ResNetConfig
-from edge.results import command_line
+from edge.lab.results_page import command_line
 from training.errors import CheckpointError
 
 CONFIG = "config.json"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Label, Priority
+from edge.bundle.manifest import Label, Priority
 from training.statements import SCP_STATEMENTS
 
 _SCP_PREFIX = "SCP_"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import InputSpec
-from edge.samples import Cause
+from edge.bundle.manifest import InputSpec
+from edge.core.samples import Cause
 from training.errors import DataError
 from training.evaluation.device import cut_record, stack
 

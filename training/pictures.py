@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from training.checkpoint import replace_file
 from training.windows import INPUT
 

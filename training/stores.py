@@ -1,7 +1,7 @@
 """The stretches of a set as tensors, cut and conditioned on the device that trains.
 
 On a CPU the signal stays memory-mapped; a GPU takes it into its memory, once. A window without gaps is conditioned by a
-matrix: `edge.stream.conditioning.condition` is linear but for its limit. Knows no model.
+matrix: `edge.signal.conditioning.condition` is linear but for its limit. Knows no model.
 """
 
 import functools
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.stream.conditioning import LIMIT_MV, condition
+from edge.signal.conditioning import LIMIT_MV, condition
 from training.cache import WindowSet
 from training.windows import INPUT, STRETCH_SAMPLES
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal as dsp
 
-from edge.bundle import InputSpec
-from edge.leads import LEADS, lead_positions
-from edge.stream.conditioning import bridge, condition
+from edge.bundle.manifest import InputSpec
+from edge.core.leads import LEADS, lead_positions
+from edge.signal.conditioning import bridge, condition
 from training.errors import DataError
 from training.labels import Marks
 

@@ -54,7 +54,7 @@ def compare(  # noqa: PLR0913 - an argument for each option
 
     from calibration.compare import compare_bundle
     from calibration.errors import CalibrationError
-    from edge.bundle import load_bundle
+    from edge.bundle.manifest import load_bundle
 
     bundle = load_bundle(model)
     with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -100,7 +100,7 @@ def write_card(result: dict[str, Any], model: Path) -> None:
     """Put the table of all precisions on a bundle's card, and the card's new hash into the manifest."""
     from calibration.bundles import write_manifest
     from calibration.results import put_on_card
-    from edge.bundle import load_bundle
+    from edge.bundle.manifest import load_bundle
 
     path = model / "MODEL_CARD.md"
     manifest = load_bundle(model).manifest

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from edge import __version__
-from edge.bundle import Pooling
+from edge.bundle.manifest import Pooling
 from training.windows import INPUT
 
 

@@ -41,7 +41,7 @@ def speed(
       ecg-calibrate speed --network tiny --network small --threads 1 --json -
     """
     from calibration.speed import Task, measure, render
-    from edge.results import how_made, write_section
+    from edge.lab.results_page import how_made, write_section
     from training.study.report import TITLE
 
     chosen = cast("tuple[NetworkName, ...]", networks or ("small", "resnet"))

@@ -41,7 +41,7 @@ def tune(*, folds: Path, model: Path, data: Path, out: Path, budget: float, json
     from calibration import curves, tuned
     from calibration.tune import read_run
     from calibration.tune import tune as run
-    from edge.bundle import load_bundle
+    from edge.bundle.manifest import load_bundle
 
     bundle = load_bundle(model)
     with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import StreamError
-from edge.samples import Cause
-from edge.stream.watch import UNKNOWN, Pulse
+from edge.core.errors import StreamError
+from edge.core.samples import Cause
+from edge.signal.watch import UNKNOWN, Pulse
 
 
 @dataclass(frozen=True, slots=True)

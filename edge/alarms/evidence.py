@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import LEADS
-from edge.stream.windows import Window
+from edge.core.leads import LEADS
+from edge.signal.windows import Window
 
 UNITS_PER_MV = 1000  # conditioning limits a sample to 10 mV
 MAX_SAMPLES = 12_288  # of all leads together: 12 leads of 10 s at 100 Hz, 32 KB as base64

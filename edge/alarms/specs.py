@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from edge.alarms.track import AlarmSpec
-from edge.bundle import LABEL_IN_TOPIC, Label, Priority
-from edge.errors import ConfigError
-from edge.samples import Cause
+from edge.bundle.manifest import LABEL_IN_TOPIC, Label, Priority
+from edge.core.errors import ConfigError
+from edge.core.samples import Cause
 
 TECHNICAL = (
     AlarmSpec(

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge.alarms.decision import Decision
-from edge.bundle import Kind, Priority
-from edge.samples import Cause
-from edge.stream.watch import Pulse
+from edge.bundle.manifest import Kind, Priority
+from edge.core.samples import Cause
+from edge.signal.watch import Pulse
 
 ESCALATE_S = 60.0
 _ROUNDING_S = 1e-6  # delays are sums of floats

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge.errors import BundleError
-from edge.files import write_whole
+from edge.core.errors import BundleError
+from edge.core.files import write_whole
 
 _HEADER_LIMIT = 4096
 

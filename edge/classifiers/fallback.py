@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
+from edge.bundle.manifest import Bundle
 from edge.classifiers.base import Classifier, ClassifierConfig, Serving, Tell, proven
 from edge.classifiers.engine_cache import EngineCache, EngineKey, default_folder
 from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, find_or_build
-from edge.errors import BundleError
+from edge.core.errors import BundleError
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11

@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.errors import BundleError
-from edge.leads import LEADS
+from edge.bundle.manifest import Bundle
+from edge.core.errors import BundleError
+from edge.core.leads import LEADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge.bundle import Bundle
-from edge.errors import BundleError
-from edge.leads import LEADS
+from edge.bundle.manifest import Bundle
+from edge.core.errors import BundleError
+from edge.core.leads import LEADS
 
 if TYPE_CHECKING:
     import tensorrt as trt

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
+from edge.bundle.manifest import Bundle
 from edge.classifiers import tensorrt_engine
 from edge.classifiers.engine_cache import EngineCache, EngineKey, Gpu, default_folder
-from edge.errors import BundleError
-from edge.leads import LEADS
+from edge.core.errors import BundleError
+from edge.core.leads import LEADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11

@@ -6,11 +6,11 @@ import click
 
 from edge.alarms.command import MAX_SILENCE_S, Command
 from edge.commands.login import login_options
-from edge.errors import BrokerError, EdgeError, FrameError
-from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.core.errors import BrokerError, EdgeError, FrameError
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.subscriber import Subscriber
+from edge.mqtt.topics import alerts_topic, check_id, commands_topic
 from edge.publish.payloads import AlertEvent, decode, encode
-from edge.publish.subscriber import Subscriber
-from edge.publish.topics import alerts_topic, check_id, commands_topic
 
 _WAIT_S = 0.2
 

@@ -7,21 +7,21 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge.bench.overload import run_overload
-from edge.bench.process import cores, pinned
-from edge.bench.report import BenchReport, show, show_soak
-from edge.bench.search import kept_up, largest
-from edge.bench.soak import Soak, run_soak
-from edge.bench.trial import Progress as Tell
-from edge.bench.trial import Setup, run_trial
-from edge.broker import local_broker
-from edge.bundle import Bundle
+from edge.bundle.manifest import Bundle
 from edge.commands.options import json_option, model_option
 from edge.commands.stopping import stop_on_signal
-from edge.config import find_bundle
-from edge.errors import BenchError
-from edge.publish.client import BrokerConfig
-from edge.report import write_json
+from edge.core.errors import BenchError
+from edge.core.output import write_json
+from edge.lab.bench.overload import run_overload
+from edge.lab.bench.process import cores, pinned
+from edge.lab.bench.report import BenchReport, show, show_soak
+from edge.lab.bench.search import kept_up, largest
+from edge.lab.bench.soak import Soak, run_soak
+from edge.lab.bench.trial import Progress as Tell
+from edge.lab.bench.trial import Setup, run_trial
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.embedded_broker import local_broker
+from edge.service.config import find_bundle
 
 
 @click.command()

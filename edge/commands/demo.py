@@ -5,20 +5,20 @@ import threading
 import click
 from rich.console import Console
 
-from edge.broker import embedded_broker
-from edge.bundle import Bundle
+from edge.bundle.manifest import Bundle
 from edge.commands.options import model_option
 from edge.commands.stopping import stop_on_signal
 from edge.commands.watch import show as show_line
-from edge.config import find_bundle
-from edge.publish.client import BrokerConfig
+from edge.lab.replay import ReplayConfig, replay_recording
+from edge.lab.report import Report, show
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.embedded_broker import embedded_broker
+from edge.mqtt.subscriber import Subscriber
+from edge.mqtt.topics import filters
 from edge.publish.follower import Follower
 from edge.publish.sink import AlertSink, new_publisher
-from edge.publish.subscriber import Subscriber
-from edge.publish.topics import filters
-from edge.recordings import SYNTHETIC, Recording, open_recording
-from edge.replay import ReplayConfig, replay_recording
-from edge.report import Report, show
+from edge.service.config import find_bundle
+from edge.sources.recordings import SYNTHETIC, Recording, open_recording
 
 _DEVICE = "demo"
 _POLL_S = 0.2

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.commands.options import json_option
-from edge.doctor.examine import examine
-from edge.doctor.finding import Finding
-from edge.report import write_json
+from edge.core.output import write_json
+from edge.service.doctor.examine import examine
+from edge.service.doctor.finding import Finding
 
 _WIDE = 200
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}

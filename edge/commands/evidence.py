@@ -7,16 +7,16 @@ import click
 
 from edge.commands.login import login_options
 from edge.commands.stopping import stop_on_signal
-from edge.config import read_config
-from edge.errors import ConfigError
-from edge.evidence.find import await_alert, check_wanted, find_in_files
-from edge.evidence.picture import draw_strip
-from edge.evidence.record import write_record
-from edge.evidence.strip import Strip
+from edge.core.errors import ConfigError
+from edge.lab.evidence.find import await_alert, check_wanted, find_in_files
+from edge.lab.evidence.picture import draw_strip
+from edge.lab.evidence.record import write_record
+from edge.lab.evidence.strip import Strip
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.subscriber import Subscriber
+from edge.mqtt.topics import alerts_filter
 from edge.publish.alert_log import log_files
-from edge.publish.client import BrokerConfig
-from edge.publish.subscriber import Subscriber
-from edge.publish.topics import alerts_filter
+from edge.service.config import read_config
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from edge.commands.options import Address, broker_option
-from edge.publish.client import BrokerConfig
+from edge.mqtt.client import BrokerConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = {

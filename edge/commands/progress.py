@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge.report import clock
+from edge.core.output import clock
 
 Tell = Callable[[str, float, float], None]  # what is being done, seconds of ECG done, seconds of all
 

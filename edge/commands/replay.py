@@ -8,19 +8,20 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from edge.bundle import Bundle
+from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.commands.options import MAX_THREADS, Address, broker_option, json_option, model_option
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
-from edge.config import find_bundle
-from edge.publish.client import BrokerConfig
+from edge.core.output import write_json
+from edge.lab.replay import ReplayConfig, replay_recording
+from edge.lab.report import Report, show
+from edge.lab.wires import VIAS, Via
+from edge.monitor.runtime import Sink
+from edge.mqtt.client import BrokerConfig
 from edge.publish.sink import AlertSink, new_publisher
-from edge.recordings import Recording, open_recording
-from edge.replay import ReplayConfig, replay_recording
-from edge.report import Report, show, write_json
-from edge.runtime import Sink
-from edge.wires import VIAS, Via
+from edge.service.config import find_bundle
+from edge.sources.recordings import Recording, open_recording
 
 
 class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -78,7 +79,7 @@ def replay(
         if broker is not None:
             address = BrokerConfig(host=broker.host, port=broker.port)
         elif via == "mqtt" or publish:
-            from edge.broker import embedded_broker
+            from edge.mqtt.embedded_broker import embedded_broker
 
             host, port = stack.enter_context(embedded_broker())
             address = BrokerConfig(host=host, port=port)

@@ -9,10 +9,10 @@ import click
 
 from edge.commands.options import json_option
 from edge.commands.stopping import stop_on_signal
-from edge.config import read_config
-from edge.report import write_json
-from edge.service import Service
-from edge.swap.store import bundle_to_serve
+from edge.core.output import write_json
+from edge.service.config import read_config
+from edge.service.supervisor import Service
+from edge.service.swap.store import bundle_to_serve
 
 
 @click.command()

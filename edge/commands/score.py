@@ -12,13 +12,13 @@ from edge.classifiers.base import ClassifierConfig
 from edge.commands.options import MAX_THREADS, json_option, model_option, results_option
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
-from edge.report import write_json
-from edge.results import how_made, write_section
-from edge.scoring.beats import LEARNING_S
-from edge.scoring.folder import ScoreConfig, score_folder
-from edge.scoring.folds import find_judges
-from edge.scoring.markdown import TITLE, render
-from edge.scoring.table import show
+from edge.core.output import write_json
+from edge.lab.results_page import how_made, write_section
+from edge.lab.scoring.beats import LEARNING_S
+from edge.lab.scoring.folder import ScoreConfig, score_folder
+from edge.lab.scoring.folds import find_judges
+from edge.lab.scoring.markdown import TITLE, render
+from edge.lab.scoring.table import show
 
 
 @click.command()

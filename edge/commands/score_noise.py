@@ -12,12 +12,12 @@ from edge.classifiers.base import ClassifierConfig
 from edge.commands.options import MAX_THREADS, json_option, model_option, results_option
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
-from edge.report import write_json
-from edge.results import how_made, write_section
-from edge.scoring.folds import find_judges
-from edge.scoring.markdown import TITLE
-from edge.scoring.noise_report import draw, render, show
-from edge.scoring.noise_stress import NOISES, RECORDS, SNR_DB, StressConfig, stress
+from edge.core.output import write_json
+from edge.lab.results_page import how_made, write_section
+from edge.lab.scoring.folds import find_judges
+from edge.lab.scoring.markdown import TITLE
+from edge.lab.scoring.noise_report import draw, render, show
+from edge.lab.scoring.noise_stress import NOISES, RECORDS, SNR_DB, StressConfig, stress
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:

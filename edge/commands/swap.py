@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from edge.commands.options import json_option
-from edge.config import find_bundle, read_config
-from edge.errors import BundleError, ConfigError
-from edge.swap.outcome import FINAL, Outcome
-from edge.swap.store import BundleStore, Request, store_of
+from edge.core.errors import BundleError, ConfigError
+from edge.publish.swap_outcome import FINAL, Outcome
+from edge.service.config import find_bundle, read_config
+from edge.service.swap.store import BundleStore, Request, store_of
 
 _POLL_S = 0.1
 
@@ -57,7 +57,7 @@ def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> N
         store.put(request)
         outcome = _await(store, request, time.monotonic() + timeout_s)
     if json_path is not None:
-        from edge.report import write_json
+        from edge.core.output import write_json
 
         write_json(outcome, json_path)
     if outcome.state != "accepted":

@@ -9,10 +9,10 @@ from rich.markup import escape
 
 from edge.commands.login import login_options
 from edge.commands.stopping import stop_on_signal
-from edge.publish.client import BrokerConfig
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.subscriber import Subscriber
+from edge.mqtt.topics import filters
 from edge.publish.follower import Follower, Line
-from edge.publish.subscriber import Subscriber
-from edge.publish.topics import filters
 
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
 _POLL_S = 0.2  # how soon Ctrl-C is seen

@@ -12,7 +12,7 @@ import threading
 from io import FileIO
 from pathlib import Path
 
-from edge.errors import ConfigError
+from edge.core.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
 FILES = 4  # the one that is written and those before it

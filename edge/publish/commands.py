@@ -8,7 +8,7 @@ from collections.abc import Callable
 from paho.mqtt.client import MQTTMessage
 
 from edge.alarms.command import Command
-from edge.errors import FrameError
+from edge.core.errors import FrameError
 from edge.publish.payloads import MAX_COMMAND_BYTES, decode
 
 _LOG = logging.getLogger(__name__)

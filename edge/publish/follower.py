@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.errors import FrameError
-from edge.health.report import DeviceHealth
+from edge.core.errors import FrameError
+from edge.mqtt.topics import Topic, parse_topic
+from edge.publish.health import DeviceHealth
 from edge.publish.payloads import AlarmState, AlertEvent, DeviceEvent, DeviceStatus, Prediction, decode
-from edge.publish.topics import Topic, parse_topic
 
 _OF_DEVICE: dict[str, type[DeviceStatus | DeviceEvent]] = {"status": DeviceStatus, "events": DeviceEvent}
 

@@ -16,8 +16,8 @@ import msgspec
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
-from edge.monitor import StreamMonitor
-from edge.publish import topics
+from edge.monitor.stream_monitor import StreamMonitor
+from edge.mqtt import topics
 from edge.publish.payloads import StreamAlarms, encode
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edge.errors import ConfigError
-from edge.health.loops import Loop
+from edge.core.errors import ConfigError
+from edge.core.loops import Loop
 from edge.publish.queue import Message, MessageQueue
 from edge.publish.store import MOST_BYTES, Store
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import msgspec
 
-from edge.publish import topics
+from edge.mqtt import topics
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import CLOUD_EVENTS, DeviceStatus, encode
 from edge.publish.queue import Message, MessageQueue

@@ -14,9 +14,9 @@ from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.evidence import Evidence
 from edge.alarms.machine import AlarmEvent, Reason, What
-from edge.bundle import Kind, Priority
-from edge.errors import FrameError
-from edge.swap.outcome import Final
+from edge.bundle.manifest import BundleRef, Kind, Priority
+from edge.core.errors import FrameError
+from edge.publish.swap_outcome import Final
 
 MAX_PAYLOAD_BYTES = 64 << 10
 CLOUD_EVENTS = "application/cloudevents+json"
@@ -50,14 +50,6 @@ T = TypeVar("T")
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of all payloads: frozen, and an unknown field is an error."""
-
-
-class BundleRef(Payload, frozen=True, kw_only=True):
-    """Which model spoke."""
-
-    name: str
-    version: str
-    sha256: str
 
 
 class AlertData(Payload, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from edge.bundle import Priority
+from edge.bundle.manifest import Priority
 
 RANKS: dict[Priority, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
 MOST_BYTES = 64 << 20

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from edge.alarms.command import Command
-from edge.health.report import DeviceHealth
+from edge.publish.health import DeviceHealth
 from edge.publish.payloads import AlarmState, AlertEvent, DeviceEvent, DeviceStatus, Prediction, StreamAlarms
 
 PAYLOADS: tuple[type[msgspec.Struct], ...] = (
@@ -19,7 +19,7 @@ PAYLOADS: tuple[type[msgspec.Struct], ...] = (
     Prediction,
     StreamAlarms,
 )
-FOLDER = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(__file__).parent / "json_schemas"
 
 
 def schemas() -> dict[str, str]:

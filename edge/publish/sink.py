@@ -6,17 +6,15 @@ from pathlib import Path
 from edge import __version__
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
-from edge.bundle import Bundle
-from edge.config import PublishConfig, ServiceConfig
-from edge.model import Model
-from edge.monitor import StreamMonitor
+from edge.bundle.manifest import Bundle
+from edge.monitor.runtime import Sink
+from edge.monitor.stream_monitor import StreamMonitor
+from edge.mqtt.client import BrokerConfig
 from edge.publish.alert_log import AlertLog
-from edge.publish.client import BrokerConfig
+from edge.publish.config import PublishConfig
 from edge.publish.home_assistant import RHYTHMS, HomeAssistant
-from edge.publish.mqtt import Publisher
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import BundleRef
-from edge.runtime import Sink
+from edge.publish.publisher import Publisher
 
 _PLAIN = PublishConfig()
 
@@ -39,7 +37,7 @@ class AlertSink:
                 event,
                 sample_rate_hz=monitor.sample_rate_hz,
                 latency_ms=round(1e3 * latency_s, 3),
-                bundle=bundle_ref(model),
+                bundle=model.ref,
             )
         if self._predictions and decision is not None:
             labels = tuple(label.abbreviation for label in model.manifest.labels)
@@ -60,7 +58,7 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: Pub
         broker,
         device,
         version=__version__,
-        bundle=bundle_ref(bundle),
+        bundle=bundle.ref,
         capacity=config.queue_messages,
         outbox=outbox,
         alert_log=alert_log,
@@ -68,20 +66,16 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: Pub
     )
 
 
-def bundle_ref(bundle: Bundle | Model) -> BundleRef:
-    """Name a bundle."""
-    manifest = bundle.manifest
-    return BundleRef(name=manifest.name, version=manifest.version, sha256=bundle.sha256)
-
-
-def new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publisher) -> HomeAssistant | None:
+def new_home(
+    config: PublishConfig, device: str, specs: Sequence[AlarmSpec], publisher: Publisher
+) -> HomeAssistant | None:
     """Return what tells Home Assistant, where the configuration asks for it."""
-    home = config.publish.home_assistant
+    home = config.home_assistant
     if home is None:
         return None
     return HomeAssistant(
         publisher.retain,
-        config.device.id,
+        device,
         __version__,
         specs=specs,
         rhythms=rhythms(config, specs),
@@ -90,6 +84,6 @@ def new_home(config: ServiceConfig, specs: Sequence[AlarmSpec], publisher: Publi
     )
 
 
-def rhythms(config: ServiceConfig, specs: Sequence[AlarmSpec]) -> list[str] | None:
+def rhythms(config: PublishConfig, specs: Sequence[AlarmSpec]) -> list[str] | None:
     """Return the rhythms that Home Assistant is told of; None where predictions are not published."""
-    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.publish.predictions else None
+    return [spec.label for spec in specs if spec.label in RHYTHMS] if config.predictions else None

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from edge.health.loops import Loop
-from edge.samples import Block
+from edge.core.loops import Loop
+from edge.core.samples import Block
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11

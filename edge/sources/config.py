@@ -1,17 +1,13 @@
-"""The configuration of each kind of source, and the one place that turns it into a source.
-
-Knows the names of the sources; imports one, and the library behind it, only when it is opened.
-"""
+"""The configuration of each kind of source."""
 
 import math
 from typing import Literal
 
 import msgspec
 
-from edge.errors import ConfigError
-from edge.publish.client import BrokerConfig
-from edge.publish.topics import check_id, stream_id
-from edge.sources.base import Source
+from edge.core.errors import ConfigError
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.topics import check_id, stream_id
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -130,38 +126,3 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 SourceConfig = WfdbConfig | SyntheticConfig | SerialConfig | MqttConfig
-
-
-def open_source(config: SourceConfig) -> Source:
-    """Return the source that `config` describes; its wire is opened by `blocks`.
-
-    Raises
-    ------
-    ConfigError
-        When a value cannot be meant.
-    SourceError
-        When a record cannot be opened, or a library is missing.
-    """
-    match config:
-        case WfdbConfig():
-            from edge.sources.wfdb_record import WfdbRecordSource
-
-            return WfdbRecordSource(config.record, config.block_s, config.stream_id)
-        case SyntheticConfig():
-            from edge.sources.synthetic import SyntheticSource
-
-            return SyntheticSource(
-                config.scenario,
-                seed=config.seed,
-                sample_rate_hz=config.sample_rate_hz,
-                leads=config.leads,
-                stream=config.stream,
-            )
-        case SerialConfig():
-            from edge.sources.serial_port import SerialPortSource
-
-            return SerialPortSource(config)
-        case MqttConfig():
-            from edge.sources.mqtt_topic import MqttTopicSource
-
-            return MqttTopicSource(config)

@@ -7,9 +7,9 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from edge.samples import Block
-from edge.stream.clock import RateEstimate
-from edge.stream.silence import Silence
+from edge.core.samples import Block
+from edge.sources.silence import Silence
+from edge.sources.true_rate import RateEstimate
 
 _LOG = logging.getLogger(__name__)
 _TELL_RATE_EVERY_S = 600.0

@@ -1,6 +1,6 @@
 """Devices that publish samples to an MQTT broker: one source for all streams below one topic.
 
-Knows the broker; what a payload means is `edge.framing.payload`'s. The network thread only puts payloads into the
+What a payload means is for `edge.sources.framing.payload` to say. The network thread only puts payloads into the
 device's lane (`lanes`), which is bounded in number and in rate. What does not fit is dropped, and the instants that the
 stream's next payload shows missing have the cause `OVERRUN`; the lanes of other devices are read in turn all the same.
 A broker holds back no publisher, so a sender that must lose nothing (a replay) must not run ahead of the reader:
@@ -25,13 +25,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.errors import BrokerError, ConfigError, FrameError
-from edge.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, SamplesPayload, decode_payload
-from edge.health.loops import Loop
-from edge.publish.client import BrokerClient, BrokerConfig, new_client
-from edge.samples import Block, Cause
+from edge.core.errors import BrokerError, ConfigError, FrameError
+from edge.core.loops import Loop
+from edge.core.samples import Block, Cause
+from edge.mqtt.client import BrokerClient, BrokerConfig, new_client
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig
+from edge.sources.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, SamplesPayload, decode_payload
 from edge.sources.lanes import Allowance, Lanes
 from edge.sources.live import LiveStream
 

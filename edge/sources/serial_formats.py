@@ -7,15 +7,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from edge.errors import ConfigError, FrameError
-from edge.framing import cyton, protocentral
-from edge.framing.adc import AdcSpec
-from edge.framing.ascii_lines import AsciiDecoder
-from edge.framing.cyton import CytonDecoder, cyton_spec
-from edge.framing.frame_decoder import FrameDecoder
-from edge.framing.protocentral import ProtocentralDecoder
-from edge.samples import Block
+from edge.core.errors import ConfigError, FrameError
+from edge.core.samples import Block
 from edge.sources.config import SerialConfig, SerialFormat
+from edge.sources.framing import cyton, protocentral
+from edge.sources.framing.adc import AdcSpec
+from edge.sources.framing.ascii_lines import AsciiDecoder
+from edge.sources.framing.cyton import CytonDecoder, cyton_spec
+from edge.sources.framing.frame_decoder import FrameDecoder
+from edge.sources.framing.protocentral import ProtocentralDecoder
 
 _OPENED = itertools.count(1)  # lines carry no number, so each source begins a count of its own
 UNHEARD = "unheard"  # epoch of a stream before its device says anything

@@ -1,6 +1,6 @@
 """A device on a serial port, which may be unplugged and plugged in again while its stream stays open.
 
-Knows the port; what the bytes mean is `edge.framing`'s. A port that is missing or vanishes is opened again, each time
+What the bytes mean is for `edge.sources.framing` to say. A port that is missing or vanishes is opened again, each time
 a little later; meanwhile, as while the device says nothing, the stream's instants count as silent.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import serial
 
-from edge.errors import SourceError
-from edge.samples import Block
+from edge.core.errors import SourceError
+from edge.core.samples import Block
 from edge.sources.base import SourceBase
 from edge.sources.config import SerialConfig
 from edge.sources.live import LiveStream

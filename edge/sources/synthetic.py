@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ConfigError
-from edge.framing.adc import AdcBlock, AdcSpec, mv_from_adc
-from edge.leads import LEADS, lead_positions
-from edge.samples import Block, Cause
+from edge.core.errors import ConfigError
+from edge.core.leads import LEADS, lead_positions
+from edge.core.samples import Block, Cause
 from edge.sources.base import SourceBase
+from edge.sources.framing.adc import AdcBlock, AdcSpec, mv_from_adc
 from edge.sources.synthesis.disturbance import Disturbance
 from edge.sources.synthesis.heart import AFTER_S, BEFORE_S, Heart
 from edge.sources.synthesis.rhythms import (
@@ -74,7 +74,7 @@ class SyntheticSource(SourceBase):
     ----------
     scenario : episodes, or the text that `parse_scenario` reads
     sample_rate_hz : 50 to 2000
-    leads : names of the leads wanted, as `edge.leads.lead_index` knows them
+    leads : names of the leads wanted, as `edge.core.leads.lead_index` knows them
     seed : chooses the patient, the beats and the noise; 0 or more
     block_s : length of a block; the samples do not depend on it
     stream : id of the stream

@@ -18,12 +18,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from edge.errors import FrameError, RecordError, SourceError
-from edge.framing.adc import AdcBlock, AdcSpec, invalid_code
-from edge.leads import lead_positions
-from edge.publish.topics import stream_id
-from edge.samples import Block, Cause
+from edge.core.errors import FrameError, RecordError, SourceError
+from edge.core.leads import lead_positions
+from edge.core.samples import Block, Cause
+from edge.mqtt.topics import stream_id
 from edge.sources.base import SourceBase
+from edge.sources.framing.adc import AdcBlock, AdcSpec, invalid_code
 
 _LOG = logging.getLogger(__name__)
 _READ_S = 300.0  # how much of a record is in memory at once

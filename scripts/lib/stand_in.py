@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bundle import load_bundle
+from edge.bundle.manifest import load_bundle
 from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 
 
 def stand_in_graph(samples: int, labels: int) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from calibration.bundles import write_manifest
 from calibration.golden import write_golden
 from calibration.quantize import Task, quantize
 from ecgnat.model import EcgNat, named_config
-from edge.bundle import SCHEMA_VERSION, Manifest, Pooling, load_bundle
+from edge.bundle.manifest import SCHEMA_VERSION, Manifest, Pooling, load_bundle
 from training.labels import PRODUCT_LABELS
 from training.windows import INPUT
 

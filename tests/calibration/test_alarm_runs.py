@@ -9,10 +9,10 @@ from calibration.alarm_runs import Evidence, Setting, pool
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
-from edge.bundle import SCHEMA_VERSION, InputSpec, Label, Manifest, Pooling
-from edge.samples import Cause
-from edge.scoring.record import Heard, Judge
-from edge.stream.pooling import Pooler
+from edge.bundle.manifest import SCHEMA_VERSION, InputSpec, Label, Manifest, Pooling
+from edge.core.samples import Cause
+from edge.lab.scoring.record import Heard, Judge
+from edge.monitor.pooling import Pooler
 
 RATE_HZ, WINDOW_S = 100, 5
 INPUT = InputSpec(sample_rate_hz=100, window_s=WINDOW_S, hop_s=1, min_coverage=0.9)

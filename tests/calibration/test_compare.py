@@ -16,7 +16,7 @@ from calibration.bundles import write_manifest
 from calibration.commands.compare import write_card
 from calibration.errors import CalibrationError
 from calibration.quantize import GRAPHS
-from edge.bundle import load_bundle
+from edge.bundle.manifest import load_bundle
 from training.errors import DataError
 from training.metrics import auc, f1
 

@@ -15,9 +15,10 @@ from calibration.qdq import Layer
 from calibration.quantize import GRAPHS, QUANTIZATION, RECORDS
 from calibration.ranges import METHODS
 from calibration.sensitivity import Loss, mix
-from edge.bundle import load_bundle
-from edge.classifiers.base import ClassifierConfig, open_classifier, prove
-from edge.errors import BundleError
+from edge.bundle.manifest import load_bundle
+from edge.classifiers.base import ClassifierConfig, prove
+from edge.classifiers.opening import open_classifier
+from edge.core.errors import BundleError
 from training.windows import INPUT
 
 
@@ -151,7 +152,7 @@ def _edit(folder, change):
 
 
 def _sign(folder):
-    from edge.bundle import sha256_of
+    from edge.bundle.manifest import sha256_of
 
     _edit(folder, lambda m: m.update(files={name: sha256_of(folder / name) for name in m["files"]}))
 

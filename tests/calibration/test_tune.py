@@ -18,14 +18,15 @@ from calibration.tuned import with_settings
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
-from edge.bundle import Label, Pooling, load_bundle
-from edge.classifiers.base import ClassifierConfig, open_classifier
-from edge.samples import Cause
-from edge.scoring.episodes import Counts
-from edge.scoring.folds import find_judges
-from edge.scoring.record import Heard, Judge
-from edge.scoring.reference import Annotation
-from edge.stream.pooling import Pooler
+from edge.bundle.manifest import Label, Pooling, load_bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
+from edge.core.samples import Cause
+from edge.lab.scoring.episodes import Counts
+from edge.lab.scoring.folds import find_judges
+from edge.lab.scoring.record import Heard, Judge
+from edge.lab.scoring.reference import Annotation
+from edge.monitor.pooling import Pooler
 from training import checkpoint
 from training.labels import NAMES, PRODUCT_LABELS
 from training.outputs import Outputs

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.framing.adc import AdcBlock, AdcSpec
-from edge.framing.frame import FrameWriter
-from edge.framing.frame_decoder import FrameDecoder
-from edge.samples import Cause
+from edge.core.samples import Cause
+from edge.sources.framing.adc import AdcBlock, AdcSpec
+from edge.sources.framing.frame import FrameWriter
+from edge.sources.framing.frame_decoder import FrameDecoder
 
 FIRMWARE = Path(__file__).parents[2] / "deploy" / "firmware"
 SKETCH = FIRMWARE / "ecg_frame"

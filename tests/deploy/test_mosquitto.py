@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 from waiting import free_port, wait_until
 
+from edge.bundle.manifest import BundleRef
 from edge.commands.ack import ack
-from edge.errors import BrokerError, ConfigError
-from edge.publish import topics
-from edge.publish.client import BrokerConfig, new_client, open_connection
-from edge.publish.mqtt import Publisher
-from edge.publish.payloads import BundleRef
-from edge.publish.subscriber import Subscriber
+from edge.core.errors import BrokerError, ConfigError
+from edge.mqtt import topics
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.subscriber import Subscriber
+from edge.publish.publisher import Publisher
 from edge.sources.config import MqttConfig
 from edge.sources.mqtt_topic import MqttTopicSource
 

@@ -3,7 +3,7 @@
 import pytest
 from energy_bundle import write_bundle
 
-from edge.bundle import load_bundle
+from edge.bundle.manifest import load_bundle
 
 
 @pytest.fixture(scope="session")

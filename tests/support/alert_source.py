@@ -14,12 +14,11 @@ import numpy as np
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import AlarmOverride, alarm_specs
-from edge.bundle import Label
-from edge.publish.client import BrokerConfig
-from edge.publish.mqtt import Publisher
+from edge.bundle.manifest import BundleRef, Label
+from edge.core.samples import Cause
+from edge.mqtt.client import BrokerConfig
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import BundleRef
-from edge.samples import Cause
+from edge.publish.publisher import Publisher
 
 STREAMS = ("s0", "s1", "s2")
 RATE = 250

@@ -34,13 +34,13 @@ from bad_wire import BadWire
 from energy_bundle import write_bundle
 from waiting import free_port, wait_until
 
-from edge.framing.adc import AdcBlock, AdcSpec
-from edge.framing.frame import FrameWriter
-from edge.framing.payload import PayloadWriter
-from edge.health.report import DeviceHealth
-from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.subscriber import Subscriber
+from edge.publish.health import DeviceHealth
 from edge.publish.payloads import decode
-from edge.publish.subscriber import Subscriber
+from edge.sources.framing.adc import AdcBlock, AdcSpec
+from edge.sources.framing.frame import FrameWriter
+from edge.sources.framing.payload import PayloadWriter
 
 DEVICE = "chaos"
 BEDS = ("bed-1", "bed-2", "bed-3")

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bundle import SCHEMA_VERSION, InputSpec, Label, Manifest, Pooling
+from edge.bundle.manifest import SCHEMA_VERSION, InputSpec, Label, Manifest, Pooling
 
 LABELS = (
     Label(abbreviation="SR", name="sinus rhythm"),

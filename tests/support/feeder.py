@@ -5,9 +5,9 @@ import queue
 import numpy as np
 from waiting import wait_until
 
-from edge.framing.adc import AdcBlock, AdcSpec
-from edge.framing.payload import PayloadWriter
-from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.sources.framing.adc import AdcBlock, AdcSpec
+from edge.sources.framing.payload import PayloadWriter
 
 RATE = 250
 SUCCESS = 0  # otherwise 16: no matching subscribers

@@ -10,9 +10,9 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.publish.client import BrokerConfig
-from edge.publish.subscriber import Subscriber
-from edge.publish.topics import filters
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.subscriber import Subscriber
+from edge.mqtt.topics import filters
 
 EDGE = Path(sys.executable).with_name("ecg-edge")
 LOUD = "sinus:12 lead_off:15 sinus:15"

@@ -3,9 +3,10 @@
 import numpy as np
 
 from edge.alarms.specs import alarm_specs
-from edge.classifiers.base import ClassifierConfig, open_classifier
-from edge.runtime import Runtime
-from edge.samples import Block
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
+from edge.core.samples import Block
+from edge.monitor.runtime import Runtime
 
 RATE = 250
 

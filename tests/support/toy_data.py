@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from edge.sources.synthetic import render
 from training import splits
 from training.statements import SCP_STATEMENTS

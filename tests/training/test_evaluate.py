@@ -11,7 +11,7 @@ import pytest
 import wfdb
 
 import edge
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from edge.sources.synthetic import render
 from training.datasets.ptb_xl import Entry, read_groups
 from training.evaluation import ptb_xl

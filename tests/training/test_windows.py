@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from training import cache, splits
 from training.datasets import mitdb
 from training.errors import DataError

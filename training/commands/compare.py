@@ -42,7 +42,7 @@ def compare(
       ecg-train compare runs/first runs/resnet --data ~/.cache/ecg-nat/data
       ecg-train compare training/weights/taught runs/mine --data ~/.cache/ecg-nat/data --results training/RESULTS.md
     """
-    from edge.results import how_made, write_section
+    from edge.lab.results_page import how_made, write_section
     from training.evaluation.compare import compare as run
     from training.evaluation.compare import draw, render
     from training.study.report import TITLE

@@ -35,7 +35,7 @@ def lengths(
       ecg-train lengths training/weights/taught --data ~/.cache/ecg-nat/data
       ecg-train lengths runs/mine --data ~/.cache/ecg-nat/data --window 2.56 --window 5.12 --results training/RESULTS.md
     """
-    from edge.results import how_made, write_section
+    from edge.lab.results_page import how_made, write_section
     from training.commands.options import take_machine
     from training.evaluation.lengths import lengths as run
     from training.evaluation.lengths import render

@@ -54,7 +54,7 @@ def study(  # noqa: PLR0913 - one argument an option
       ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --encoder training/weights/pretrained
       ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm 'usual-*' --arm 'contrast-*'
     """
-    from edge.results import how_made, write_section
+    from edge.lab.results_page import how_made, write_section
     from training.study.arms import STUDIES
     from training.study.report import PROTOCOL, TITLE, label_efficiency, machines, table
     from training.study.runner import run

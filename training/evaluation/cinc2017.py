@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import Bundle
-from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.bundle.manifest import Bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
 from training.datasets.cinc2017 import CLASSES, read_classes
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.drawing import new_figure
+from edge.lab.drawing import new_figure
 from training import checkpoint
 from training.errors import CheckpointError
 from training.evaluation.checkpoints import PARTS, judge

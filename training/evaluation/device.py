@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle, InputSpec
+from edge.bundle.manifest import Bundle, InputSpec
 from edge.classifiers.base import Classifier
-from edge.leads import LEADS
-from edge.samples import Cause, mark_invalid
-from edge.stream.windows import Window, WindowStream
+from edge.core.leads import LEADS
+from edge.core.samples import Cause, mark_invalid
+from edge.signal.windows import Window, WindowStream
 from training.errors import DataError
 
 _BATCH = 32

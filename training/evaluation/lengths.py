@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgnat.model import Network
-from edge.leads import LEADS
+from edge.core.leads import LEADS
 from training import cache, checkpoint, splits
 from training.errors import CheckpointError, DataError
 from training.evaluation.checkpoints import judge

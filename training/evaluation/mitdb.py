@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.bundle.manifest import Bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
 from training.datasets.mitdb import HOP_S, marks, patient_of, read_annotation
 from training.errors import DataError
 from training.evaluation.device import classify, windows_of

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.bundle.manifest import Bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
 from training.datasets.ptb_xl import Entry, find_record, read_entries, read_groups
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index

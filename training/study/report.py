@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.drawing import new_figure
+from edge.lab.drawing import new_figure
 from training.checkpoint import replace_file
 
 TITLE = (

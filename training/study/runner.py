@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from edge.results import processor
+from edge.core.machine import processor
 from training import checkpoint
 from training.errors import CheckpointError
 from training.evaluation.checkpoints import accuracy, judge

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.errors import ConfigError
+from edge.core.errors import ConfigError
 from edge.sources.synthesis.tones import Tones
 
 MIN_EPISODE_S, MAX_SCENARIO_S = 0.5, 86400.0

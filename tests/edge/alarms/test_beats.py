@@ -7,10 +7,10 @@ from hearts import RATE_HZ, beating, without_beats
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import AlarmOverride, alarm_specs
-from edge.bundle import InputSpec
-from edge.errors import ConfigError
-from edge.samples import Cause
-from edge.stream.windows import WindowStream
+from edge.bundle.manifest import InputSpec
+from edge.core.errors import ConfigError
+from edge.core.samples import Cause
+from edge.signal.windows import WindowStream
 
 SPEC = InputSpec(sample_rate_hz=100, window_s=10, hop_s=1, min_coverage=0.9)
 

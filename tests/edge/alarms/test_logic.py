@@ -7,9 +7,9 @@ from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine, State
 from edge.alarms.specs import AlarmOverride, alarm_specs
-from edge.bundle import Label
-from edge.errors import ConfigError
-from edge.samples import Cause
+from edge.bundle.manifest import Label
+from edge.core.errors import ConfigError
+from edge.core.samples import Cause
 
 RATE = 250
 LEVELS = {"#": 0.8, "+": 0.4, ".": 0.1}

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine, AlarmSpec, State
 from edge.alarms.specs import TECHNICAL, AlarmOverride, alarm_specs
-from edge.bundle import Label
-from edge.errors import ConfigError, StreamError
-from edge.samples import Cause
+from edge.bundle.manifest import Label
+from edge.core.errors import ConfigError, StreamError
+from edge.core.samples import Cause
 
 RATE = 250
 AF = Label(abbreviation="AF", name="Atrial fibrillation", priority="medium", threshold=0.5)

@@ -9,8 +9,8 @@ from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine, State
 from edge.alarms.specs import AlarmOverride, alarm_specs
-from edge.bundle import Label
-from edge.samples import Cause
+from edge.bundle.manifest import Label
+from edge.core.samples import Cause
 
 RATE = 250
 LOST_S = 8

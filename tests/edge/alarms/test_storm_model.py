@@ -11,8 +11,8 @@ from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import TECHNICAL, AlarmOverride, alarm_specs
-from edge.bundle import Label
-from edge.samples import Cause
+from edge.bundle.manifest import Label
+from edge.core.samples import Cause
 
 NAMES, HIGH, STORM = "ABCD", "B", "ALARM_STORM"
 RATE = 250

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from edge.classifiers.engine_cache import EngineCache, EngineKey, Gpu, default_folder
-from edge.errors import BundleError
+from edge.core.errors import BundleError
 
 KEY = EngineKey(graph_sha256="ab", tensorrt="10.3.0", gpu=Gpu("Orin", "8.7"), precision="int8_fp16", max_batch=16)
 ENGINE = b"\x00an engine\n" * 99

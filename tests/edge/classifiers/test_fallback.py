@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from waiting import wait_until
 
-from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.fallback import FallbackClassifier
-from edge.errors import BundleError
+from edge.classifiers.opening import open_classifier
+from edge.core.errors import BundleError
 
 WANTED = ClassifierConfig(backend="tensorrt", max_batch=4)
 

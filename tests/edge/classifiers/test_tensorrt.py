@@ -16,11 +16,12 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from edge.bundle import load_bundle, sha256_of
-from edge.classifiers.base import ClassifierConfig, open_classifier
+from edge.bundle.manifest import load_bundle, sha256_of
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, memory_used
 from edge.commands.build import build
-from edge.errors import BundleError
+from edge.core.errors import BundleError
 
 WANTED = ClassifierConfig(backend="tensorrt", fallback=False, max_batch=4)
 

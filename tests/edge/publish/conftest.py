@@ -8,11 +8,10 @@ import pytest
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmMachine
 from edge.alarms.specs import AlarmOverride, alarm_specs
-from edge.broker import embedded_broker
-from edge.bundle import Label
-from edge.publish.client import BrokerConfig
-from edge.publish.payloads import BundleRef
-from edge.samples import Cause
+from edge.bundle.manifest import BundleRef, Label
+from edge.core.samples import Cause
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.embedded_broker import embedded_broker
 
 
 @pytest.fixture(scope="session", params=["mosquitto", "embedded"])

@@ -6,7 +6,7 @@ import threading
 import pytest
 from waiting import wait_until
 
-from edge.errors import ConfigError
+from edge.core.errors import ConfigError
 from edge.publish.alert_log import FILES, INCOMING, AlertLog, log_files
 
 

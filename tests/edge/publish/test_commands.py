@@ -13,11 +13,11 @@ from waiting import wait_until
 from edge.alarms.command import Command
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
-from edge.bundle import Label
-from edge.publish import topics
-from edge.publish.client import BrokerConfig, new_client, open_connection
-from edge.publish.mqtt import Publisher
-from edge.publish.subscriber import Subscriber
+from edge.bundle.manifest import Label
+from edge.mqtt import topics
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.subscriber import Subscriber
+from edge.publish.publisher import Publisher
 
 EDGE = Path(sys.executable).with_name("ecg-edge")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.alarms.machine import AlarmEvent
-from edge.publish import topics
+from edge.mqtt import topics
 from edge.publish.follower import Follower
 from edge.publish.payloads import DeviceStatus, alarm_state, alert_event, encode
 

@@ -11,15 +11,15 @@ import pytest
 from waiting import wait_until
 
 from edge.alarms.specs import alarm_specs
-from edge.config import DeviceConfig, HomeAssistantConfig, PublishConfig, ServiceConfig
-from edge.publish.client import BrokerConfig
+from edge.lab.replay import ReplayConfig, replay_recording
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.subscriber import Subscriber
 from edge.publish.home_assistant import MAX_STREAMS, HomeAssistant
 from edge.publish.sink import AlertSink, new_publisher
-from edge.publish.subscriber import Subscriber
-from edge.recordings import open_recording
-from edge.replay import ReplayConfig, replay_recording
-from edge.service import Service
+from edge.service.config import DeviceConfig, HomeAssistantConfig, PublishConfig, ServiceConfig
+from edge.service.supervisor import Service
 from edge.sources.config import SyntheticConfig
+from edge.sources.recordings import open_recording
 
 # of home-assistant/core, homeassistant/components/mqtt/schemas.py, DEVICE_DISCOVERY_SCHEMA: others are refused there
 ROOT_KEYS = {"device", "origin", "components", "state_topic", "qos", "availability", "availability_mode"}

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from waiting import wait_until
 
-from edge.errors import ConfigError
-from edge.publish.flight import Flight
+from edge.core.errors import ConfigError
+from edge.publish.in_flight import Flight
 from edge.publish.outbox import Outbox
 from edge.publish.queue import Message
 from edge.publish.store import Store

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import ConfigError, FrameError
-from edge.publish import topics
+from edge.core.errors import ConfigError, FrameError
+from edge.mqtt import topics
+from edge.mqtt.topics import Topic, parse_topic
 from edge.publish.payloads import (
     MAX_PAYLOAD_BYTES,
     AlarmState,
@@ -23,8 +24,7 @@ from edge.publish.payloads import (
     prediction,
 )
 from edge.publish.schemas import FOLDER, schemas
-from edge.publish.topics import Topic, parse_topic
-from edge.stream.watch import Pulse
+from edge.signal.watch import Pulse
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from waiting import wait_until
 
-from edge.publish import topics
-from edge.publish.client import BrokerConfig
-from edge.publish.mqtt import LATE_S, Publisher
+from edge.mqtt import topics
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.subscriber import Subscriber
 from edge.publish.outbox import INCOMING, Outbox
 from edge.publish.payloads import AlertEvent, decode
+from edge.publish.publisher import LATE_S, Publisher
 from edge.publish.store import _open
-from edge.publish.subscriber import Subscriber
 
 SOURCE = Path(__file__).parents[2] / "support" / "alert_source.py"
 KILLS = 8

@@ -12,8 +12,8 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from waiting import free_port
 
-from edge.publish import topics
-from edge.publish.mqtt import Publisher
+from edge.mqtt import topics
+from edge.publish.publisher import Publisher
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from running import EDGE
 
-from edge.config import ServiceConfig, find_bundle, read_config
-from edge.errors import BundleError, ConfigError
+from edge.core.errors import BundleError, ConfigError
+from edge.service.config import ServiceConfig, find_bundle, read_config
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,12 +8,12 @@ import urllib.request
 from running import config_text, service, stop
 from waiting import free_port, wait_until
 
-from edge.framing.payload import PayloadWriter
-from edge.health.report import DeviceHealth
-from edge.publish.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.mqtt.subscriber import Subscriber
+from edge.mqtt.topics import health_topic
+from edge.publish.health import DeviceHealth
 from edge.publish.payloads import decode
-from edge.publish.subscriber import Subscriber
-from edge.publish.topics import health_topic
+from edge.sources.framing.payload import PayloadWriter
 from edge.sources.synthetic import SyntheticSource
 
 

@@ -10,17 +10,17 @@ import pytest
 from running import LOUD, config_text, has_open, service, stop, write_all
 from waiting import free_port, wait_until
 
-from edge.config import ServiceConfig
-from edge.errors import StreamError
-from edge.framing.frame import FrameWriter
-from edge.framing.payload import PayloadWriter
-from edge.publish.client import BrokerConfig, new_client, open_connection
-from edge.samples import Block
-from edge.service import Service
+from edge.core.errors import StreamError
+from edge.core.samples import Block
+from edge.mqtt.client import BrokerConfig, new_client, open_connection
+from edge.service.config import ServiceConfig
+from edge.service.supervisor import Service
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig, SerialConfig, SyntheticConfig
+from edge.sources.framing.frame import FrameWriter
+from edge.sources.framing.payload import PayloadWriter
+from edge.sources.pace import Pace
 from edge.sources.synthetic import SyntheticSource
-from edge.wires import Pace
 
 
 def test_sources_of_every_kind_at_once(tmp_path, broker, device, watcher, tiny_bundle_path):
@@ -164,7 +164,7 @@ class Odd(SourceBase):
 
 def test_a_source_that_ends_by_a_fault_ends_the_service(monkeypatch, tiny_bundle):
     """Its thread ended, and the service went on with nothing to listen to."""
-    monkeypatch.setattr("edge.service.open_source", lambda _: Odd())
+    monkeypatch.setattr("edge.service.supervisor.open_source", lambda _: Odd())
     service = new_service(tiny_bundle, SyntheticConfig())
     with pytest.raises(ZeroDivisionError):
         service.run()
@@ -182,7 +182,7 @@ def test_a_record_is_played_at_its_speed(monkeypatch, tiny_bundle):
         def wait(self, stream_s):
             waits.append((self.speed, stream_s))
 
-    monkeypatch.setattr("edge.service.Pace", Noted)
+    monkeypatch.setattr("edge.service.supervisor.Pace", Noted)
     new_service(tiny_bundle, SyntheticConfig(scenario="sinus:60", speed=20)).run()
     assert {speed for speed, _ in waits} == {20}
     assert waits[-1][1] == 60

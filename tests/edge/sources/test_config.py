@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import wfdb
 
-from edge.errors import SourceError
-from edge.sources import open_source
+from edge.core.errors import SourceError
 from edge.sources.config import MqttConfig, SerialConfig, SourceConfig, SyntheticConfig, WfdbConfig
 from edge.sources.mqtt_topic import MqttTopicSource
+from edge.sources.opening import open_source
 from edge.sources.serial_port import SerialPortSource
 from edge.sources.synthetic import SyntheticSource
 from edge.sources.wfdb_record import WfdbRecordSource

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edge.samples import Block
+from edge.core.samples import Block
 from edge.sources.live import LiveStream
 
 

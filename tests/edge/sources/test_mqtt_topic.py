@@ -14,12 +14,12 @@ from adc_blocks import SPEC, causes, counted_blocks
 from paho.mqtt.enums import CallbackAPIVersion
 from waiting import free_port, wait_until
 
-from edge.errors import BrokerError, ConfigError
-from edge.framing.adc import mv_from_adc
-from edge.framing.payload import PayloadWriter
-from edge.publish.client import BrokerConfig
-from edge.samples import Cause
+from edge.core.errors import BrokerError, ConfigError
+from edge.core.samples import Cause
+from edge.mqtt.client import BrokerConfig
 from edge.sources.config import MqttConfig
+from edge.sources.framing.adc import mv_from_adc
+from edge.sources.framing.payload import PayloadWriter
 from edge.sources.mqtt_topic import MqttTopicSource
 
 

@@ -9,11 +9,11 @@ import pytest
 from adc_blocks import SPEC, causes, counted_blocks
 from waiting import wait_until
 
-from edge.errors import ConfigError, SourceError
-from edge.framing.adc import mv_from_adc
-from edge.framing.frame import FrameWriter
-from edge.samples import Cause
+from edge.core.errors import ConfigError, SourceError
+from edge.core.samples import Cause
 from edge.sources.config import SerialConfig
+from edge.sources.framing.adc import mv_from_adc
+from edge.sources.framing.frame import FrameWriter
 from edge.sources.serial_port import SerialPortSource, port_path, stable_name
 
 

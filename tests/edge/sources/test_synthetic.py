@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import signal
 
-from edge.errors import ConfigError
-from edge.framing.adc import mv_from_adc, pack, unpack
-from edge.leads import LEADS
-from edge.samples import Cause
+from edge.core.errors import ConfigError
+from edge.core.leads import LEADS
+from edge.core.samples import Cause
+from edge.signal.conditioning import condition
+from edge.sources.framing.adc import mv_from_adc, pack, unpack
 from edge.sources.synthesis.heart import Heart
 from edge.sources.synthetic import RHYTHMS, SCENARIOS, SyntheticSource, parse_scenario, render
-from edge.stream.conditioning import condition
 
 RATE_HZ = 250.0
 II = LEADS.index("II")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import wfdb
 
-from edge.errors import RecordError
-from edge.samples import Block, Cause
+from edge.core.errors import RecordError
+from edge.core.samples import Block, Cause
 from edge.sources.wfdb_record import WfdbRecord, WfdbRecordSource, resolve_record
 
 

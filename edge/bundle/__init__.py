@@ -1,0 +1,1 @@
+"""The bundle: manifest, hashes, signature, golden data."""

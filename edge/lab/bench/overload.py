@@ -1,0 +1,114 @@
+"""Overload: twice as many streams as the service can take, then half as many, and what it does about it.
+
+Knows how the runtime tells of overload; how it sheds is its own.
+"""
+
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+
+import msgspec
+
+from edge.lab.bench.load import Load
+from edge.lab.bench.process import ServiceProcess
+from edge.lab.bench.trial import Progress, Setup, await_ready, wait
+from edge.monitor.latencies import Latency
+
+_PATIENCE_S = 120.0  # for the end of the overload
+_CALM_S = 5.0  # in which nothing may be shed any more
+
+
+class Overload(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of twice the load, as heard at the broker."""
+
+    streams: int  # twice the capacity
+    streams_after: int  # half of it
+    windows: int  # in all; those that were given up are told like others
+    shed_windows: int
+    shed_share: float  # of all windows while the load was too high
+    least_shed_share: float  # of the stream that lost least
+    most_shed_share: float  # of the stream that lost most
+    raised: int  # streams on which OVERLOAD was raised
+    most_raised: int  # times on one stream; 1: it did not come and go
+    cleared: int  # streams on which it was cleared, and not raised again
+    recovered_s: float | None  # from the fall of the load until every stream's alarm was cleared; None: not in time
+    shed_afterwards: int
+    missing: dict[str, int]  # sample instants by cause
+    counters: dict[str, int]
+    window_latency_ms: Latency
+    peak_rss_mb: float
+
+
+def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress, stopped: threading.Event) -> Overload:
+    """Load a service with twice its capacity for some seconds, then with half of it until it has recovered.
+
+    Raises
+    ------
+    EdgeError
+        When the service or the broker fails.
+    """
+    setup = replace(setup, predictions=True)
+    streams, few = 2 * capacity, max(1, capacity // 2)
+    with ServiceProcess(setup.config(streams), frozenset({setup.core})) as service:
+        await_ready(setup.broker, service)
+        with Load(setup.load(streams)) as load:
+            load.start()
+            wait(f"{streams} streams", seconds, progress, stopped)
+            shares = shed_shares(load)
+            load.drop_to(few)
+            recovered_s = _await_end(load, f"{few} streams", progress, stopped)
+            before = _shed(load)
+            wait(f"{few} streams", _CALM_S, progress, stopped)
+            shed_afterwards = _shed(load) - before
+            peak_rss_mb = service.usage().peak_rss_mb
+            load.stop()
+            report = service.stop()
+    raised, cleared = _told(load, "raised"), _told(load, "cleared")
+    return Overload(
+        streams=streams,
+        streams_after=few,
+        windows=report.windows,
+        shed_windows=report.shed_windows,
+        shed_share=round(sum(shares) / len(shares), 3),
+        least_shed_share=round(min(shares), 3),
+        most_shed_share=round(max(shares), 3),
+        raised=len(raised),
+        most_raised=max(raised.values(), default=0),
+        cleared=sum(cleared[stream] >= times for stream, times in raised.items()),
+        recovered_s=recovered_s,
+        shed_afterwards=shed_afterwards,
+        missing=report.missing,
+        counters=report.counters,
+        window_latency_ms=report.latency_ms,
+        peak_rss_mb=peak_rss_mb,
+    )
+
+
+def shed_shares(load: Load) -> list[float]:
+    """Return for each stream which part of its windows was given up so far."""
+    windows = dict(load.heard.windows)
+    shares = []
+    for name in load.names:
+        heard = sum(count for (stream, _), count in windows.items() if stream == name)
+        shares.append(windows.get((name, "shed"), 0) / heard if heard else 1.0)
+    return shares
+
+
+def _shed(load: Load) -> int:
+    return sum(count for (_, cause), count in tuple(load.heard.windows.items()) if cause == "shed")
+
+
+def _told(load: Load, what: str) -> Counter[str]:
+    """Return how often OVERLOAD was raised, or cleared, on each stream."""
+    events = load.heard.events.copy()
+    return Counter({stream: n for (stream, label, told), n in events.items() if (label, told) == ("OVERLOAD", what)})
+
+
+def _await_end(load: Load, what: str, progress: Progress, stopped: threading.Event) -> float | None:
+    began_s = time.monotonic()
+    while (passed_s := time.monotonic() - began_s) < _PATIENCE_S:
+        if _told(load, "cleared") == _told(load, "raised"):
+            return round(passed_s, 1)
+        wait(what, 0.2, lambda what, done_s, _: progress(what, passed_s + done_s, _PATIENCE_S), stopped)
+    return None

@@ -1,0 +1,115 @@
+"""Sends a recording through the real path and reports what became of it.
+
+Whatever the wire, the same runtime takes the blocks. Knows nothing of where the recording comes from.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent
+from edge.alarms.specs import alarm_specs
+from edge.bundle.manifest import Bundle
+from edge.classifiers.base import ClassifierConfig
+from edge.classifiers.opening import open_classifier
+from edge.lab.report import Alert, Report
+from edge.lab.wires import Playback, Via, open_wire
+from edge.monitor.runtime import Runtime, Sink
+from edge.monitor.stream_monitor import StreamMonitor
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.topics import stream_id
+from edge.sources.framing.adc import AdcSource
+from edge.sources.pace import Pace
+
+_QUEUE_WINDOWS = 32  # two batches: enough to keep the classifier busy, and latencies say something at full speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayConfig:
+    """How a recording is replayed."""
+
+    record: str  # its name, for the report and the stream's id
+    via: Via = "direct"
+    speed: float = math.inf  # multiple of real time; infinity is as fast as it goes
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)  # that carries the samples, via mqtt
+
+
+class _Collector:
+    """A sink that keeps the alerts and passes everything on."""
+
+    def __init__(self, sink: Sink | None) -> None:
+        self.alerts: list[Alert] = []
+        self._sink = sink
+
+    def __call__(
+        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
+    ) -> None:
+        """Take one decision."""
+        self.alerts += map(Alert.of, events)
+        if self._sink is not None:
+            self._sink(monitor, decision, events, latency_s)
+
+
+def replay_recording(
+    recording: AdcSource,
+    bundle: Bundle,
+    config: ReplayConfig,
+    *,
+    sink: Sink | None = None,
+    progress: Callable[[float], None] | None = None,
+    stopped: threading.Event | None = None,
+) -> Report:
+    """Replay a recording and return the report.
+
+    Parameters
+    ----------
+    recording : what to send
+    bundle : what classifies
+    config : wire, speed, back end
+    sink : takes decisions and events as they come
+    progress : called with the seconds of ECG that have come out of the wire
+    stopped : set it, from any thread, to end early; what was sent until then is reported
+
+    Raises
+    ------
+    EdgeError
+        When the recording, the wire or the bundle fails.
+    """
+    stopped = stopped or threading.Event()
+    spec = recording.spec
+    collector = _Collector(sink)
+    playback = Playback(recording, stream_id(config.record), Pace(config.speed, stopped), stopped)
+    runtime = Runtime(
+        bundle.manifest,
+        lambda: open_classifier(bundle, config.classifier),
+        alarm_specs(bundle.manifest.labels),
+        collector,
+        sha256=bundle.sha256,
+        queue_windows=_QUEUE_WINDOWS,
+    )
+    seconds, counters = 0.0, {}
+    with runtime:
+        began_s = time.monotonic()
+        with open_wire(config.via, playback, config.broker) as source:
+            for block in source.blocks():
+                runtime.push(block)
+                seconds = block.end_sample / spec.sample_rate_hz
+                if progress is not None:
+                    progress(seconds)
+                if block.last or stopped.is_set():
+                    break
+            counters = dict(source.counters)
+    return Report.of(
+        runtime,
+        bundle,
+        collector.alerts,
+        record=config.record,
+        via=config.via,
+        seconds=seconds,
+        wall_s=time.monotonic() - began_s,
+        counters=counters,
+    )

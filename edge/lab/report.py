@@ -1,0 +1,148 @@
+"""What a run has to say at its end: the figures as JSON for programs, and a table of alarms for people."""
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from edge.alarms.evidence import Evidence
+from edge.alarms.machine import AlarmEvent
+from edge.bundle.manifest import Bundle, BundleRef
+from edge.core.machine import peak_rss_mb
+from edge.core.output import clock
+from edge.monitor.latencies import Latency, latency_of
+from edge.monitor.runtime import Runtime
+
+_REASONS = {"condition_ended": "over", "signal_lost": "signal lost", "stream_end": "stream ended"}
+_STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alarm event as a report lists it."""
+
+    id: str
+    alarm_id: str
+    event: str
+    label: str
+    kind: str
+    priority: str
+    onset_s: float
+    end_s: float
+    first_sample: int
+    end_sample: int
+    leads: tuple[str, ...]
+    probability: float | None
+    reason: str | None
+    evidence: Evidence | None = None
+
+    @classmethod
+    def of(cls, event: AlarmEvent) -> "Alert":
+        """List an alarm event."""
+        return cls(
+            id=str(event.id),
+            alarm_id=str(event.alarm_id),
+            event=event.what,
+            label=event.spec.label,
+            kind=event.spec.kind,
+            priority=event.spec.priority,
+            onset_s=event.onset_s,
+            end_s=event.end_s,
+            first_sample=event.first_sample,
+            end_sample=event.end_sample,
+            leads=event.leads,
+            probability=event.probability,
+            reason=event.reason,
+            evidence=event.evidence,
+        )
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one replay; samples_in = samples_classified + sum of missing + pending."""
+
+    record: str
+    via: str
+    seconds: float
+    samples_in: int
+    samples_classified: int
+    pending: int
+    missing: dict[str, int]
+    duplicates: int
+    counters: dict[str, int]  # what the source threw away that was no sample
+    windows: int
+    alerts: tuple[Alert, ...]
+    latency_ms: Latency
+    realtime_factor: float
+    peak_rss_mb: float
+    bundle: BundleRef
+
+    @classmethod
+    def of(  # noqa: PLR0913  a report has many parts
+        cls,
+        runtime: Runtime,
+        bundle: Bundle,
+        alerts: Sequence[Alert],
+        *,
+        record: str,
+        via: str,
+        seconds: float,
+        wall_s: float,
+        counters: dict[str, int],
+    ) -> "Report":
+        """Sum up a runtime that has ended; `seconds` of ECG took `wall_s`."""
+        totals = runtime.totals()
+        return cls(
+            record=record,
+            via=via,
+            seconds=seconds,
+            samples_in=totals.samples_in,
+            samples_classified=totals.classified,
+            pending=totals.pending,
+            missing=dict(totals.missing),
+            duplicates=totals.duplicates,
+            counters=counters,
+            windows=totals.windows,
+            alerts=tuple(alerts),
+            latency_ms=latency_of(runtime.latencies.after()),
+            realtime_factor=round(seconds / wall_s, 1) if wall_s > 0 else 0.0,
+            peak_rss_mb=peak_rss_mb(),
+            bundle=bundle.ref,
+        )
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the alarms as a table and the figures below it."""
+    console.print(_alarm_table(report))
+    lost = ", ".join(f"{cause} {count}" for cause, count in report.missing.items()) or "none"
+    console.print(
+        f"{report.record}: {clock(report.seconds)} of ECG, {report.windows} windows, "
+        f"{report.realtime_factor:g} times real time\n"
+        f"samples {report.samples_in} = classified {report.samples_classified} + missing ({lost}) "
+        f"+ pending {report.pending}\n"
+        f"latency ms p50 {report.latency_ms.p50:g}, p99 {report.latency_ms.p99:g}, max {report.latency_ms.max:g}; "
+        f"peak memory {report.peak_rss_mb:g} MB; "
+        f"bundle {report.bundle.name} {report.bundle.version} ({report.bundle.sha256[:12]})",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _alarm_table(report: Report) -> Table:
+    table = Table("since", "raised", "ended", "alarm", "priority", "p", "leads", "why ended", box=SIMPLE)
+    cleared = {alert.alarm_id: alert for alert in report.alerts if alert.event == "cleared"}
+    for alert in report.alerts:
+        if alert.event == "raised":
+            end = cleared.get(alert.alarm_id)
+            table.add_row(
+                clock(alert.onset_s),
+                clock(alert.end_s),
+                clock(end.end_s) if end else "still on",
+                alert.label,
+                alert.priority,
+                "" if alert.probability is None else f"{alert.probability:.2f}",
+                " ".join(alert.leads),
+                _REASONS[end.reason] if end and end.reason else "",
+                style=_STYLES[alert.priority],
+            )
+    return table

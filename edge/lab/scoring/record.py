@@ -1,0 +1,147 @@
+"""One record: what the stream said, turned into alarms and compared with the record's annotation.
+
+Pure but for the sink that listens: a batch that made the same decisions and events gets the same counts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.alarms.decision import Decision
+from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.bundle.manifest import Manifest
+from edge.core.leads import LEADS, lead_positions
+from edge.lab.scoring.beats import Beats, Confusion
+from edge.lab.scoring.beats import compare as compare_beats
+from edge.lab.scoring.episodes import Alarm, Counts, compare
+from edge.lab.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
+from edge.monitor.stream_monitor import StreamMonitor
+
+
+@dataclass
+class Heard:
+    """A sink that keeps what one stream said: a decision for each window, and the alarm events."""
+
+    sample_rate_hz: float = 0.0
+    decisions: list[Decision] = field(default_factory=list)
+    events: list[AlarmEvent] = field(default_factory=list)
+    leads: tuple[str, ...] = ()  # that the stream has, of the twelve
+
+    def __call__(
+        self,
+        monitor: StreamMonitor,
+        decision: Decision | None,
+        events: tuple[AlarmEvent, ...],
+        latency_s: float,  # noqa: ARG002  the sink's signature
+    ) -> None:
+        """Take one decision."""
+        self.sample_rate_hz = monitor.sample_rate_hz
+        self.leads = tuple(LEADS[place] for place in lead_positions(monitor.leads) if place is not None)
+        if decision is not None:
+            self.decisions.append(decision)
+        self.events += events
+
+
+def judge_beats(annotation: Annotation, heard: Heard, start_s: float) -> Confusion:
+    """Compare the QRS complexes that a stream found with those annotated, from `start_s` on."""
+    if annotation.qrs is None:
+        return Confusion()
+    samples = sorted(beat for decision in heard.decisions for beat in decision.beats)
+    found = Beats(np.array(samples, np.float64) / heard.sample_rate_hz, "N" * len(samples))
+    return compare_beats(annotation.qrs, found, start_s=start_s)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one record."""
+
+    labels: dict[str, Counts]  # those that the record annotates
+    apart: dict[str, int]  # alarms of the others: nobody can say whether they were right
+
+
+class Judge:
+    """Compares what streams said with annotations, for one bundle and its alarms.
+
+    Parameters
+    ----------
+    manifest : of the bundle that made the decisions
+    specs : its alarms; those of priority `none` raise nothing and are not scored
+    start_s : end of the learning period
+    """
+
+    def __init__(self, manifest: Manifest, specs: Sequence[AlarmSpec], start_s: float) -> None:
+        self._start_s = start_s
+        self._window_s, self._hop_s = manifest.input.window_s, manifest.input.hop_s
+        self._pooling = manifest.pooling
+        self._specs = [spec for spec in specs if spec.priority != "none"]
+        self._gates = [spec for spec in specs if spec.gates]
+
+    def judge(self, annotation: Annotation, heard: Heard) -> Verdict:
+        """Count what the alarms of one record found and missed."""
+        judged = references(annotation, self._window_s)
+        beats = self.beat_windows(annotation, heard)
+        labels, apart = {}, {}
+        for spec in self._specs:
+            reference = judged.get(spec.label)
+            if reference is None or spec.kind == "technical":
+                raised = (event for event in heard.events if event.what == "raised" and event.spec.label == spec.label)
+                apart[spec.label] = sum(self._start_s <= event.end_s for event in raised)
+                continue
+            counts = compare(reference, self.alarms(spec, heard), self._start_s, annotation.end_s)
+            labels[spec.label] = counts + beats.get(spec.label, Counts())
+        return Verdict(labels, apart)
+
+    def beat_windows(self, annotation: Annotation, heard: Heard) -> dict[str, Counts]:
+        """Count, for each beat's label, how many windows have it, were said to have it, and both."""
+        return {
+            spec.label: self._beat_windows(spec, annotation, heard) for spec in self._specs if spec.label in BEAT_LABELS
+        }
+
+    def alarms(self, spec: AlarmSpec, heard: Heard) -> list[Alarm]:
+        """Put the events of one label together to alarms."""
+        events = [event for event in heard.events if event.spec.label == spec.label]
+        ended = {event.alarm_id: event.end_s for event in events if event.what == "cleared"}
+        alarms = []
+        for event in events:
+            if event.what == "raised":
+                last_s = ended.get(event.alarm_id, heard.decisions[-1].end_s)
+                windows = [decision for decision in heard.decisions if event.onset_s <= decision.end_s <= last_s]
+                over = [
+                    decision for decision in windows if self._speaks(spec, decision, on=decision.end_s > event.end_s)
+                ]
+                alarms.append(self._alarm(event, over, heard))
+        return alarms
+
+    def _speaks(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
+        """Say whether a window is evidence for a label whose alarm is on or not; the rule is the alarm machine's."""
+        gated = spec.gated and any(gate.over(decision) for gate in self._gates)
+        return not gated and bool(spec.over(decision, on=on))
+
+    def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], heard: Heard) -> Alarm:
+        first_s, last_s = (decision.first_sample / heard.sample_rate_hz for decision in (windows[0], windows[-1]))
+        reach_s = self._reach_s(raised.spec.label)
+        middle_s = (self._window_s - reach_s) / 2
+        return Alarm(
+            raised_s=raised.end_s,
+            seen=(first_s - reach_s, windows[-1].end_s),
+            claim=(first_s + middle_s - self._hop_s / 2, last_s + middle_s + self._hop_s / 2),
+        )
+
+    def _reach_s(self, label: str) -> float:
+        """How far an output looks back beyond its own window."""
+        return (self._pooling.of(label) - 1) * self._hop_s
+
+    def _beat_windows(self, spec: AlarmSpec, annotation: Annotation, heard: Heard) -> Counts:
+        pairs = []
+        for decision in heard.decisions:
+            first_s, over = decision.first_sample / heard.sample_rate_hz, spec.over(decision)
+            seen_from_s = max(first_s - self._reach_s(spec.label), 0.0)
+            holds = holds_in_window(annotation, spec.label, seen_from_s, first_s + self._window_s)
+            if over is not None and holds is not None and first_s >= self._start_s:
+                pairs.append((holds, over))
+        return Counts(
+            windows_with=sum(holds for holds, _ in pairs),
+            windows_over=sum(over for _, over in pairs),
+            windows_right=sum(holds and over for holds, over in pairs),
+        )

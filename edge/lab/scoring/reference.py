@@ -1,0 +1,189 @@
+"""From the annotation of a WFDB record to what each label's alarms are judged by.
+
+    AF AFL BIGEMINY TRIGEMINY SBRAD   the stretches of their rhythm note; for AF, flutter is left open (EC57)
+    VT SVT                            stretches noted as such with at least 3 beats, else left open; ventricular
+                                      flutter from 1 s
+    PVC (V) PAC (A a J S)             beats, one episode where they are less than a window apart; fusion beats leave
+                                      PVC open around them
+    LBBB (L) RBBB (R) PACED (/ f)     where at least half of the beats of a window are so, left open with fewer;
+                                      PACED also where the rhythm is noted
+    SBRAD, STACH                      nobody annotated a rate: left open below 65 and from 90 beats a minute
+
+These are the meanings that the labels have in training (`training/datasets/mitdb.py`), which scores windows where
+this scores time; a test compares the two on every record. Written for MIT-BIH. Another set that has rhythm notes or
+beats is read in the same way, and what it has not is not judged. AVB1, NOISE and the technical alarms are never
+annotated. Needs the `wfdb` package, imported on first use.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.core.errors import RecordError
+from edge.lab.scoring.beats import MATCH_S, Beats
+from edge.lab.scoring.episodes import Reference
+from edge.lab.scoring.spans import Spans, clip, nothing, subtract, union
+
+_BEATS = frozenset("NLRBAaJSVrFejnE/fQ!")  # beats, and the waves (!) of ventricular flutter
+_NOTED = {"AF": "(AFIB", "AFL": "(AFL", "BIGEMINY": "(B", "TRIGEMINY": "(T"}
+_RUNS = {"VT": "(VT", "SVT": "(SVTA"}
+_RUN_BEATS = 3
+_FLUTTER_S = 1.0
+_PREMATURE = {"PVC": "V", "PAC": "AaJS"}
+_UNCERTAIN = {"PVC": "VF", "PAC": "AaJS"}  # beats that leave the label open where no sure one is readable
+_FORMS = {"LBBB": "L", "RBBB": "R", "PACED": "/f"}
+_SHARE = 0.5
+_EDGE_S = 0.25  # a beat so near to a window's edge may not be readable
+_SLOW_BPM, _FAST_BPM = 65.0, 90.0
+_STEP_S = 1.0  # of the grid on which shares of beats and rates are looked at
+BEAT_LABELS = tuple(_PREMATURE)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The reference annotation of one record."""
+
+    times_s: NDArray[np.float64]  # (beats,)
+    symbols: NDArray[np.str_]  # (beats,)
+    rhythms: tuple[tuple[str, float, float], ...]  # note, start, end
+    end_s: float
+    qrs: Beats | None = None  # as EC57 compares them; None where no beat is annotated
+
+    def beats(self, start_s: float, end_s: float) -> NDArray[np.str_]:
+        """Symbols of the beats in [start_s, end_s)."""
+        first, last = np.searchsorted(self.times_s, (start_s, end_s))
+        return self.symbols[first:last]
+
+    def noted(self, *notes: str) -> list[tuple[float, float]]:
+        """Stretches with one of these rhythm notes."""
+        return [(start, end) for note, start, end in self.rhythms if note in notes]
+
+    @property
+    def sinus_throughout(self) -> bool:
+        """Whether no rhythm but sinus rhythm is noted."""
+        return {note for note, _, _ in self.rhythms} == {"(N"}
+
+
+def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
+    """Read the annotation `<path>.<annotator>` of a record.
+
+    Raises
+    ------
+    RecordError
+        When it cannot be read, or wfdb is not installed.
+    """
+    try:
+        import wfdb
+
+        raw = wfdb.rdann(str(path), annotator)
+        header = wfdb.rdheader(str(path))
+        end_s = float(header.sig_len / header.fs)
+    except ImportError as exc:
+        raise RecordError("annotations need the wfdb package: pip install 'ecg-nat[data]'") from exc
+    except (OSError, ValueError, IndexError, TypeError) as exc:  # all seen on bad files
+        raise RecordError(f"{path}.{annotator}: cannot be read as a WFDB annotation ({exc})") from exc
+    times, symbols = raw.sample / float(raw.fs or header.fs), np.array(raw.symbol, np.str_)
+    beats = np.isin(symbols, list(_BEATS))
+    notes = [
+        (note.rstrip("\x00"), float(time))
+        for note, time in zip(raw.aux_note, times, strict=True)
+        if note.startswith("(")
+    ]
+    changes = itertools.pairwise([*notes, ("", end_s)])
+    qrs = Beats.of(times, raw.symbol) if beats.any() else None
+    return Annotation(times[beats], symbols[beats], tuple((n, a, b) for (n, a), (_, b) in changes), end_s, qrs)
+
+
+def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
+    """Return what each label that the record annotates is judged by, for windows of this length."""
+    result: dict[str, Reference] = {}
+    if annotation.rhythms:
+        result |= {label: Reference(union(annotation.noted(note))) for label, note in _NOTED.items()}
+        result["AF"] = Reference(result["AF"].episodes, result["AFL"].episodes)
+    if annotation.rhythms and annotation.times_s.size:
+        result |= {label: _run(annotation, label) for label in _RUNS}
+        result["SBRAD"] = _slow(annotation, window_s)
+    if annotation.times_s.size:
+        result |= {label: _premature(annotation, label, window_s) for label in _PREMATURE}
+        result |= {label: _form(annotation, label, window_s) for label in _FORMS}
+        result["STACH"] = Reference(nothing(), _where(annotation, _rates(annotation, window_s) >= _FAST_BPM))
+    return result
+
+
+def holds_in_window(annotation: Annotation, label: str, start_s: float, end_s: float) -> bool | None:
+    """Say whether a beat of a label (`BEAT_LABELS`) is in [start_s, end_s); None where that cannot be said."""
+    inner = annotation.beats(start_s + _EDGE_S, end_s - _EDGE_S)
+    if np.isin(inner, list(_PREMATURE[label])).any():
+        return True
+    return None if np.isin(annotation.beats(start_s, end_s), list(_UNCERTAIN[label])).any() else False
+
+
+def patient_of(record: str) -> str:
+    """Name of a record's patient, which is its own but for 201 and 202 of MIT-BIH: they are one person."""
+    return "201" if record == "202" else record
+
+
+def _run(annotation: Annotation, label: str) -> Reference:
+    long: list[tuple[float, float]] = []
+    short: list[tuple[float, float]] = []
+    for start, end in annotation.noted(_RUNS[label]):
+        (long if annotation.beats(start, end).size >= _RUN_BEATS else short).append((start, end))
+    if label == "VT":
+        for start, end in annotation.noted("(VFL"):
+            (long if end - start >= _FLUTTER_S else short).append((start, end))
+    return Reference(union(long), union(short))
+
+
+def _premature(annotation: Annotation, label: str, window_s: float) -> Reference:
+    def around(symbols: str, reach_s: float) -> Iterator[tuple[float, float]]:
+        times = annotation.times_s[np.isin(annotation.symbols, list(symbols))]
+        return ((float(time) - reach_s, float(time) + reach_s) for time in times)
+
+    unsure = "".join(set(_UNCERTAIN[label]) - set(_PREMATURE[label]))
+    return Reference(
+        union(around(_PREMATURE[label], MATCH_S), gap_s=window_s),
+        union(around(unsure, window_s / 2 + _STEP_S)),
+        timed=False,
+    )
+
+
+def _form(annotation: Annotation, label: str, window_s: float) -> Reference:
+    start_s = _starts(annotation, window_s)
+    having = annotation.times_s[np.isin(annotation.symbols, list(_FORMS[label]))]
+    share = _count(having, start_s, window_s) / np.maximum(_count(annotation.times_s, start_s, window_s), 1)
+    holds = _where(annotation, share >= _SHARE)
+    if label == "PACED":
+        holds = union([*holds, *annotation.noted("(P")])
+    return Reference(holds, subtract(_where(annotation, share > 0), holds))
+
+
+def _slow(annotation: Annotation, window_s: float) -> Reference:
+    noted = union(annotation.noted("(SBR"))
+    slow = _where(annotation, _rates(annotation, window_s) < _SLOW_BPM)
+    return Reference(noted, subtract(slow, noted))
+
+
+def _starts(annotation: Annotation, window_s: float) -> NDArray[np.float64]:
+    """Where the windows begin whose middles stand on the grid; at the record's ends they are moved inward."""
+    middles = np.arange(0.0, annotation.end_s, _STEP_S)
+    return np.clip(middles - window_s / 2, 0.0, max(annotation.end_s - window_s, 0.0))
+
+
+def _count(times_s: NDArray[np.float64], start_s: NDArray[np.float64], window_s: float) -> NDArray[np.intp]:
+    return np.searchsorted(times_s, start_s + window_s) - np.searchsorted(times_s, start_s)
+
+
+def _rates(annotation: Annotation, window_s: float) -> NDArray[np.float64]:
+    """Beats a minute around each point of the grid."""
+    beats = _count(annotation.times_s, _starts(annotation, window_s), window_s)
+    return beats.astype(np.float64) * 60.0 / window_s
+
+
+def _where(annotation: Annotation, true: NDArray[np.bool_]) -> Spans:
+    """Return the stretches around those points of the grid at which something is true."""
+    middles = np.arange(0.0, annotation.end_s, _STEP_S)[true]
+    return clip(union(np.stack([middles - _STEP_S / 2, middles + _STEP_S / 2], axis=1)), 0.0, annotation.end_s)

@@ -1,0 +1,1 @@
+"""One stream put together, and all streams: intake, classifier thread, shedding."""

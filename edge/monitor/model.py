@@ -1,0 +1,86 @@
+"""A model in the runtime: how its windows are cut, which alarms it drives, and the graph that judges the windows.
+
+Opened, used and closed in the classifier's thread. Knows nothing of streams.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.alarms.track import AlarmSpec
+from edge.bundle.manifest import BundleRef, InputSpec, Manifest
+from edge.classifiers.base import Classifier, ClassifierFactory
+from edge.core.errors import BundleError
+from edge.core.leads import LEADS
+from edge.signal.windows import Window
+
+
+class Model:
+    """One bundle as the runtime needs it.
+
+    Parameters
+    ----------
+    manifest : of the bundle
+    open_classifier : called once, by `open`
+    specs : what may raise an alarm, for every stream
+    sha256 : of the manifest; names the bundle in what is published
+    """
+
+    def __init__(
+        self, manifest: Manifest, open_classifier: ClassifierFactory, specs: Sequence[AlarmSpec], sha256: str = ""
+    ) -> None:
+        self.manifest = manifest
+        self.sha256 = sha256
+        self.specs = tuple(specs)
+        self.labels = tuple(label.abbreviation for label in manifest.labels)
+        self._open_classifier = open_classifier
+        self._classifier: Classifier | None = None
+        self._closing = ExitStack()
+        self._signal = np.zeros((0, len(LEADS), 0), np.float32)
+        self._keep = np.zeros((0, len(LEADS)), np.float32)
+
+    @property
+    def ref(self) -> BundleRef:
+        """What reports and payloads call the bundle."""
+        return BundleRef(self.manifest.name, self.manifest.version, self.sha256)
+
+    @property
+    def input(self) -> InputSpec:
+        """How its windows are cut."""
+        return self.manifest.input
+
+    def open(self, max_batch: int) -> None:
+        """Open the classifier, for up to `max_batch` windows at once; raise what its factory raises."""
+        self._classifier = self._closing.enter_context(self._open_classifier())
+        self._signal = np.zeros((max_batch, len(LEADS), self.input.window_samples), np.float32)
+        self._keep = np.zeros((max_batch, len(LEADS)), np.float32)
+
+    def close(self) -> None:
+        """Close the classifier, if it is open."""
+        self._classifier = None
+        self._closing.close()
+
+    def classify(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+        """Return (windows, labels) probabilities of good windows, `max_batch` at most.
+
+        Raises
+        ------
+        BundleError
+            When the model is not open, or its outputs are no numbers: none is over a threshold, so they would be
+            silence.
+        """
+        if self._classifier is None:
+            raise BundleError(f"the model {self.manifest.name} is not open")
+        signal, keep = self._signal[: len(windows)], self._keep[: len(windows)]
+        signal.fill(0.0)
+        keep.fill(0.0)
+        for row, window in enumerate(windows):
+            places = list(window.positions)
+            signal[row, places] = window.signal
+            keep[row, places] = 1.0
+        outputs = self._classifier.classify(signal, keep)
+        if not np.isfinite(outputs).all():
+            raise BundleError("the model gives outputs that are no numbers; try another precision or back end")
+        return outputs

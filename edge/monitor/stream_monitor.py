@@ -1,0 +1,217 @@
+"""One stream under watch: its windows, its account and its alarms, put together.
+
+Clock-free; does no I/O. `recut`, `push` and `finish` belong to the thread of the source, the rest to the thread of the
+classifier; the account is shared by both, and so has a lock.
+
+While one model follows another whose windows are cut differently, the stream is cut for both. The windows of the model
+that judges this stream are decided; those of the one that went before are kept as spares, as long as they end later
+than what is decided, so that it can take over again without a hole.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.alarms.command import Command
+from edge.alarms.decision import Decision
+from edge.alarms.evidence import window_evidence
+from edge.alarms.machine import AlarmEvent, AlarmMachine
+from edge.bundle.manifest import InputSpec
+from edge.core.samples import Block, Cause
+from edge.monitor.model import Model
+from edge.monitor.pooling import Pooler
+from edge.signal.account import Ledger
+from edge.signal.windows import Window, WindowStream
+
+_GAP_PIECE = 4096  # instants; a long gap passes through in pieces of this size
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Where the instants of a stream went: samples_in = classified + missing + pending."""
+
+    samples_in: int
+    classified: int
+    pending: int
+    missing: dict[str, int]  # by cause
+
+
+class StreamMonitor:
+    """Watches one epoch of one stream.
+
+    Parameters
+    ----------
+    first : the first block; it fixes rate, leads and where the samples begin
+    epoch : names this count of samples, in the ids of its alarms
+    model : that judges
+    inputs : how windows are cut, for each model that may have to judge
+
+    Raises
+    ------
+    StreamError
+        When no channel is a lead that the model knows, or the rate cannot be resampled.
+    """
+
+    def __init__(self, first: Block, epoch: str, model: Model, inputs: Sequence[InputSpec]) -> None:
+        self.stream = first.stream
+        self.epoch = epoch
+        self.source_epoch = first.epoch  # as the source names it, which may do so twice
+        self.sample_rate_hz = first.sample_rate_hz
+        self.leads = first.leads
+        self.closed = False
+        self.duplicates = 0  # instants that came twice
+        self.windows = 0
+        self.shed_windows = 0  # of these, given up under overload
+        self.model = model
+        self.spares: list[Window] = []
+        self.decided_sample = 0  # no window that ends before it has anything to add
+        self._origin = first.first_sample
+        self._inputs = inputs
+        self._cutters = [WindowStream(spec, first.sample_rate_hz, first.leads) for spec in inputs]
+        self._pooler = Pooler(model.manifest.pooling, model.labels)
+        self._alarms = AlarmMachine(first.stream, epoch, model.specs)
+        self._ledger = Ledger()
+        self._shed_end = 0  # of the last window that was given up
+        self._lock = threading.Lock()
+
+    @property
+    def next_sample(self) -> int:
+        """Index, as the device counts, of the instant that should come next."""
+        return self._origin + self._arrived
+
+    @property
+    def _arrived(self) -> int:
+        return self._cutters[0].arrived
+
+    @property
+    def balance(self) -> Balance:
+        """The account at this moment."""
+        with self._lock:
+            ledger = self._ledger
+            missing = {cause.key: count for cause, count in sorted(ledger.missing.items())}
+            return Balance(ledger.samples_in, ledger.classified, ledger.pending, missing)
+
+    def recut(self, inputs: Sequence[InputSpec]) -> None:
+        """Cut windows like this from the next instant on; a way of cutting that is there already goes on.
+
+        Raises
+        ------
+        StreamError
+            When the rate cannot be resampled.
+        """
+        if inputs is self._inputs:
+            return
+        running = {cutter.spec: cutter for cutter in self._cutters}
+        self._cutters = [
+            running.get(spec) or WindowStream(spec, self.sample_rate_hz, self.leads, begins=self._arrived)
+            for spec in inputs
+        ]
+        self._inputs = inputs
+
+    def push(self, block: Block) -> Iterator[Window]:
+        """Take the next block and yield each window that it completes; a jump ahead counts as a sequence gap."""
+        self._come_late(*block.late)
+        behind = min(self.next_sample - block.first_sample, block.samples.shape[1])
+        if behind < 0:
+            yield from self._gap(-behind)
+        if behind > 0:
+            late = self._come_late(block.first_sample, block.first_sample + behind)
+            self.duplicates += behind - late
+        samples, missing = block.samples[:, max(behind, 0) :], block.missing[:, max(behind, 0) :]
+        if missing.shape[1]:
+            yield from self._take(samples, missing)
+
+    def finish(self) -> Iterator[Window]:
+        """End the stream: yield the last window where it is good although the stream ended within it."""
+        yield from _in_order([cutter.finish() for cutter in self._cutters])
+
+    def adopt(self, model: Model) -> tuple[AlarmEvent, ...]:
+        """Let a model judge from the next window on; alarms that it does not have are cleared.
+
+        An alarm that both have goes on. Outputs of two models are never pooled.
+        """
+        self.model = model
+        self._pooler = Pooler(model.manifest.pooling, model.labels)
+        return tuple(self._alarms.adopt(model.specs))
+
+    def spare(self, window: Window) -> None:
+        """Keep a window for the model that judged before."""
+        self.spares = [kept for kept in (*self.spares, window) if kept.end_sample > self.decided_sample]
+
+    def decide(
+        self, window: Window, probabilities: NDArray[np.float32] | None
+    ) -> tuple[Decision, tuple[AlarmEvent, ...]]:
+        """Take the (labels,) output for the next window, None where it is not good, and return what follows."""
+        pooled = self._pooler.push(probabilities)
+        decision = Decision(
+            stream=self.stream,
+            first_sample=self._origin + window.first_sample,
+            end_sample=self._origin + window.end_sample,
+            end_s=(self._origin + window.end_sample) / self.sample_rate_hz,
+            cause=window.cause,
+            overload=window.overload,
+            leads=window.leads,
+            probabilities=pooled,
+            pulse=window.pulse,
+            beats=tuple(self._origin + beat for beat in window.beats),
+        )
+        with self._lock:
+            if decision.good:
+                self._ledger.classify(window.first_sample, window.end_sample)
+            if window.cause is Cause.SHED:
+                self._shed_end = window.end_sample
+            self._settle(window.settled_sample, Cause.BAD_QUALITY)
+        self.windows += 1
+        self.shed_windows += window.cause is Cause.SHED
+        self.decided_sample = max(self.decided_sample, window.end_sample)
+        events = self._alarms.step(decision)
+        if events:
+            manifest = self.model.manifest
+            labels = tuple(label.abbreviation for label in manifest.labels)
+            evidence = window_evidence(window, pooled, labels, manifest.input.sample_rate_hz)
+            events = [replace(event, evidence=evidence) for event in events]
+        return decision, tuple(events)
+
+    def obey(self, command: Command) -> tuple[AlarmEvent, ...]:
+        """Do what a person asks of an alarm, in the classifier's thread; nothing follows where there is none."""
+        return tuple(self._alarms.obey(command))
+
+    def close(self) -> tuple[AlarmEvent, ...]:
+        """Settle the account after the last decision, and end every alarm that is on.
+
+        What no window could hold was lost to the tail.
+        """
+        with self._lock:
+            self._settle(self._ledger.samples_in, Cause.TAIL)
+        self.closed = True
+        return tuple(self._alarms.finish())
+
+    def _settle(self, end: int, cause: Cause) -> None:
+        """Declare final what lies before `end`; what a window that was given up would have held was lost to that."""
+        self._ledger.settle(min(end, self._shed_end), Cause.SHED)
+        self._ledger.settle(end, cause)
+
+    def _gap(self, instants: int) -> Iterator[Window]:
+        rows = len(self.leads)
+        for done in range(0, instants, _GAP_PIECE):
+            shape = (rows, min(_GAP_PIECE, instants - done))
+            yield from self._take(np.zeros(shape, np.float32), np.full(shape, Cause.SEQUENCE_GAP, np.uint8))
+
+    def _come_late(self, first_sample: int, end_sample: int) -> int:
+        with self._lock:
+            return self._ledger.come_late(first_sample - self._origin, end_sample - self._origin)
+
+    def _take(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
+        with self._lock:
+            self._ledger.arrive(self._cutters[0].instant_causes(missing))
+        yield from _in_order([cutter.push(samples, missing) for cutter in self._cutters])
+
+
+def _in_order(cuts: list[Iterator[Window]]) -> Iterator[Window]:
+    """Yield the windows by their ends."""
+    if len(cuts) == 1:
+        return cuts[0]
+    return iter(sorted((window for cut in cuts for window in cut), key=lambda window: window.end_sample))

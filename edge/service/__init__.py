@@ -1,0 +1,1 @@
+"""The service: configuration, supervisor, health, doctor, model swap."""

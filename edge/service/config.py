@@ -1,0 +1,177 @@
+"""The service's configuration: one TOML file, read into frozen structs that know every key.
+
+A wrong key is an error that names the nearest known one. `deploy/ecg-edge.example.toml` shows all of it.
+"""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from edge.alarms.specs import AlarmOverride
+from edge.bundle.manifest import MANIFEST, Bundle, load_bundle, sha256_of
+from edge.bundle.signature import check_signature, read_public_key
+from edge.classifiers.base import ClassifierConfig
+from edge.core.errors import BundleError, ConfigError
+from edge.mqtt.client import BrokerConfig
+from edge.mqtt.topics import check_id
+from edge.publish.config import PublishConfig
+from edge.sources.config import MqttConfig, SourceConfig
+
+BUNDLES = Path(__file__).parent / "bundles"
+_SERVED_BY = {"diagnostic": "rhythm"}  # names that one shipped bundle answers to
+_MAX_BYTES = 1 << 20
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+
+class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who we are on the broker: an opaque id, that names no person."""
+
+    id: str = "ecg-edge"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the id does not fit a topic."""
+        try:
+            check_id(self.id, "device id")
+        except ConfigError as exc:
+            raise ValueError(str(exc)) from exc
+
+
+class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose bundles may run, and how another one takes over while the service runs."""
+
+    public_keys: tuple[str, ...] = ()  # with any, a bundle that is not shipped must be signed by one of them
+    state: str | None = None  # folder of staged bundles and of the last hour of the streams; without it, no swap
+    most_alarms_per_hour: float = 60.0  # of each stream, that a new bundle may raise on that hour
+    probation_s: float = 60.0  # how long it serves before it is the last good one
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a key that is none, or a bound that cannot be meant."""
+        for key in self.public_keys:
+            read_public_key(key)
+        if not self.most_alarms_per_hour > 0:
+            raise ValueError(f"most_alarms_per_hour {self.most_alarms_per_hour:g} is not above 0")
+        if not 0 <= self.probation_s <= 86_400:
+            raise ValueError(f"probation_s {self.probation_s:g} is not in 0 to 86400")
+
+
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the service tells of its own health."""
+
+    interval_s: float = 30.0  # between messages on MQTT; 0: none
+    metrics_port: int = 0  # of the Prometheus endpoint; 0: there is none
+    metrics_host: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant."""
+        if not (self.interval_s == 0 or 1 <= self.interval_s <= 86_400):
+            raise ValueError(f"interval_s {self.interval_s:g} is neither 0 nor in 1 to 86400")
+        if not 0 <= self.metrics_port <= 65535:
+            raise ValueError(f"metrics_port {self.metrics_port} is not in 0 to 65535")
+
+
+class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that `ecg-edge run` needs to know."""
+
+    source: tuple[SourceConfig, ...]
+    device: DeviceConfig = DeviceConfig()
+    model: str = "rhythm"  # the name of a shipped bundle, or the path of one
+    classifier: ClassifierConfig = ClassifierConfig()
+    broker: BrokerConfig = BrokerConfig()
+    publish: PublishConfig = PublishConfig()
+    bundle: BundleConfig = BundleConfig()
+    health: HealthConfig = HealthConfig()
+    alarm: dict[str, AlarmOverride] = {}  # by label
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when there is nothing to listen to."""
+        if not self.source:
+            raise ValueError("at least one [[source]] is needed")
+        streams = Counter(source.stream_id for source in self.source if not isinstance(source, MqttConfig))
+        for stream, count in streams.items():
+            if count > 1:
+                raise ValueError(f"{count} sources are called {stream!r}; give each a stream of its own")
+
+
+def read_config(path: Path) -> ServiceConfig:
+    """Read a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is no TOML, or holds a key or a value that is not known.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}; see deploy/ecg-edge.example.toml") from exc
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {_MAX_BYTES} bytes")
+    try:
+        return msgspec.toml.decode(raw, type=ServiceConfig)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: {exc}{_hint(str(exc))}") from exc
+
+
+def find_bundle(name: str) -> Bundle:
+    """Load a shipped bundle by its name, or any by its path.
+
+    Raises
+    ------
+    BundleError
+        When there is none, or it is not what its manifest says.
+    """
+    shipped = BUNDLES / name
+    if not shipped.is_dir():
+        shipped = BUNDLES / _SERVED_BY.get(name, name)
+    if re.fullmatch(r"[a-z][a-z0-9-]*", name) and shipped.is_dir():
+        return load_bundle(shipped)
+    if Path(name).is_dir():
+        return load_bundle(Path(name))
+    names = ", ".join(sorted(path.parent.name for path in BUNDLES.glob("*/manifest.json"))) or "none"
+    raise BundleError(f"no bundle {name!r}: neither a folder nor one of those shipped ({names})")
+
+
+def configured_bundle(config: ServiceConfig) -> Bundle:
+    """Load the bundle that a configuration names; one that is not shipped must be signed where keys are configured.
+
+    Raises
+    ------
+    BundleError
+        When there is none, it is not what its manifest says, or nobody of those named vouches for it.
+    """
+    return vouched(find_bundle(config.model), config)
+
+
+def vouched(bundle: Bundle, config: ServiceConfig) -> Bundle:
+    """Return a bundle that may run; BundleError where keys are configured and none of them vouches for it."""
+    shipped = {sha256_of(path) for path in BUNDLES.glob(f"*/{MANIFEST}")}
+    if config.bundle.public_keys and bundle.sha256 not in shipped:
+        check_signature(bundle, config.bundle.public_keys)
+    return bundle
+
+
+def _hint(message: str) -> str:
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        return ""
+    near = difflib.get_close_matches(unknown[1], sorted(set(_known_keys(ServiceConfig))), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _known_keys(struct: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield the key of every field of a struct and of the structs in it."""
+    kinds = msgspec.inspect.type_info(struct)
+    waiting: list[object] = [kinds]
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, msgspec.inspect.StructType):
+            for field in kind.fields:
+                yield field.encode_name
+                waiting.append(field.type)
+        waiting += getattr(kind, "types", ())
+        waiting += [item for item in (getattr(kind, "item_type", None), getattr(kind, "value_type", None)) if item]

@@ -1,0 +1,49 @@
+"""The bundle: its hashes, and the golden windows on ONNX Runtime; and whether the alarms that are configured exist."""
+
+from collections.abc import Iterator
+
+from edge.alarms.specs import alarm_specs
+from edge.bundle.manifest import Bundle
+from edge.classifiers.base import ClassifierConfig, prove
+from edge.core.errors import BundleError, ConfigError
+from edge.service.config import ServiceConfig
+from edge.service.doctor.finding import Finding, fail, ok
+from edge.service.swap.store import bundle_to_serve
+
+_REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bundle again"
+
+
+def check_model(config: ServiceConfig) -> Iterator[Finding]:
+    """Verify the bundle and let it prove itself where it will run."""
+    try:
+        bundle = bundle_to_serve(config)
+    except (BundleError, ConfigError) as exc:
+        yield fail("bundle", str(exc), _REINSTALL)
+        return
+    manifest = bundle.manifest
+    yield ok("bundle", f"{manifest.name} {manifest.version}, {len(manifest.files)} hashes, {bundle.sha256[:12]}")
+    yield from _golden(bundle, config.classifier)
+    try:
+        alarm_specs(manifest.labels, config.alarm)
+    except ConfigError as exc:
+        yield fail("alarms", str(exc), "correct [alarm] in the configuration")
+
+
+def _golden(bundle: Bundle, config: ClassifierConfig) -> Iterator[Finding]:
+    """Run the golden windows on ONNX Runtime, which serves or stands in; `ecg-edge build` does it for TensorRT."""
+    import onnxruntime
+
+    from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
+
+    precision = config.precision if config.backend == "onnxruntime" else "fp32"
+    name = f"ONNX Runtime {onnxruntime.__version__}, {precision}"
+    try:
+        bundle.graph(config.precision)
+        with OnnxRuntimeClassifier(bundle, precision, config.threads) as classifier:
+            worst = prove(classifier, bundle, precision)
+    except BundleError as exc:
+        yield fail(
+            "golden windows", str(exc), "choose another precision or backend in [classifier], or copy the bundle again"
+        )
+    else:
+        yield ok("golden windows", f"{name}: largest difference {worst:.1e}")

@@ -1,0 +1,199 @@
+"""The health as Prometheus text: `http://HOST:PORT/metrics`.
+
+An account may be corrected (silence that turns out to be a restarted device), so its figures are gauges; what only
+grows is a counter. One thread serves one reader at a time, each for a few seconds at most: whoever holds a connection
+open keeps others from the figures, and nothing else.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from socketserver import BaseRequestHandler, TCPServer
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from edge.core.errors import ConfigError
+from edge.publish.health import DeviceHealth
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
+
+_LOG = logging.getLogger(__name__)
+_PREFIX = "ecg_nat_"
+_POLL_S = 0.2  # how soon the end is seen
+_PATIENCE_S = 3.0  # with a reader that does not send its request or take the answer
+Values = Mapping[tuple[str, ...], float]  # by the values of the labels
+
+
+class HealthCollector(Collector):
+    """Turns the health into metric families, at each scrape anew."""
+
+    def __init__(self, read: Callable[[], DeviceHealth]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        health = self._read()
+        yield from _device(health)
+        yield from _account(health)
+        yield from _delivery(health)
+        yield from _streams(health)
+
+
+class MetricsServer:
+    """Serves the metrics from a thread of its own, for as long as its block of `with` lasts.
+
+    Parameters
+    ----------
+    read : gives the health
+    host, port : where to listen; port 0 takes a free one
+
+    Raises
+    ------
+    ConfigError
+        When nothing can listen there.
+    """
+
+    def __init__(self, read: Callable[[], DeviceHealth], host: str, port: int) -> None:
+        registry = CollectorRegistry()
+        registry.register(HealthCollector(read))
+        ProcessCollector(registry=registry)
+        try:
+            self._server = _Server((host, port), _Handler)
+        except (OSError, OverflowError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+            raise ConfigError(f"metrics on {host}:{port}: {reason}; set metrics_host and metrics_port") from exc
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where the metrics are."""
+        host = self._server.server_name
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
+
+    def __enter__(self) -> "Self":
+        self._thread.start()
+        _LOG.info("metrics on %s", self.url)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(WSGIServer):
+    def __init__(self, address: tuple[str, int], handler: type[BaseRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server who we are, as HTTPServer does."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def handle_error(self, *_: object) -> None:
+        """Say in the log what else would go to standard error with a traceback: a reader that went away is no fault."""
+        _LOG.debug("a reader of the metrics was not served", exc_info=True)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _PATIENCE_S
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its signature
+        """Keep each scrape out of the log."""
+
+
+def _gauge(name: str, text: str, values: Values | float | None, labels: tuple[str, ...] = ()) -> Metric:
+    return _fill(GaugeMetricFamily(_PREFIX + name, text, labels=labels), values)
+
+
+def _counter(name: str, text: str, values: Values | float | None, labels: tuple[str, ...] = ()) -> Metric:
+    return _fill(CounterMetricFamily(_PREFIX + name, text, labels=labels), values)
+
+
+def _fill(family: GaugeMetricFamily | CounterMetricFamily, values: Values | float | None) -> Metric:
+    """Add the samples to a family; one whose value is None has none."""
+    if isinstance(values, Mapping):
+        for labels, value in values.items():
+            family.add_metric(labels, value)
+    elif values is not None:
+        family.add_metric((), values)
+    return family
+
+
+def _by(counts: dict[str, int]) -> Values:
+    return {(name,): count for name, count in counts.items()}
+
+
+def _device(health: DeviceHealth) -> Iterator[Metric]:
+    bundle = health.bundle
+    labels = {
+        "version": health.version,
+        "bundle": bundle.name,
+        "bundle_version": bundle.version,
+        "bundle_sha256": bundle.sha256,
+        "backend": health.backend or "",
+        "precision": health.precision or "",
+    }
+    yield _gauge("info", "What runs.", {tuple(labels.values()): 1}, tuple(labels))
+    yield _gauge("uptime_seconds", "Time since the service was started.", health.uptime_s)
+    yield _gauge("cpu_temperature_celsius", "Of the hottest zone of the CPU.", health.cpu_temperature_c)
+
+
+def _account(health: DeviceHealth) -> Iterator[Metric]:
+    yield _gauge("samples_in", "Sample instants so far: classified, missing or pending.", health.samples_in)
+    yield _gauge("samples_classified", "Sample instants in a window that was classified.", health.classified)
+    yield _gauge("samples_pending", "Sample instants that are not decided yet.", health.pending)
+    yield _gauge("samples_missing", "Sample instants that were lost.", _by(health.missing), ("cause",))
+    yield _counter("duplicate_samples", "Sample instants that came again.", health.duplicates)
+    yield _counter("blocks_unkept", "Blocks that the stored hour for swaps lacks.", health.blocks_unkept)
+    yield _counter("blocks_refused", "Blocks that contradict their stream.", health.blocks_refused)
+    yield _counter("source_events", "What sources saw that was no sample.", _by(health.source_events), ("event",))
+    yield _counter("windows", "Windows decided.", health.windows)
+    yield _counter("windows_shed", "Windows given up under overload.", health.shed_windows)
+    latency: Values = {
+        (quantile,): each / 1e3
+        for quantile, each in (("0.5", health.latency.p50_ms), ("0.99", health.latency.p99_ms))
+        if each is not None
+    }
+    yield _gauge("window_latency_seconds", "From last sample to decision, of late.", latency, ("quantile",))
+    yield _gauge("queue_windows", "Windows that wait for the classifier.", health.queue.windows)
+    yield _gauge("queue_oldest_seconds", "Age of the oldest undecided window.", health.queue.oldest_s)
+
+
+def _delivery(health: DeviceHealth) -> Iterator[Metric]:
+    publisher = health.publisher
+    yield _gauge("broker_connected", "Whether the broker is there.", publisher.connected)
+    yield _gauge("messages_queued", "Alerts and predictions that wait.", publisher.queued)
+    yield _gauge("outbox_messages", "Of those, alerts in the outbox.", publisher.outbox)
+    yield _counter("messages_sent", "Messages that the broker has acknowledged.", publisher.sent)
+    yield _counter("messages_dropped", "Messages given up.", _by(publisher.dropped), ("cause",))
+    yield _counter("alerts_unlogged", "Alerts that the alert log could not keep.", publisher.unlogged)
+    yield _counter("commands", "Commands by what became of them.", _by(publisher.commands), ("outcome",))
+    yield _counter("broker_connects", "Connections made.", publisher.connects)
+    yield _counter("broker_failures", "Connections that failed or were refused.", publisher.failures)
+
+
+def _streams(health: DeviceHealth) -> Iterator[Metric]:
+    yield _gauge("streams", "Streams that are open.", health.streams_open)
+    streams = health.streams
+    samples: dict[tuple[str, ...], float] = {}
+    for name, each in streams.items():
+        states = ("classified", each.classified), ("pending", each.pending), ("missing", sum(each.missing.values()))
+        samples |= {(name, state): count for state, count in states}
+    nominal: Values = {(name,): each.sample_rate_hz for name, each in streams.items()}
+    true: Values = {(name,): each.true_rate_hz for name, each in streams.items() if each.true_rate_hz is not None}
+    windows: Values = {(name,): each.windows for name, each in streams.items()}
+    yield _gauge("stream_samples", "Sample instants of a stream, by what became of them.", samples, ("stream", "state"))
+    yield _gauge("stream_windows", "Windows decided since the stream was opened.", windows, ("stream",))
+    yield _gauge("stream_sample_rate_hertz", "As the device says.", nominal, ("stream",))
+    yield _gauge("stream_true_sample_rate_hertz", "As samples arrive.", true, ("stream",))

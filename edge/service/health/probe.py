@@ -1,0 +1,141 @@
+"""Gathers the health of a running service, and holds nothing up: each figure has its own short lock."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from edge import __version__
+from edge.bundle.manifest import BundleRef
+from edge.classifiers.base import Serving
+from edge.core.machine import cpu_temperature_c, memory_mb
+from edge.monitor.latencies import latency_of
+from edge.monitor.runtime import Runtime
+from edge.monitor.stream_monitor import StreamMonitor
+from edge.publish.health import (
+    MOST_STREAMS,
+    DeviceHealth,
+    LatencyHealth,
+    PublisherHealth,
+    QueueHealth,
+    StreamHealth,
+)
+from edge.publish.publisher import Publisher
+
+_HORIZON_S = 300.0  # how far back the quantiles of the latency reach
+
+
+class SourcesState(NamedTuple):
+    """What the sources say about themselves, all together."""
+
+    events: Mapping[str, int]
+    true_rates_hz: Mapping[str, float]  # by stream
+    blocks_refused: int
+    blocks_unkept: int  # of the stored hour
+
+
+class HealthProbe:
+    """Reads the parts of a service.
+
+    Parameters
+    ----------
+    runtime, publisher : of the service
+    bundle : that classifies
+    sources : gives what the sources say
+    clock_s : gives monotonic time
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        publisher: Publisher,
+        bundle: BundleRef,
+        sources: Callable[[], SourcesState],
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runtime = runtime
+        self._publisher = publisher
+        self._bundle = bundle
+        self._sources = sources
+        self._clock_s = clock_s
+        self._began_s = clock_s()
+        self._serving: Serving | None = None
+
+    def tell_bundle(self, bundle: BundleRef) -> None:
+        """Note which bundle classifies."""
+        self._bundle = bundle
+
+    def tell_classifier(self, serving: Serving) -> None:
+        """Note which back end serves."""
+        self._serving = serving
+
+    def read(self) -> DeviceHealth:
+        """Return the health at this moment; from any thread."""
+        totals, monitors, sources = self._runtime.totals(), self._runtime.monitors(), self._sources()
+        serving = self._serving
+        return DeviceHealth(
+            time=datetime.now(timezone.utc),
+            version=__version__,
+            uptime_s=round(self._clock_s() - self._began_s, 3),
+            bundle=self._bundle,
+            backend=serving and serving.backend,
+            precision=serving and serving.precision,
+            samples_in=totals.samples_in,
+            classified=totals.classified,
+            pending=totals.pending,
+            missing=dict(totals.missing),
+            duplicates=totals.duplicates,
+            windows=totals.windows,
+            shed_windows=totals.shed_windows,
+            latency=self._latency(),
+            queue=self._queue(),
+            publisher=self._messages(),
+            blocks_refused=sources.blocks_refused,
+            blocks_unkept=sources.blocks_unkept,
+            source_events=dict(sources.events),
+            memory_mb=memory_mb(),
+            cpu_temperature_c=cpu_temperature_c(),
+            streams_open=len(monitors),
+            streams={each.stream: _stream(each, sources.true_rates_hz) for each in monitors[:MOST_STREAMS]},
+        )
+
+    def _latency(self) -> LatencyHealth:
+        recent_s = self._runtime.latencies.after(self._clock_s() - _HORIZON_S)
+        if not recent_s.size:
+            return LatencyHealth(windows=0, p50_ms=None, p99_ms=None)
+        found = latency_of(recent_s)
+        return LatencyHealth(windows=recent_s.size, p50_ms=found.p50, p99_ms=found.p99)
+
+    def _queue(self) -> QueueHealth:
+        backlog = self._runtime.backlog
+        return QueueHealth(windows=backlog.windows, oldest_s=round(backlog.oldest_s, 3))
+
+    def _messages(self) -> PublisherHealth:
+        counts = self._publisher.counts
+        return PublisherHealth(
+            connected=self._publisher.connected,
+            queued=counts.queued,
+            outbox=counts.outbox,
+            sent=counts.sent,
+            connects=counts.connects,
+            failures=counts.failures,
+            commands=counts.commands,
+            dropped=counts.dropped,
+            unlogged=counts.unlogged,
+        )
+
+
+def _stream(monitor: StreamMonitor, true_rates_hz: Mapping[str, float]) -> StreamHealth:
+    balance = monitor.balance
+    true_rate_hz = true_rates_hz.get(monitor.stream)
+    return StreamHealth(
+        sample_rate_hz=monitor.sample_rate_hz,
+        true_rate_hz=None if true_rate_hz is None else round(true_rate_hz, 4),
+        leads=monitor.leads,
+        samples_in=balance.samples_in,
+        classified=balance.classified,
+        pending=balance.pending,
+        missing=balance.missing,
+        windows=monitor.windows,
+    )

@@ -1,0 +1,193 @@
+"""Sliding windows over one stream, for any cut of the stream into blocks.
+
+Knows the bundle's input specification; knows nothing of models, threads or clocks. Sample indices count from the
+first sample of the stream's epoch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.manifest import InputSpec
+from edge.core.errors import StreamError
+from edge.core.leads import LEADS, lead_positions
+from edge.core.samples import Cause
+from edge.signal.conditioning import condition
+from edge.signal.quality import Flaw
+from edge.signal.resample import Step, StepResampler
+from edge.signal.watch import UNKNOWN, Pulse, SignalWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the model is to see, or why it may not."""
+
+    first_sample: int  # native index of the first instant
+    end_sample: int  # native index after the last instant
+    settled_sample: int  # no later window holds an instant before this one
+    cause: Cause  # PRESENT when at least one lead is good; else why most instants are not
+    overload: bool  # it came while windows were given up
+    spec: InputSpec  # that it was cut by
+    positions: tuple[int, ...]  # rows of `signal` in the model's lead order
+    signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
+    offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
+    present: NDArray[np.float64]  # (offered leads,) part of each lead's samples that is there
+    flaws: tuple[Flaw, ...] = ()  # of each offered lead: the worst of its seconds in the window
+    pulse: Pulse = UNKNOWN  # at its end
+    beats: tuple[int, ...] = ()  # native indices of the QRS complexes found since the window before
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the leads that were kept."""
+        return tuple(LEADS[position] for position in self.positions)
+
+    def shed(self) -> "Window":
+        """Return the same window given up under overload: without its samples."""
+        return replace(self, cause=Cause.SHED, overload=True, positions=(), signal=self.signal[:0])
+
+
+class WindowStream:
+    """Cuts a stream into windows of the length and hop of a bundle.
+
+    Parameters
+    ----------
+    spec : the bundle's input specification
+    sample_rate_hz : native rate of the stream
+    leads : channel names; see `edge.core.leads.lead_positions`
+    begins : native index of the first sample that will be pushed
+
+    Raises
+    ------
+    StreamError
+        When no channel is one of the twelve leads, or the rate cannot be resampled to the model's.
+    """
+
+    def __init__(self, spec: InputSpec, sample_rate_hz: float, leads: Sequence[str], begins: int = 0) -> None:
+        places = [(row, place) for row, place in enumerate(lead_positions(leads)) if place is not None]
+        if not places:
+            raise StreamError(
+                f"none of the channels {', '.join(map(repr, leads))} is one of the leads {' '.join(LEADS)}"
+            )
+        self.spec = spec
+        rows = [row for row, _ in places]
+        self._rows = slice(None) if len(rows) == len(leads) else rows  # a slice copies nothing
+        self._positions = tuple(place for _, place in places)
+        self._window, self._hop = spec.window_samples, spec.hop_samples
+        self._resampler = StepResampler(
+            len(places),
+            sample_rate_hz,
+            spec.sample_rate_hz,
+            first_step=self._window % self._hop or self._hop,
+            step=self._hop,
+        )
+        self._values = np.zeros((len(places), 2 * self._window + self._hop), np.float32)
+        self._missing = np.zeros(self._values.shape, np.bool_)
+        self._causes = np.zeros(self._values.shape[1], np.uint8)
+        self._start = 0  # output index of the ring's first column
+        self._end = 0  # output index after the last output
+        self._begins = begins
+        self._arrived = begins  # native index after the last instant
+        self._next_first = 0  # output index at which the next window begins
+        self._watch = SignalWatch(len(places), sample_rate_hz, spec.window_s)
+
+    @property
+    def arrived(self) -> int:
+        """Native index after the last instant that was taken."""
+        return self._arrived
+
+    def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
+        """Take the next (channels, n) samples in mV, with a `Cause` for each, and yield each window they complete."""
+        samples, missing = samples[self._rows], missing[self._rows]
+        for first in range(0, samples.shape[1], self._watch.step):  # so that it is never far ahead of the windows
+            piece = slice(first, first + self._watch.step)
+            self._arrived += samples[:, piece].shape[1]
+            self._watch.push(samples[:, piece], missing[:, piece])
+            for step in self._resampler.push(samples[:, piece], missing[:, piece]):
+                yield from self._advance(step)
+
+    def finish(self) -> Iterator[Window]:
+        """End the stream: the last window is filled up with missing samples, and yielded if it is good even so."""
+        for step in self._resampler.flush():
+            yield from self._advance(step)
+        covered = self._next_first and self._next_first - self._hop + self._window
+        if self._end > covered:
+            short = self._next_first + self._window - self._end
+            rows = len(self._positions)
+            tail = np.full(short, Cause.TAIL, np.uint8)
+            self._store(Step(np.zeros((rows, short), np.float32), np.ones((rows, short), np.bool_), tail))
+            window = self._cut()
+            if window.cause is Cause.PRESENT:
+                yield window
+
+    def instant_causes(self, missing: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Reduce (channels, n) causes to (n,): an instant is missing when each usable lead is, and says one cause."""
+        causes: NDArray[np.uint8] = missing[self._rows].min(axis=0)
+        return causes
+
+    def _advance(self, step: Step) -> Iterator[Window]:
+        self._store(step)
+        if self._end == self._next_first + self._window:
+            window = self._cut()
+            self._next_first += self._hop
+            yield window
+
+    def _store(self, step: Step) -> None:
+        at, new = self._end - self._start, step.causes.size
+        if at + new > self._causes.size:
+            shift = self._next_first - self._start
+            for ring in (self._values, self._missing, self._causes):
+                ring[..., : at - shift] = ring[..., shift:at]
+            self._start, at = self._next_first, at - shift
+        self._values[:, at : at + new] = step.values
+        self._missing[:, at : at + new] = step.missing
+        self._causes[at : at + new] = step.causes
+        self._end += new
+
+    def _native_index(self, output: int) -> int:
+        return self._begins + self._resampler.native_index(output)
+
+    def _cut(self) -> Window:
+        first = self._next_first
+        view = slice(first - self._start, first - self._start + self._window)
+        values, missing = self._values[:, view], self._missing[:, view]
+        end_sample = min(self._native_index(first + self._window), self._arrived)
+        watched = end_sample - self._begins  # as the watch counts
+        flawed, flaws = self._flaws(first, watched)
+        usable = 1.0 - (missing | flawed).mean(axis=1) >= self.spec.min_coverage
+        return Window(
+            first_sample=self._native_index(first),
+            end_sample=end_sample,
+            settled_sample=self._native_index(first + self._hop),
+            cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
+            overload=False,
+            spec=self.spec,
+            positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
+            signal=condition(values[usable], missing[usable], self.spec.sample_rate_hz),
+            offered=self._positions,
+            present=1.0 - missing.mean(axis=1),
+            flaws=flaws,
+            pulse=self._watch.pulse(watched),
+            beats=tuple(self._begins + beat for beat in self._watch.take_beats(watched)),
+        )
+
+    def _flaws(self, first: int, end_sample: int) -> tuple[NDArray[np.bool_], tuple[Flaw, ...]]:
+        """Return (leads, samples) where a second of the window from output `first` was bad, and the worst of a lead."""
+        flawed = np.zeros((len(self._positions), self._window), np.bool_)
+        worst = [Flaw.NONE] * len(self._positions)
+        for second in self._watch.past(end_sample):
+            end = self._resampler.output_count(second.end_sample) - first
+            if end <= 0 or not any(second.flaws):
+                continue
+            begin = max(self._resampler.output_count(second.end_sample - self._watch.step) - first, 0)
+            for lead, flaw in enumerate(second.flaws):
+                flawed[lead, begin:end] |= flaw > Flaw.GAP  # of a gap the samples themselves tell
+            worst = list(map(max, worst, second.flaws))
+        return flawed, tuple(worst)
+
+
+def _main_cause(causes: NDArray[np.uint8]) -> Cause:
+    """Return the cause of most of the missing instants; where fewer than 1 in 20 are missing it is the quality."""
+    gone = causes[causes != Cause.PRESENT]
+    return Cause(int(np.bincount(gone).argmax())) if gone.size * 20 > causes.size else Cause.BAD_QUALITY

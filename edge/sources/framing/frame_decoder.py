@@ -1,0 +1,201 @@
+"""Finds the project's own frames (`frame`) in a stream of bytes, and puts their samples in order.
+
+Pure: bytes in, blocks out; knows no port and no clock.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+from edge.core.errors import FrameError
+from edge.core.samples import Block, Cause
+from edge.sources.framing.adc import AdcSpec
+from edge.sources.framing.frame import (
+    DATA,
+    END,
+    HEADER,
+    MAX_FRAME_BYTES,
+    WRAP,
+    Frame,
+    read_frame,
+    read_samples,
+    read_spec,
+)
+from edge.sources.framing.order import StreamOrder
+
+_RESTART_S = 2.0  # a HEADER comes every second, and a wire does not change the order
+_MAX_HELD = 256  # frames behind a HEADER that is doubted
+_MAX_JUMP_S = 600.0  # a longer jump is believed once a second frame continues it
+
+
+class _Doubt(NamedTuple):
+    """A HEADER that contradicts its session, and the DATA behind it: read once the next HEADER says how."""
+
+    spec: AdcSpec
+    sequence: int
+    held: list[tuple[int, bytes]]  # sequence and body
+
+
+class FrameDecoder:
+    """Finds the frames in a stream of bytes, however it is cut, and returns their samples.
+
+    A HEADER that contradicts its session is doubted until the next one agrees with it or with the session; the samples
+    between are held back until then, so that none is read by a wrong scale and none is lost.
+    A new session begins a new epoch of the stream, named by the session's number (0 has the empty name), with
+    `.1`, `.2` and so on after it for a device that starts anew without a new session.
+    Instants that turn out missing have the cause `CRC` if damage was seen since the last good frame, else
+    `SEQUENCE_GAP`; what was lost before the first HEADER that arrives cannot be known.
+
+    Parameters
+    ----------
+    stream : id of the stream
+
+    Attributes
+    ----------
+    counters : `damaged_frames`, `garbage_bytes` (all bytes of what is no frame), `headless_frames` (samples
+        before any HEADER of their session, or behind a doubted one that nothing settled), `implausible_frames`
+        (samples more than ten minutes ahead that no second frame confirms; END comes once and is believed),
+        `duplicate_blocks`, `late_blocks`
+    """
+
+    def __init__(self, stream: str) -> None:
+        self.counters: Counter[str] = Counter()
+        self._stream = stream
+        self._pending = bytearray()
+        self._overlong = False
+        self._damaged = False
+        self._session = -1
+        self._restarts = 0
+        self._spec: AdcSpec | None = None
+        self._order = StreamOrder(self.counters)
+        self._suspect: Block | None = None  # it jumps far ahead
+        self._doubt: _Doubt | None = None
+
+    def feed(self, data: bytes) -> list[Block]:
+        """Take the next bytes and return the blocks that they complete."""
+        blocks: list[Block] = []
+        *ended, rest = data.split(b"\0")
+        for piece in ended:
+            self._append(piece)
+            blocks += self._end_of_frame()
+        self._append(rest)
+        return blocks
+
+    def _append(self, piece: bytes) -> None:
+        self._pending += piece
+        if len(self._pending) > MAX_FRAME_BYTES:
+            self.counters["garbage_bytes"] += len(self._pending)
+            self._pending.clear()
+            self._overlong = True
+
+    def _end_of_frame(self) -> list[Block]:
+        encoded, overlong = bytes(self._pending), self._overlong
+        self._pending.clear()
+        self._overlong = False
+        if not encoded and not overlong:
+            return []
+        try:
+            return self._read(read_frame(b"" if overlong else encoded))
+        except FrameError:
+            self._count_damaged()
+            self.counters["garbage_bytes"] += len(encoded)
+            return []
+
+    def _read(self, frame: Frame) -> list[Block]:
+        kind, session, sequence, body = frame
+        if kind == HEADER:
+            return self._begin(session, sequence, read_spec(body))
+        spec, doubt = self._spec, self._doubt
+        if spec is None or session != self._session:
+            self.counters["headless_frames"] += 1
+            return []
+        if doubt is not None and kind == DATA:
+            if len(doubt.held) < _MAX_HELD:
+                doubt.held.append((sequence, body))
+            else:
+                self.counters["headless_frames"] += 1
+            return []
+        self._drop_doubt()  # at its END: no HEADER settles it any more
+        return self._place(kind, sequence, body, spec)
+
+    def _begin(self, session: int, sequence: int, spec: AdcSpec) -> list[Block]:
+        """Take a HEADER and return what was held back for it."""
+        if session != self._session:
+            self._drop_doubt()
+            self._start(session, sequence, spec, restarts=0)
+            return []
+        doubt = self._doubt
+        if spec != self._spec and (doubt is None or spec != doubt.spec):
+            self._drop_doubt()
+            self._doubt = _Doubt(spec, sequence, [])
+            return []
+        blocks = [] if doubt is None else self._settle(doubt, confirmed=spec != self._spec)
+        if self._order.next_sample - self._unwrap(sequence) > _RESTART_S * spec.sample_rate_hz:
+            self._start(session, sequence, spec, self._restarts + 1)
+        return blocks
+
+    def _start(self, session: int, sequence: int, spec: AdcSpec, restarts: int) -> None:
+        self._session, self._spec, self._restarts = session, spec, restarts
+        self._order = StreamOrder(self.counters, sequence)
+        self._damaged = False
+        self._drop_suspect()
+
+    def _settle(self, doubt: _Doubt, *, confirmed: bool) -> list[Block]:
+        """Read what came behind a HEADER that was doubted, as the HEADER after it says."""
+        self._doubt = None
+        if confirmed:
+            self._start(self._session, doubt.sequence, doubt.spec, self._restarts + 1)
+        else:
+            self._count_damaged()
+        blocks: list[Block] = []
+        for sequence, body in doubt.held:
+            try:
+                blocks += self._place(DATA, sequence, body, self._spec or doubt.spec)
+            except FrameError:
+                self._count_damaged()
+        return blocks
+
+    def _drop_doubt(self) -> None:
+        if self._doubt is not None:
+            self.counters["headless_frames"] += len(self._doubt.held)
+            self._doubt = None
+
+    def _count_damaged(self) -> None:
+        self.counters["damaged_frames"] += 1
+        self._damaged = True
+
+    def _place(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
+        first_sample = self._unwrap(sequence)
+        if kind == END:
+            first_sample = max(first_sample, self._order.next_sample)  # wherever it stands, the stream is over
+        epoch = (str(self._session) if self._session else "") + (f".{self._restarts}" if self._restarts else "")
+        block = read_samples(kind, first_sample, body, spec)
+        believed = self._believe(block.to_block(self._stream, spec, epoch))
+        cause = Cause.CRC if self._damaged else Cause.SEQUENCE_GAP
+        self._damaged = self._damaged and not believed
+        if kind == END:
+            self._session, self._spec = -1, None
+        return [placed for each in believed for placed in self._order.add(each, cause)]
+
+    def _believe(self, block: Block) -> list[Block]:
+        """Return the block, or none while its samples jump far ahead; with the one before it that it confirms."""
+        suspect = self._suspect
+        far = block.first_sample - self._order.next_sample > _MAX_JUMP_S * block.sample_rate_hz
+        if far and suspect is not None and block.first_sample == suspect.end_sample:
+            self._suspect = None
+            return [suspect, block]
+        self._drop_suspect()
+        if far and not block.last:
+            self._suspect = block
+            return []
+        return [block]
+
+    def _drop_suspect(self) -> None:
+        if self._suspect is not None:
+            self.counters["implausible_frames"] += 1
+            self._suspect = None
+
+    def _unwrap(self, sequence: int) -> int:
+        ahead = (sequence - self._order.next_sample) % WRAP
+        if ahead >= WRAP // 2:
+            ahead -= WRAP
+        return max(self._order.next_sample + ahead, 0)

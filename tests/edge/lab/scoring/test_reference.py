@@ -1,0 +1,176 @@
+"""What annotations mean for each label: by hand, and the same as in training on every record."""
+
+import numpy as np
+import pytest
+
+from edge.core.errors import RecordError
+from edge.lab.scoring.reference import Annotation, holds_in_window, patient_of, read_annotation, references
+from edge.lab.scoring.spans import clip, intersect, seconds, union
+from training.datasets import mitdb
+from training.labels import INDEX
+
+WINDOW_S = 10.0
+JUDGED = ["AF", "AFL", "SVT", "VT", "PVC", "PAC", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "LBBB", "RBBB", "PACED"]
+
+
+def touches(spans, start_s, end_s):
+    return intersect(spans, union([(start_s, end_s)])).size > 0
+
+
+def annotation(symbols, rhythms=(("(N", 0.0, 100.0),), every_s=0.8):
+    """Beats from second 0.1 on, and stretches of rhythms."""
+    return Annotation(0.1 + every_s * np.arange(len(symbols)), np.array(list(symbols)), tuple(rhythms), 100.0)
+
+
+def test_rhythm_notes_are_episodes():
+    af = annotation("N" * 125, [("(N", 0, 20), ("(AFIB", 20, 40), ("(AFL", 40, 50), ("(B", 50, 60), ("(T", 60, 100)])
+    found = references(af, WINDOW_S)
+    assert {label: found[label].episodes.tolist() for label in ("AF", "AFL", "BIGEMINY", "TRIGEMINY")} == {
+        "AF": [[20, 40]],
+        "AFL": [[40, 50]],
+        "BIGEMINY": [[50, 60]],
+        "TRIGEMINY": [[60, 100]],
+    }
+    assert found["AF"].open.tolist() == [[40, 50]]
+    assert found["AFL"].open.size == 0
+
+
+def test_two_notes_of_one_rhythm_are_one_episode():
+    twice = annotation("N" * 125, [("(AFIB", 20, 40), ("(AFIB", 40, 50), ("(N", 50, 100)])
+    assert references(twice, WINDOW_S)["AF"].episodes.tolist() == [[20, 50]]
+
+
+def test_runs_need_three_beats_and_flutter_a_second():
+    rhythms = [("(VT", 8.0, 9.6), ("(N", 9.6, 16), ("(VT", 16, 18.4), ("(VFL", 20, 20.9), ("(VFL", 30, 35)]
+    found = references(annotation("N" * 10 + "VV" + "N" * 8 + "VVV" + "N" * 90, rhythms), WINDOW_S)["VT"]
+    assert found.episodes.tolist() == [[16, 18.4], [30, 35]]
+    assert found.open.tolist() == [[8.0, 9.6], [20, 20.9]]
+
+
+def test_premature_beats():
+    """Beats at 8.1 and 12.1 are one episode, the one at 40.1 is another; a fusion beat at 80.1 leaves PVC open."""
+    symbols = ["N"] * 125
+    for beat in (10, 15, 50):
+        symbols[beat] = "V"
+    symbols[100] = "F"
+    found = references(annotation("".join(symbols)), WINDOW_S)["PVC"]
+    assert found.episodes == pytest.approx(np.array([[7.95, 12.25], [39.95, 40.25]]))
+    assert found.open == pytest.approx(np.array([[74.1, 86.1]]))
+    assert not found.timed
+    assert references(annotation("NNNaNN" + "N" * 100), WINDOW_S)["PAC"].episodes.shape == (1, 2)
+
+
+def test_beat_forms_need_half_of_a_window():
+    """From 40 s on every beat is LBBB: a window holds half of them when its middle stands there."""
+    found = references(annotation("N" * 50 + "L" * 75), WINDOW_S)["LBBB"]
+    assert found.episodes == pytest.approx(np.array([[39.5, 99.5]]), abs=1.0)
+    assert found.open == pytest.approx(np.array([[35.5, 39.5]]), abs=1.0)
+    assert not references(annotation("N" * 125), WINDOW_S)["LBBB"].open.size
+
+
+def test_paced_rhythm_is_paced_whatever_the_beats():
+    found = references(annotation("N" * 125, [("(N", 0, 50), ("(P", 50, 70), ("(N", 70, 100)]), WINDOW_S)["PACED"]
+    assert found.episodes.tolist() == [[50, 70]]
+
+
+def test_rates_leave_open_what_nobody_annotated():
+    slow = references(annotation("N" * 100, every_s=1.0), WINDOW_S)
+    assert seconds(slow["SBRAD"].open) == pytest.approx(100, abs=1)
+    assert not slow["SBRAD"].episodes.size
+    assert not slow["STACH"].open.size
+    fast = references(annotation("N" * 200, every_s=0.5), WINDOW_S)
+    assert seconds(fast["STACH"].open) == pytest.approx(100, abs=1)
+    assert not fast["SBRAD"].open.size
+    noted = references(annotation("N" * 100, [("(SBR", 0, 100)], every_s=1.0), WINDOW_S)["SBRAD"]
+    assert noted.episodes.tolist() == [[0, 100]]
+    assert not noted.open.size
+
+
+def test_only_what_is_annotated_is_judged():
+    assert set(references(annotation("N" * 125), WINDOW_S)) == set(JUDGED)
+    rhythms_alone = references(annotation("", [("(AFIB", 0, 100)]), WINDOW_S)
+    assert set(rhythms_alone) == {"AF", "AFL", "BIGEMINY", "TRIGEMINY"}
+    assert "AF" not in references(annotation("N" * 125, []), WINDOW_S)
+
+
+def test_beats_near_the_edge_of_a_window_leave_it_open():
+    beats = annotation("VNNNNNNNNNNNNNN")
+    assert holds_in_window(beats, "PVC", 0.0, 10.0) is None
+    assert holds_in_window(beats, "PVC", 0.2, 10.2) is False
+    assert holds_in_window(annotation("NNVNNNNNNNNNN"), "PVC", 0.0, 10.0) is True
+    assert holds_in_window(annotation("NNFNNNNNNNNNN"), "PVC", 0.0, 10.0) is None
+
+
+def test_one_person_has_two_records():
+    assert patient_of("202") == patient_of("201") == "201"
+    assert patient_of("203") == "203"
+
+
+def test_sinus_throughout():
+    assert annotation("N" * 125).sinus_throughout
+    assert not annotation("N" * 125, []).sinus_throughout
+    assert not annotation("N" * 125, [("(N", 0, 50), ("(SBR", 50, 100)]).sinus_throughout
+
+
+@pytest.mark.parametrize("name", ["no-such-record", "damaged"])
+def test_an_annotation_that_cannot_be_read_is_one_clear_line(tmp_path, name):
+    (tmp_path / "damaged.atr").write_bytes(b"\x01")
+    with pytest.raises(RecordError, match=name) as caught:
+        read_annotation(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def records(data_dir):
+    return sorted(path.stem for path in (data_dir / "mitdb").glob("*.atr"))
+
+
+def test_the_same_meanings_as_in_training(data_dir):
+    """On every record: a window's label in training is what this says about that stretch of time.
+
+    A sustained rhythm that training sees in a window fills half of it here; a run or a beat that it sees is here
+    within the window; where it denies a label nothing of it is here. For beat forms and rates it is the window's
+    middle that this speaks for.
+    """
+    windows = 0
+    for name in records(data_dir):
+        theirs, ours = (read(data_dir / "mitdb" / name) for read in (mitdb.read_annotation, read_annotation))
+        np.testing.assert_array_equal(theirs.times_s, ours.times_s)
+        judged = references(ours, WINDOW_S)
+        for start in np.arange(0.0, ours.end_s - WINDOW_S, 7.0):
+            windows += 1
+            marks = mitdb.marks(theirs, start, start + WINDOW_S)
+            for label in JUDGED:
+                index = INDEX[label]
+                said = bool(marks.target[index]) if marks.known[index] else None
+                assert agrees(label, said, judged[label], ours, start), (name, start, label, said)
+    assert windows > 6000
+
+
+def agrees(label, said, reference, ours, start):
+    """Say whether training's answer for the window from `start` fits; it may leave open what this does not."""
+    here = clip(reference.episodes, start, start + WINDOW_S)
+    inner = start + 0.2, start + WINDOW_S - 0.2
+    middle = start + WINDOW_S / 2 - 0.01, start + WINDOW_S / 2 + 0.01
+    left_open = touches(reference.open, *middle)
+    match label:
+        case "PVC" | "PAC":
+            assert holds_in_window(ours, label, start, start + WINDOW_S) is said
+            fits = said is None or touches(reference.episodes, *inner) == said or bridged(reference, *inner)
+        case "LBBB" | "RBBB":
+            fits = touches(reference.episodes, *middle) == (said is True) and left_open == (said is None)
+        case "STACH":
+            fits = left_open == (said is None)
+        case "PACED":
+            fits = said is None or (seconds(here) >= WINDOW_S / 2 - 1.1) == said
+        case "SBRAD":
+            fits = said is not False or not (here.size or left_open)
+        case "VT" | "SVT":
+            fits = bool(here.size) if said else said is None or not any(ours.beats(*span).size for span in here)
+        case _:
+            fits = (said is True) == (seconds(here) >= WINDOW_S / 2 - 1e-9) and (said is False) == (not here.size)
+    return fits
+
+
+def bridged(reference, start, end):
+    """Whether a window lies between two beats that are one episode."""
+    return bool(((reference.episodes[:, 0] < start) & (reference.episodes[:, 1] > end)).any())

@@ -1,0 +1,96 @@
+"""The true rate of a stream whose blocks arrive late, in bursts, and by clocks that are set."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.sources.true_rate import RateEstimate
+
+
+def arrivals(true_hz, seconds, *, block=13, jitter_s=0.02, seed=0, start_s=1000.0):
+    """Return (index after the block, arrival time) of each block; the delays are never negative."""
+    ends = np.arange(block, int(seconds * true_hz), block)
+    delays = np.random.default_rng(seed).exponential(jitter_s, ends.size)
+    return ends.tolist(), np.maximum.accumulate(start_s + ends / true_hz + delays).tolist()
+
+
+def estimate(nominal_hz, ends, times):
+    rate = RateEstimate(nominal_hz)
+    for end, time_s in zip(ends, times, strict=True):
+        rate.add(end, time_s)
+    return rate
+
+
+def test_a_strap_of_130_hz_that_has_130_061():
+    rate = estimate(130.0, *arrivals(130.061, 600))
+    assert rate.rate_hz == pytest.approx(130.061, abs=0.003)
+    assert rate.ppm == pytest.approx(469, abs=20)
+
+
+def test_too_little_says_nothing():
+    assert estimate(250.0, *arrivals(250.0, 15)).rate_hz is None
+    assert RateEstimate(250.0).ppm is None
+
+
+@settings(deadline=None)
+@given(
+    st.floats(-2000, 2000),
+    st.sampled_from([125.0, 130.0, 250.0, 500.0]),
+    st.integers(1, 250),
+    st.floats(0.0, 0.05),
+    st.integers(0, 1000),
+)
+def test_any_rate_is_found(ppm, nominal_hz, block, jitter_s, seed):
+    true_hz = nominal_hz * (1 + ppm * 1e-6)
+    rate = estimate(nominal_hz, *arrivals(true_hz, 300, block=block, jitter_s=jitter_s, seed=seed))
+    assert rate.ppm == pytest.approx(ppm, abs=5 + 4000 * jitter_s)
+
+
+step = st.floats(0.4, 1e4) | st.floats(-1e4, -0.4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0.05, 0.95), step), max_size=4), st.integers(0, 1000))
+def test_steps_of_the_clock_are_harmless(steps, seed):
+    ends, times = arrivals(130.061, 600, seed=seed)
+    for place, step_s in steps:
+        first = int(place * len(times))
+        times[first:] = [time_s + step_s for time_s in times[first:]]
+    rate_hz = estimate(130.0, ends, times).rate_hz
+    assert rate_hz == pytest.approx(130.061, abs=0.013)
+
+
+@settings(deadline=None)
+@given(st.floats(0.0, 1.0), st.floats(-0.4, 0.4), st.integers(0, 1000))
+def test_a_small_step_tilts_the_line_but_little(place, step_s, seed):
+    ends, times = arrivals(130.0, 600, seed=seed)
+    first = int(place * len(times))
+    times[first:] = [time_s + step_s for time_s in times[first:]]
+    assert estimate(130.0, ends, times).ppm == pytest.approx(0, abs=1e6 * 1.7 * 0.22 / 600)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0.1, 0.8), st.floats(1, 60)), max_size=4))
+def test_a_backlog_that_comes_all_at_once_is_harmless(stalls):
+    ends, times = arrivals(250.0, 600)
+    held = np.array(times)
+    for place, length_s in stalls:
+        since = held[int(place * held.size)]
+        held = np.where((held >= since) & (held < since + length_s), since + length_s, held)
+    assert estimate(250.0, ends, held.tolist()).ppm == pytest.approx(0, abs=150)
+
+
+def test_a_device_that_counts_anew_keeps_what_is_known():
+    ends, times = arrivals(130.061, 300)
+    rate = estimate(130.0, ends, times)
+    for end, time_s in zip(ends, times, strict=True):
+        rate.add(end, time_s + 400)
+    assert rate.rate_hz == pytest.approx(130.061, abs=0.005)
+
+
+def test_the_memory_is_bounded_and_the_long_run_counts():
+    ends, times = arrivals(250.05, 24 * 3600, block=250)
+    rate = estimate(250.0, ends, times)
+    assert len(rate._points) < 256
+    assert rate.ppm == pytest.approx(200, abs=1)
