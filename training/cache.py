@@ -21,7 +21,7 @@ from edge.core.leads import LEADS
 from training.datasets import cinc2017, mitdb, ptb_xl, snomed, wfdb_folder
 from training.errors import DataError
 from training.labels import NAMES
-from training.windows import INPUT, SPARE_SAMPLES, STRETCH_S, STRETCH_SAMPLES, Stretch, StretchReader, look
+from training.windows import INPUT, SPARE_SAMPLES, STRETCH_S, STRETCH_SAMPLES, Stretch, StretchReader, cut_windows
 
 READERS: dict[str, StretchReader] = {
     "ptb-xl": ptb_xl.stretches,
@@ -60,7 +60,7 @@ class WindowSet:
         samples: int = INPUT.window_samples,
     ) -> NDArray[np.float32]:
         """Return the labelled window of each of these rows, (rows, 12, samples) mV, conditioned; as `places`."""
-        return look(self.signal[rows], self.places(rows, anywhere), samples)
+        return cut_windows(self.signal[rows], self.places(rows, anywhere), samples)
 
 
 _ARRAYS = ("keep", "target", "known", "place", "record", "patient", "start_s")

@@ -99,7 +99,7 @@ def cut(recording: Recording, start: int) -> tuple[NDArray[np.float32], NDArray[
     return ((bridged - bridged.mean(axis=1, keepdims=True)) * keep[:, None]).astype(np.float32), keep
 
 
-def look(
+def cut_windows(
     stretches: NDArray[np.floating], places: NDArray[np.integer], samples: int = INPUT.window_samples
 ) -> NDArray[np.float32]:
     """Cut one window out of each stretch and condition it as the device does.

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.evidence import Evidence
-from edge.alarms.track import AlarmSpec, Moment, Reason, State, Track, What
+from edge.alarms.track import AlarmSpec, EventKind, Reason, State, Track, Transition
 
-__all__ = ["SIGNAL_LOST_S", "AlarmEvent", "AlarmMachine", "AlarmSpec", "Reason", "State", "What"]
+__all__ = ["SIGNAL_LOST_S", "AlarmEvent", "AlarmMachine", "AlarmSpec", "EventKind", "Reason", "State"]
 
 SIGNAL_LOST_S = 30.0
 NAMESPACE = uuid.UUID("0b1ff3c8-6d0d-5c7e-8f0a-6a1c5ea0ec90")  # of the ids of this project's alarms
@@ -36,7 +36,7 @@ class AlarmEvent:
     The ids follow from stream, epoch, label and onset alone, so that a replay gives them again over any wire.
     """
 
-    what: What
+    what: EventKind
     id: uuid.UUID  # of this event
     alarm_id: uuid.UUID  # the same from raised to cleared
     spec: AlarmSpec
@@ -76,7 +76,7 @@ class AlarmMachine:
         self._in_storm: Counter[str] = Counter()  # alarms of each label in the storm that is on
         self._set_up(specs)
 
-    def adopt(self, specs: Sequence[AlarmSpec]) -> list[AlarmEvent]:
+    def switch_specs(self, specs: Sequence[AlarmSpec]) -> list[AlarmEvent]:
         """Go on with the specs of another model: an alarm that is on and not among them is cleared."""
         last, before = self._last, self._tracks
         gone = before.keys() - {spec.label for spec in specs if spec.priority != "none"}
@@ -120,9 +120,9 @@ class AlarmMachine:
 
         Where there is nothing to acknowledge the answer is empty. Stream time is that of the last window.
         """
-        return self.obey(Command(command="acknowledge", label=label))
+        return self.on_command(Command(command="acknowledge", label=label))
 
-    def obey(self, command: Command) -> list[AlarmEvent]:
+    def on_command(self, command: Command) -> list[AlarmEvent]:
         """Do what a person asks; the answer is empty where there is no such alarm, or nothing to acknowledge."""
         track, last = self._tracks.get(command.label), self._last
         if track is None or last is None:
@@ -153,7 +153,7 @@ class AlarmMachine:
         onset = track.onset or decision
         return uuid.uuid5(NAMESPACE, f"{self._stream}/{self._epoch}/{track.spec.label}/{onset.end_sample}")
 
-    def _events(self, track: Track, decision: Decision, moments: Iterable[Moment]) -> list[AlarmEvent]:
+    def _events(self, track: Track, decision: Decision, moments: Iterable[Transition]) -> list[AlarmEvent]:
         """Make the event of each moment while the track still stands there."""
         events = []
         for what, reason in moments:
@@ -171,7 +171,7 @@ class AlarmMachine:
             self._came.append((decision.end_s, track.spec.label))
             self._in_storm.update([track.spec.label] if anew else [])
 
-    def _event(self, track: Track, decision: Decision, what: What, reason: Reason | None) -> AlarmEvent:
+    def _event(self, track: Track, decision: Decision, what: EventKind, reason: Reason | None) -> AlarmEvent:
         spec, onset = track.spec, track.onset or decision
         alarm_id, outputs = self._alarm_id(track, decision), decision.probabilities
         return AlarmEvent(

@@ -25,9 +25,9 @@ from edge.signal.watch import Pulse
 ESCALATE_S = 60.0
 _ROUNDING_S = 1e-6  # delays are sums of floats
 
-What = Literal["raised", "cleared", "acknowledged", "escalated", "silenced"]
+EventKind = Literal["raised", "cleared", "acknowledged", "escalated", "silenced"]
 Reason = Literal["condition_ended", "signal_lost", "stream_end", "model_changed"]
-Moment = tuple[What | Literal["withheld"], Reason | None]
+Transition = tuple[EventKind | Literal["withheld"], Reason | None]
 
 
 class State(enum.Enum):
@@ -142,7 +142,7 @@ class Track:
         """Whether the window is over the threshold that holds in this state."""
         return self.spec.over(decision, on=self.state in {State.ACTIVE, State.CLEARING})
 
-    def step(self, decision: Decision, over: bool | None, *, withhold: bool = False) -> Iterator[Moment]:
+    def step(self, decision: Decision, over: bool | None, *, withhold: bool = False) -> Iterator[Transition]:
         """Take the next window and what it says; with `withhold` the alarm is not raised now."""
         known, self._now_s = self._known, decision.end_s
         if known is not None and decision.end_s - known.end_s >= self._signal_lost_s:
@@ -158,7 +158,7 @@ class Track:
             self._escalate_at_s = float("inf")
             yield "escalated", None
 
-    def acknowledge(self) -> Iterator[Moment]:
+    def acknowledge(self) -> Iterator[Transition]:
         """Note that a person has seen the alarm."""
         if not self.on or self.acknowledged:
             return
@@ -167,13 +167,13 @@ class Track:
         if self.state is State.LATCHED:
             yield from self._end(self._ended)
 
-    def silence(self, silence_s: float) -> Iterator[Moment]:
+    def silence(self, silence_s: float) -> Iterator[Transition]:
         """Acknowledge the alarm if it is on, and do not raise it anew for a while."""
         yield from self.acknowledge()
         self._rest_until_s = max(self._rest_until_s, self._now_s + silence_s)
         yield "silenced", None
 
-    def finish(self, reason: Reason) -> Iterator[Moment]:
+    def finish(self, reason: Reason) -> Iterator[Transition]:
         """End the alarm, latched or not, as nothing will be heard of it any more."""
         if self.on:
             self.acknowledged = True
@@ -192,7 +192,7 @@ class Track:
         if turn is State.PENDING:
             self.onset, self.acknowledged, self.withheld = decision, False, False
 
-    def _due(self, withhold: bool) -> Iterator[Moment]:
+    def _due(self, withhold: bool) -> Iterator[Transition]:
         """Do what a delay that has passed asks for."""
         if self.state is State.PENDING and self._held_s >= self.spec.on_delay_s - _ROUNDING_S:
             if withhold or self._now_s < self._rest_until_s - _ROUNDING_S:
@@ -207,13 +207,13 @@ class Track:
         elif self.state is State.CLEARING and self._held_s >= self.spec.off_delay_s - _ROUNDING_S:
             yield from self._end("condition_ended")
 
-    def _lose_signal(self) -> Iterator[Moment]:
+    def _lose_signal(self) -> Iterator[Transition]:
         if self.state is State.PENDING:
             self.state = State.INACTIVE
         elif self.state in {State.ACTIVE, State.CLEARING}:
             yield from self._end("signal_lost")
 
-    def _end(self, reason: Reason) -> Iterator[Moment]:
+    def _end(self, reason: Reason) -> Iterator[Transition]:
         if self.spec.latch and not self.acknowledged:
             self.state, self._ended = State.LATCHED, reason
         else:

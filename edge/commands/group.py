@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
 
 
 def _unescape(text: str | None) -> str | None:
-    r"""Turn the two characters `\b` of a raw docstring into the one by which click leaves a paragraph as it is."""
+    r"""SwapPhase the two characters `\b` of a raw docstring into the one by which click leaves a paragraph as it is."""
     return text and text.replace("\\b\n", "\b\n")
 
 

@@ -30,11 +30,11 @@ from edge.signal.windows import Window
 
 _LOG = logging.getLogger(__name__)
 
-Turn = Literal["took_over", "confirmed", "refused", "rolled_back"]
+SwapPhase = Literal["took_over", "confirmed", "refused", "rolled_back"]
 Outputs = NDArray[np.float32] | None  # (labels,) of one window; None: nothing was classified
 
 
-class Case(NamedTuple):
+class StreamWindow(NamedTuple):
     """A window to be judged, and whose it is."""
 
     monitor: StreamMonitor
@@ -51,7 +51,7 @@ class Swap:
 
     model: Model
     probation_s: float
-    tell: Callable[[Turn, str], None]
+    tell: Callable[[SwapPhase, str], None]
     arrived_s: float
 
 
@@ -62,7 +62,7 @@ class _Probation:
     until_s: float | None = None  # monotonic; None while the new one has judged nothing
 
 
-class Judges:
+class ModelSwitch:
     """The model that serves and, during a probation, the one before.
 
     Parameters
@@ -78,7 +78,7 @@ class Judges:
         model: Model,
         max_batch: int,
         monitors: Callable[[], list[StreamMonitor]],
-        decide: Callable[[list[Case]], None],
+        decide: Callable[[list[StreamWindow]], None],
     ) -> None:
         self.serving = model
         self.inputs: tuple[InputSpec, ...] = (model.input,)  # how streams are to be cut
@@ -97,35 +97,35 @@ class Judges:
         if self._probation is not None:
             self._probation.before.close()
 
-    def judge(self, case: Case) -> Model | None:
+    def judge(self, item: StreamWindow) -> Model | None:
         """Return the model whose word on the next window of a stream counts, if any."""
-        monitor, window = case
-        model = self._runs(case)
+        monitor, window = item
+        model = self._runs(item)
         if model is self.serving and monitor.model is not model and len(self.inputs) > 1:
             goes_over = window.first_sample <= monitor.decided_sample < window.end_sample
             return model if goes_over else None
         return model
 
-    def _runs(self, case: Case) -> Model | None:
+    def _runs(self, item: StreamWindow) -> Model | None:
         """Return the model that a window was cut for, if its word may count."""
-        if case.window.spec == self.serving.input:
+        if item.window.spec == self.serving.input:
             return self.serving
-        if self._probation is not None and case.monitor.model is self._probation.before:
+        if self._probation is not None and item.monitor.model is self._probation.before:
             return self._probation.before
         return None
 
-    def keep(self, case: Case) -> None:
+    def keep(self, item: StreamWindow) -> None:
         """Keep a window that nobody judges, where the model before may have to."""
         if self._probation is not None:
-            case.monitor.spare(case.window)
+            item.monitor.spare(item.window)
 
-    def classify(self, cases: Sequence[Case | None]) -> list[Outputs]:
-        """Return the outputs for each case, `max_batch` at most; None where there is nothing to classify."""
-        outputs: list[Outputs] = [None] * len(cases)
+    def classify(self, windows: Sequence[StreamWindow | None]) -> list[Outputs]:
+        """Return the outputs for each window, `max_batch` at most; None where there is nothing to classify."""
+        outputs: list[Outputs] = [None] * len(windows)
         judged = [  # a stream may go over within the batch, so the windows of both kinds are run
-            (row, case.window, self._runs(case))
-            for row, case in enumerate(cases)
-            if case is not None and case.window.cause is Cause.PRESENT
+            (row, item.window, self._runs(item))
+            for row, item in enumerate(windows)
+            if item is not None and item.window.cause is Cause.PRESENT
         ]
         for model in {runs: None for _, _, runs in judged if runs is not None}:
             mine = [(row, window) for row, window, runs in judged if runs is model]
@@ -135,7 +135,7 @@ class Judges:
                 if self._probation is None or model is not self.serving:
                     raise
                 self._roll_back(self._probation, exc)
-                return self.classify(cases)
+                return self.classify(windows)
             for (row, _), probabilities in zip(mine, found, strict=True):
                 outputs[row] = probabilities
         return outputs
@@ -177,7 +177,7 @@ class Judges:
         for monitor in self._monitors():
             spares, monitor.spares = monitor.spares, []
             for first in range(0, len(spares), self._max_batch):
-                self._decide([Case(monitor, window) for window in spares[first : first + self._max_batch]])
+                self._decide([StreamWindow(monitor, window) for window in spares[first : first + self._max_batch]])
         probation.swap.tell("rolled_back", str(why))
 
     def _end_probation(self, leaving: Model) -> None:

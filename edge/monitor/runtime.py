@@ -26,7 +26,7 @@ from edge.core.loops import Loop
 from edge.core.samples import Block, Cause
 from edge.monitor.latencies import RecentLatencies
 from edge.monitor.model import Model
-from edge.monitor.model_switch import Case, Judges, Outputs, Swap
+from edge.monitor.model_switch import ModelSwitch, Outputs, StreamWindow, Swap
 from edge.monitor.shedding import Shedder
 from edge.monitor.stream_monitor import StreamMonitor
 from edge.monitor.totals import Backlog, Totals
@@ -65,7 +65,7 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _CommandJob:
     monitor: StreamMonitor
     command: Command
     arrived_s: float
@@ -101,7 +101,7 @@ class Runtime:
         session: str = "",
         shed: bool = False,
     ) -> None:
-        self._judges = Judges(
+        self._models = ModelSwitch(
             Model(manifest, open_classifier, specs, sha256), max_batch, self._all_monitors, self._decide_again
         )
         self._sink = sink
@@ -111,7 +111,7 @@ class Runtime:
         self._queue_windows = queue_windows
         # A shed window still passes through the queue, without its samples, so that the account stays in order.
         room = queue_windows * 16 if shed else queue_windows
-        self._jobs: queue.Queue[_Job | _Wish | Swap | None] = queue.Queue(room)
+        self._jobs: queue.Queue[_Job | _CommandJob | Swap | None] = queue.Queue(room)
         self._lock = threading.Lock()
         self._monitors: dict[str, StreamMonitor] = {}
         self._closing: list[StreamMonitor] = []
@@ -202,7 +202,7 @@ class Runtime:
         self._raise_failure()
         arrived_s = time.monotonic()
         monitor = self._monitor_for(block)
-        monitor.recut(self._judges.inputs)
+        monitor.recut(self._models.inputs)
         for window in monitor.push(block):
             self._submit(monitor, window, arrived_s)
         if block.last:
@@ -229,7 +229,7 @@ class Runtime:
         if monitor is None:
             return False
         try:
-            self._jobs.put_nowait(_Wish(monitor, command, time.monotonic()))
+            self._jobs.put_nowait(_CommandJob(monitor, command, time.monotonic()))
         except queue.Full:
             return False
         return True
@@ -247,7 +247,7 @@ class Runtime:
             if block.retracts:
                 self._retract(block)
         epoch = self._name_epoch(block.stream, block.epoch)
-        monitor = StreamMonitor(block, epoch, self._judges.serving, self._judges.inputs)
+        monitor = StreamMonitor(block, epoch, self._models.serving, self._models.inputs)
         with self._lock:
             self._monitors[block.stream] = monitor
         return monitor
@@ -299,7 +299,7 @@ class Runtime:
                 return window.shed()
         return replace(window, overload=True) if shedder.overloaded else window
 
-    def _put(self, job: _Job | _Wish | Swap | None) -> None:
+    def _put(self, job: _Job | _CommandJob | Swap | None) -> None:
         while self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._jobs.put(job, timeout=_POLL_S)
@@ -315,7 +315,7 @@ class Runtime:
     def _classify_forever(self) -> None:
         """Run until told to stop."""
         try:
-            self._judges.open()
+            self._models.open()
             self._ready.set()
             while self._classify_batch():
                 pass
@@ -324,7 +324,7 @@ class Runtime:
             if not isinstance(exc, EdgeError):
                 _LOG.exception("the classifier failed")
         finally:
-            self._judges.close()
+            self._models.close()
             self._ready.set()
 
     def _classify_batch(self) -> bool:
@@ -334,8 +334,8 @@ class Runtime:
         self.loop.turn()
         taken_s = time.monotonic()
         self._busy_since_s = None if job is None else job.arrived_s
-        jobs: list[_Job | _Wish] = []
-        while isinstance(job, _Job | _Wish):
+        jobs: list[_Job | _CommandJob] = []
+        while isinstance(job, _Job | _CommandJob):
             jobs.append(job)
             if len(jobs) == self._max_batch:
                 break
@@ -346,39 +346,41 @@ class Runtime:
         self._decide(jobs)
         if self._shedder is not None and jobs:
             self._shedder.observe(jobs[0].arrived_s, taken_s, time.monotonic())
-        self._judges.watch()
+        self._models.watch()
         if isinstance(job, Swap):
-            self._judges.take_over(job)
+            self._models.take_over(job)
         self._busy_since_s = None
         return job is not None
 
-    def _decide(self, jobs: Sequence[_Job | _Wish]) -> None:
-        cases = [Case(job.monitor, job.window) if isinstance(job, _Job) and job.window else None for job in jobs]
-        for job, case, outputs in zip(jobs, cases, self._judges.classify(cases), strict=True):
-            if isinstance(job, _Wish):
-                events = job.monitor.obey(job.command)
+    def _decide(self, jobs: Sequence[_Job | _CommandJob]) -> None:
+        windows = [
+            StreamWindow(job.monitor, job.window) if isinstance(job, _Job) and job.window else None for job in jobs
+        ]
+        for job, item, outputs in zip(jobs, windows, self._models.classify(windows), strict=True):
+            if isinstance(job, _CommandJob):
+                events = job.monitor.on_command(job.command)
                 self._sink(job.monitor, None, events, time.monotonic() - job.arrived_s)
-            elif case is None:
+            elif item is None:
                 self._close(job)
             else:
-                self._decide_window(job, case, outputs)
+                self._decide_window(job, item, outputs)
 
-    def _decide_window(self, job: _Job, case: Case, outputs: Outputs) -> None:
-        monitor, model = job.monitor, self._judges.judge(case)
+    def _decide_window(self, job: _Job, item: StreamWindow, outputs: Outputs) -> None:
+        monitor, model = job.monitor, self._models.judge(item)
         if model is None:
-            self._judges.keep(case)
+            self._models.keep(item)
             return
         if monitor.model is not model:
-            self._sink(monitor, None, monitor.adopt(model), time.monotonic() - job.arrived_s)
-        decision, events = monitor.decide(case.window, outputs)
+            self._sink(monitor, None, monitor.switch_model(model), time.monotonic() - job.arrived_s)
+        decision, events = monitor.decide(item.window, outputs)
         now_s = time.monotonic()
         latency_s = now_s - job.arrived_s
-        if job.timed and case.window.cause is not Cause.SHED:
+        if job.timed and item.window.cause is not Cause.SHED:
             self.latencies.add(latency_s, now_s)
         self._sink(monitor, decision, events, latency_s)
 
-    def _decide_again(self, cases: list[Case]) -> None:
-        self._decide([_Job(case.monitor, case.window, time.monotonic(), timed=False) for case in cases])
+    def _decide_again(self, windows: list[StreamWindow]) -> None:
+        self._decide([_Job(item.monitor, item.window, time.monotonic(), timed=False) for item in windows])
 
     def _close(self, job: _Job) -> None:
         monitor = job.monitor

@@ -128,14 +128,14 @@ class StreamMonitor:
         """End the stream: yield the last window where it is good although the stream ended within it."""
         yield from _in_order([cutter.finish() for cutter in self._cutters])
 
-    def adopt(self, model: Model) -> tuple[AlarmEvent, ...]:
+    def switch_model(self, model: Model) -> tuple[AlarmEvent, ...]:
         """Let a model judge from the next window on; alarms that it does not have are cleared.
 
         An alarm that both have goes on. Outputs of two models are never pooled.
         """
         self.model = model
         self._pooler = Pooler(model.manifest.pooling, model.labels)
-        return tuple(self._alarms.adopt(model.specs))
+        return tuple(self._alarms.switch_specs(model.specs))
 
     def spare(self, window: Window) -> None:
         """Keep a window for the model that judged before."""
@@ -175,9 +175,9 @@ class StreamMonitor:
             events = [replace(event, evidence=evidence) for event in events]
         return decision, tuple(events)
 
-    def obey(self, command: Command) -> tuple[AlarmEvent, ...]:
+    def on_command(self, command: Command) -> tuple[AlarmEvent, ...]:
         """Do what a person asks of an alarm, in the classifier's thread; nothing follows where there is none."""
-        return tuple(self._alarms.obey(command))
+        return tuple(self._alarms.on_command(command))
 
     def close(self) -> tuple[AlarmEvent, ...]:
         """Settle the account after the last decision, and end every alarm that is on.

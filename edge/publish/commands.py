@@ -34,7 +34,7 @@ class Commands:
         with self._lock:
             return dict(self._counts)
 
-    def obey(self, on_command: OnCommand) -> None:
+    def on_command(self, on_command: OnCommand) -> None:
         """Pass commands on to `on_command`."""
         self._on_command = on_command
 

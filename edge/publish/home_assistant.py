@@ -95,7 +95,7 @@ class HomeAssistant:
         self._on[stream] = now
         self._retain(topics.stream_alarms_topic(self._device, stream), encode(StreamAlarms(on=tuple(sorted(now)))))
 
-    def adopt(self, specs: Sequence[AlarmSpec], rhythms: Sequence[str] | None) -> None:
+    def switch_model(self, specs: Sequence[AlarmSpec], rhythms: Sequence[str] | None) -> None:
         """Announce every stream anew with the alarms of another bundle; in the thread that calls the sink."""
         before = self._components()
         self._specs, self._rhythms = _raised(specs), tuple(rhythms or ())

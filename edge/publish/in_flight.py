@@ -7,7 +7,7 @@ would overtake: paho tells of the new connection before it repeats.
 from edge.publish.queue import Message
 
 
-class Flight:
+class InFlight:
     """Messages that paho has and the broker has not acknowledged.
 
     Parameters

@@ -77,19 +77,19 @@ class Outgoing:
             self._states.pop(topic, None)
         self._stale[topic] = None
 
-    def disown(self, topic: str) -> bool:
+    def clear_stale(self, topic: str) -> bool:
         """Have a state removed that the broker keeps and nobody here knows; say whether it is one."""
         unknown = topic not in self._states
         if unknown:
             self._stale[topic] = None
         return unknown
 
-    def tell(self, **changes: object) -> None:
+    def set_status(self, **changes: object) -> None:
         """Change the status, and have it sent."""
         self.status = msgspec.structs.replace(self.status, **changes)
         self._greet = True
 
-    def tell_all(self) -> None:
+    def resend_all(self) -> None:
         """Have the status and every state sent, to a broker that may know none."""
         self._greet = True
         self._stale.update(dict.fromkeys(self._states))

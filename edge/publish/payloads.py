@@ -13,7 +13,7 @@ import msgspec
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.evidence import Evidence
-from edge.alarms.machine import AlarmEvent, Reason, What
+from edge.alarms.machine import AlarmEvent, EventKind, Reason
 from edge.bundle.manifest import BundleRef, Kind, Priority
 from edge.core.errors import FrameError
 from edge.publish.swap_outcome import Final
@@ -31,7 +31,7 @@ AlertType = Literal[
     "ecg-nat.alarm.silenced",
 ]
 SwapType = Literal["ecg-nat.bundle.accepted", "ecg-nat.bundle.refused", "ecg-nat.bundle.rolled_back"]
-_TYPES: dict[What, AlertType] = {
+_TYPES: dict[EventKind, AlertType] = {
     "raised": "ecg-nat.alarm.raised",
     "cleared": "ecg-nat.alarm.cleared",
     "acknowledged": "ecg-nat.alarm.acknowledged",

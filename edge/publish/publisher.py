@@ -33,7 +33,7 @@ from edge.mqtt import topics
 from edge.mqtt.client import IN_FLIGHT, BrokerClient, BrokerConfig, new_client, open_connection
 from edge.publish.alert_log import AlertLog
 from edge.publish.commands import Commands, OnCommand
-from edge.publish.in_flight import Flight
+from edge.publish.in_flight import InFlight
 from edge.publish.outbox import Outbox
 from edge.publish.outgoing import Outgoing
 from edge.publish.payloads import (
@@ -116,7 +116,7 @@ class Publisher:
         self._wake = threading.Condition()  # guards all below; never held while paho is called
         self._outgoing = Outgoing(device, status, capacity, outbox)
         self._connected = self._stopped = False
-        self._flight = Flight(IN_FLIGHT)
+        self._flight = InFlight(IN_FLIGHT)
         self._sent = self._connects = self._failures = 0
         self._loop = Loop("publisher", _LOOP_LIMIT_S)
         self._client = self._new_client()
@@ -179,12 +179,12 @@ class Publisher:
         self.close(0.0)
         raise BrokerError(error)
 
-    def obey(self, on_command: OnCommand) -> None:
+    def on_command(self, on_command: OnCommand) -> None:
         """Let commands reach `on_command(stream, command)`, which says whether it could be passed on; before `start`.
 
         It is called in paho's thread, and must return at once.
         """
-        self._commands.obey(on_command)
+        self._commands.on_command(on_command)
 
     def publish_event(
         self,
@@ -236,28 +236,28 @@ class Publisher:
             self._outgoing.retain(topic, payload)
             self._wake.notify_all()
 
-    def tell_classifier(self, what: str) -> None:
+    def set_classifier(self, what: str) -> None:
         """Say in the status which back end classifies."""
         with self._wake:
-            self._outgoing.tell(classifier=what)
+            self._outgoing.set_status(classifier=what)
             self._wake.notify_all()
 
-    def tell_bundle(self, bundle: BundleRef) -> None:
+    def set_bundle(self, bundle: BundleRef) -> None:
         """Say in the status, and in the last will from the next connection on, that another bundle serves."""
         with self._wake:
             self._bundle = bundle
-            self._outgoing.tell(bundle=bundle)
+            self._outgoing.set_status(bundle=bundle)
             self._set_will(self._client)
             self._wake.notify_all()
 
-    def tell_swap(self, outcome: Final, bundle: str, why: str) -> None:
+    def publish_swap(self, outcome: Final, bundle: str, why: str) -> None:
         """Queue what came of a bundle that was to take over, and say so in the status."""
         event = device_event(outcome, bundle, why, device=self._device, time=self._now())
         payload, topic = encode(event), topics.events_topic(self._device)
         said = ": ".join(filter(None, (f"{outcome.replace('_', ' ')} {bundle}".strip(), why)))
         with self._wake:
             self._outgoing.put_alert(topic, payload, RANKS["medium"], self._clock_s())
-            self._outgoing.tell(swap=said)
+            self._outgoing.set_status(swap=said)
             self._wake.notify_all()
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -267,7 +267,7 @@ class Publisher:
                 return
             self._outgoing.close()
             self._wake.wait_for(lambda: not self._connected or self._idle, timeout_s)
-            self._outgoing.tell(state="offline", since=self._now())
+            self._outgoing.set_status(state="offline", since=self._now())
             self._wake.notify_all()
             self._wake.wait_for(lambda: not self._connected or self._idle, min(timeout_s, 1.0))
             self._stopped = True
@@ -353,11 +353,11 @@ class Publisher:
         with self._wake:
             if not self._client.accepted(code):
                 self._failures += 1
-                self._tell_trouble()
+                self._log_trouble()
             else:
                 self._connects += 1
                 self._connected = True
-                self._outgoing.tell_all()
+                self._outgoing.resend_all()
                 _LOG.info("%s: connected", self._config.address)
             self._wake.notify_all()
         if not code.is_failure:
@@ -369,10 +369,10 @@ class Publisher:
     def _on_connect_fail(self, _client: Client, _data: object) -> None:
         with self._wake:
             self._failures += 1
-            self._tell_trouble()
+            self._log_trouble()
             self._wake.notify_all()
 
-    def _tell_trouble(self) -> None:
+    def _log_trouble(self) -> None:
         """Log why there is no broker, once for each reason: it is tried again for as long as it takes."""
         news = self._client.news()
         if news:
@@ -384,7 +384,7 @@ class Publisher:
         with self._wake:
             self._connected = False
             self._failures += self._client.lost(code)
-            self._tell_trouble()
+            self._log_trouble()
             self._flight.lose_connection()
             self._wake.notify_all()
 
@@ -408,5 +408,5 @@ class Publisher:
         if not message.retain or not message.payload:
             return
         with self._wake:
-            if self._outgoing.disown(message.topic):
+            if self._outgoing.clear_stale(message.topic):
                 self._wake.notify_all()

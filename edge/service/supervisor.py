@@ -82,7 +82,7 @@ class Service:
         sink = AlertSink(self._publisher, predictions=config.publish.predictions, then=self._home)
         self.runtime = Runtime(
             bundle.manifest,
-            lambda: open_classifier(bundle, config.classifier, self._tell_classifier),
+            lambda: open_classifier(bundle, config.classifier, self._set_classifier),
             specs,
             sink,
             sha256=bundle.sha256,
@@ -90,7 +90,7 @@ class Service:
             session=uuid.uuid4().hex[:8],
             shed=True,
         )
-        self._publisher.obey(self.runtime.command)
+        self._publisher.on_command(self.runtime.command)
         self.health = HealthProbe(self.runtime, self._publisher, bundle.ref, self._sources_state)
         self._next_health_s = 0.0
         self.swapper = self._new_swapper()
@@ -154,12 +154,12 @@ class Service:
     def _watch(self, threads: Sequence[threading.Thread], watchdog: Watchdog, notifier: Notifier) -> None:
         """Return when the service is to stop, or has nothing left to do."""
         while self.runtime.alive and any(thread.is_alive() for thread in threads):
-            watchdog.look()
+            watchdog.check()
             if self._stopping.wait(_POLL_S):
                 return
             self._publish_health()
             if self.swapper is not None:
-                self.swapper.look(notifier)
+                self.swapper.poll(notifier)
 
     def _new_swapper(self) -> Swapper | None:
         store = store_of(self._config)
@@ -171,9 +171,9 @@ class Service:
             store,
             History(store.state / "history"),
             self.runtime,
-            self._adopt,
-            self._publisher.tell_swap,
-            self._tell_classifier,
+            self._switch_model,
+            self._publisher.publish_swap,
+            self._set_classifier,
         )
 
     def _fall_back(self) -> None:
@@ -262,18 +262,18 @@ class Service:
         if tell:
             _LOG.warning("block refused (%d so far): %s", self._refused_blocks, why)
 
-    def _tell_classifier(self, serving: Serving) -> None:
-        self.health.tell_classifier(serving)
-        self._publisher.tell_classifier(str(serving))
+    def _set_classifier(self, serving: Serving) -> None:
+        self.health.set_classifier(serving)
+        self._publisher.set_classifier(str(serving))
 
-    def _adopt(self, bundle: Bundle) -> None:
+    def _switch_model(self, bundle: Bundle) -> None:
         """Name another bundle from now on; called in the classifier's thread."""
         self._bundle = bundle
-        self._publisher.tell_bundle(bundle.ref)
-        self.health.tell_bundle(bundle.ref)
+        self._publisher.set_bundle(bundle.ref)
+        self.health.set_bundle(bundle.ref)
         if self._home is not None:
             specs = alarm_specs(bundle.manifest.labels, self._config.alarm)
-            self._home.adopt(specs, rhythms(self._config.publish, specs))
+            self._home.switch_model(specs, rhythms(self._config.publish, specs))
 
     def _sources_state(self) -> SourcesState:
         with self._lock:

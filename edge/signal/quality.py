@@ -35,7 +35,7 @@ _RELEARN = 30  # seconds after which a lead's complexes are measured anew
 _PAIR_S = 0.15  # EC57's match window
 
 
-class Flaw(enum.IntEnum):
+class QualityIssue(enum.IntEnum):
     """What was wrong with a lead in a second; 0 is nothing."""
 
     NONE = 0
@@ -49,7 +49,7 @@ class Flaw(enum.IntEnum):
 
 
 class LeadQuality:
-    """Judges one lead, second by second."""
+    """ModelSwitch one lead, second by second."""
 
     def __init__(self, sample_rate_hz: float) -> None:
         self._reach = _PAIR_S * sample_rate_hz
@@ -63,7 +63,9 @@ class LeadQuality:
         self._silent = 0  # seconds since the peaks were measured
         self._was_noisy = False
 
-    def judge(self, lead: int, measures: Measures, height: float | None, beats: tuple[list[int], list[int]]) -> Flaw:
+    def judge(
+        self, lead: int, measures: Measures, height: float | None, beats: tuple[list[int], list[int]]
+    ) -> QualityIssue:
         """Judge the next second.
 
         Parameters
@@ -80,16 +82,16 @@ class LeadQuality:
         self._moments.append((measures.features.shape[1], *measures.moments[:, lead].tolist()))
         self._flat = self._flat + 1 if measures.extent[lead] < FLAT_MV else 0
         if self._flat >= _FLAT_S:
-            return Flaw.FLAT
+            return QualityIssue.FLAT
         if measures.stuck_s[lead] >= _STUCK_S and measures.extent[lead] >= _STUCK_MV:
-            return Flaw.SATURATED
+            return QualityIssue.SATURATED
         if measures.beyond[lead] > _BEYOND:
-            return Flaw.RANGE
+            return QualityIssue.RANGE
         if measures.drift[lead] > _DRIFT_MV:
-            return Flaw.WANDER
+            return QualityIssue.WANDER
         if self._humming(float(measures.mains[lead]), height):
-            return Flaw.MAINS
-        return Flaw.NOISE if self._noisy(lead, measures) else Flaw.NONE
+            return QualityIssue.MAINS
+        return QualityIssue.NOISE if self._noisy(lead, measures) else QualityIssue.NONE
 
     def _humming(self, mains: float, height: float | None) -> bool:
         """Compare with the complexes before the hum, as it makes them seem higher."""

@@ -20,7 +20,7 @@ from edge.core.samples import Cause
 from edge.signal.conditioning import LIMIT_MV
 from edge.signal.native import Array, NativeFilters
 from edge.signal.qrs import NEAR_S, BeatFinder
-from edge.signal.quality import FLAT_MV, MIN_PRESENT, Flaw, LeadQuality
+from edge.signal.quality import FLAT_MV, MIN_PRESENT, LeadQuality, QualityIssue
 
 FLOOR_MV = 0.15  # IEC 60601-2-27, 201.12.1.101.15: no QRS complex is as low as this
 _RATE_INTERVALS = 5
@@ -49,7 +49,7 @@ class Second:
     """What is known when a second has passed."""
 
     end_sample: int
-    flaws: tuple[Flaw, ...]  # of each lead
+    issues: tuple[QualityIssue, ...]  # of each lead
     pulse: Pulse
 
 
@@ -128,8 +128,8 @@ class SignalWatch:
         candidates = self._candidates(self._rows[: 2 * leads])
         confirmed = self._end - self._reach
         beats = [finder.push(row, confirmed) for finder, row in zip(self._finders, candidates, strict=True)]
-        flaws = tuple(
-            Flaw.GAP
+        issues = tuple(
+            QualityIssue.GAP
             if gone[lead]
             else self._quality[lead].judge(
                 lead, measures, self._finders[lead].height, (beats[lead], beats[leads + lead])
@@ -137,23 +137,23 @@ class SignalWatch:
             for lead in range(leads)
         )
         still = np.abs(measures.level - self._level) < _LEVEL_JUMP_MV
-        alive = (measures.extent >= FLAT_MV) & [flaw is Flaw.NONE for flaw in flaws]
+        alive = (measures.extent >= FLAT_MV) & [issue is QualityIssue.NONE for issue in issues]
         self._level = np.where(alive, measures.level, self._level)
         own = [_agreed(beats[lead], beats[leads + lead], _PAIR_S * self._rate_hz) for lead in range(leads)]
-        self._listen(measures.features[:leads], own, flaws, still, confirmed)
-        return Second(self._end, flaws, self._pulse(confirmed))
+        self._listen(measures.features[:leads], own, issues, still, confirmed)
+        return Second(self._end, issues, self._pulse(confirmed))
 
     def _listen(
         self,
         features: Array,
         own: list[list[int]],
-        flaws: tuple[Flaw, ...],
+        issues: tuple[QualityIssue, ...],
         still: NDArray[np.bool_],
         confirmed: int,
     ) -> None:
         """Look for beats in the leads that are good; where none is, a flat line may be a heart that stopped."""
-        good = tuple(lead for lead, flaw in enumerate(flaws) if flaw is Flaw.NONE)
-        flat = any(flaw is Flaw.FLAT and near for flaw, near in zip(flaws, still.tolist(), strict=True))
+        good = tuple(lead for lead, issue in enumerate(issues) if issue is QualityIssue.NONE)
+        flat = any(issue is QualityIssue.FLAT and near for issue, near in zip(issues, still.tolist(), strict=True))
         self._rows[-1, 2 * self._reach :] = features[list(good)].sum(axis=0)
         self._expect(good)
         together = self._beats.push(self._candidates(self._rows[-1:])[0], confirmed)
@@ -168,7 +168,7 @@ class SignalWatch:
             self._since = self._end - self.step
         delay = round(_DELAY_S * self._rate_hz)
         new = self._take(together, [time for lead in good if self._is_high(lead) for time in own[lead]])
-        if together and len(good) == len(flaws):
+        if together and len(good) == len(issues):
             self._heights.append(self._beats.height or 0.0)
         self._found.extend((max(time - delay, 0), self._end) for time in new)
         self._monitored = self._monitored or bool(new)

@@ -15,7 +15,7 @@ from edge.core.errors import StreamError
 from edge.core.leads import LEADS, lead_positions
 from edge.core.samples import Cause
 from edge.signal.conditioning import condition
-from edge.signal.quality import Flaw
+from edge.signal.quality import QualityIssue
 from edge.signal.resample import Step, StepResampler
 from edge.signal.watch import UNKNOWN, Pulse, SignalWatch
 
@@ -34,7 +34,7 @@ class Window:
     signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
     offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
     present: NDArray[np.float64]  # (offered leads,) part of each lead's samples that is there
-    flaws: tuple[Flaw, ...] = ()  # of each offered lead: the worst of its seconds in the window
+    issues: tuple[QualityIssue, ...] = ()  # of each offered lead: the worst of its seconds in the window
     pulse: Pulse = UNKNOWN  # at its end
     beats: tuple[int, ...] = ()  # native indices of the QRS complexes found since the window before
 
@@ -154,8 +154,8 @@ class WindowStream:
         values, missing = self._values[:, view], self._missing[:, view]
         end_sample = min(self._native_index(first + self._window), self._arrived)
         watched = end_sample - self._begins  # as the watch counts
-        flawed, flaws = self._flaws(first, watched)
-        usable = 1.0 - (missing | flawed).mean(axis=1) >= self.spec.min_coverage
+        bad, issues = self._issues(first, watched)
+        usable = 1.0 - (missing | bad).mean(axis=1) >= self.spec.min_coverage
         return Window(
             first_sample=self._native_index(first),
             end_sample=end_sample,
@@ -167,24 +167,24 @@ class WindowStream:
             signal=condition(values[usable], missing[usable], self.spec.sample_rate_hz),
             offered=self._positions,
             present=1.0 - missing.mean(axis=1),
-            flaws=flaws,
+            issues=issues,
             pulse=self._watch.pulse(watched),
             beats=tuple(self._begins + beat for beat in self._watch.take_beats(watched)),
         )
 
-    def _flaws(self, first: int, end_sample: int) -> tuple[NDArray[np.bool_], tuple[Flaw, ...]]:
+    def _issues(self, first: int, end_sample: int) -> tuple[NDArray[np.bool_], tuple[QualityIssue, ...]]:
         """Return (leads, samples) where a second of the window from output `first` was bad, and the worst of a lead."""
-        flawed = np.zeros((len(self._positions), self._window), np.bool_)
-        worst = [Flaw.NONE] * len(self._positions)
+        bad = np.zeros((len(self._positions), self._window), np.bool_)
+        worst = [QualityIssue.NONE] * len(self._positions)
         for second in self._watch.past(end_sample):
             end = self._resampler.output_count(second.end_sample) - first
-            if end <= 0 or not any(second.flaws):
+            if end <= 0 or not any(second.issues):
                 continue
             begin = max(self._resampler.output_count(second.end_sample - self._watch.step) - first, 0)
-            for lead, flaw in enumerate(second.flaws):
-                flawed[lead, begin:end] |= flaw > Flaw.GAP  # of a gap the samples themselves tell
-            worst = list(map(max, worst, second.flaws))
-        return flawed, tuple(worst)
+            for lead, issue in enumerate(second.issues):
+                bad[lead, begin:end] |= issue > QualityIssue.GAP  # of a gap the samples themselves tell
+            worst = list(map(max, worst, second.issues))
+        return bad, tuple(worst)
 
 
 def _main_cause(causes: NDArray[np.uint8]) -> Cause:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from edge.core.samples import Block
-from edge.sources.silence import Silence
+from edge.sources.silence import SilenceFiller
 from edge.sources.true_rate import RateEstimate
 
 _LOG = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class LiveStream:
     silent_after_s : how long nothing may come before instants count as silent
     counters : `silences` and `late_instants` are counted here
     now_s : of a clock that never steps
-    unheard : see `Silence`
+    unheard : see `SilenceFiller`
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class LiveStream:
     ) -> None:
         self._name = name
         self._counters = counters
-        self._silence = Silence(silent_after_s, unheard=unheard, now_s=now_s)
+        self._silence = SilenceFiller(silent_after_s, unheard=unheard, now_s=now_s)
         self._rate: RateEstimate | None = None
         self._epoch = ""
         self._told_s = now_s

@@ -248,7 +248,7 @@ class MqttTopicSource(SourceBase):
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, code: ReasonCode, ___: Properties | None
     ) -> None:
         if not self._client.accepted(code):
-            self._tell_trouble()
+            self._log_trouble()
             return
         if self._subscribed.is_set():
             self._counters["reconnects"] += 1
@@ -256,15 +256,15 @@ class MqttTopicSource(SourceBase):
         client.subscribe(self._config.topic, options=options)
 
     def _on_connect_fail(self, _: mqtt.Client, __: object) -> None:
-        self._tell_trouble()
+        self._log_trouble()
 
     def _on_disconnect(
         self, _: mqtt.Client, __: object, ___: mqtt.DisconnectFlags, code: ReasonCode, ____: Properties | None
     ) -> None:
         self._client.lost(code)
-        self._tell_trouble()
+        self._log_trouble()
 
-    def _tell_trouble(self) -> None:
+    def _log_trouble(self) -> None:
         """Log why the connection is gone, once for each reason; while it was never there, `open` raises it."""
         news = self._client.news() if self._subscribed.is_set() else ""
         if news:

@@ -96,7 +96,7 @@ class SerialPortSource(SourceBase):
             unheard=self._format.unheard(config.stream),
         )
         self._live = live
-        self._tell_to_send(time.monotonic())
+        self._ask_to_send(time.monotonic())
         while not self._stopping.is_set():
             self.loop.turn()
             data = self._read()
@@ -106,7 +106,7 @@ class SerialPortSource(SourceBase):
             yield from live.heard(self._decoder.feed(data), now_s, sequence=self._format.sequence)
             yield from live.tick(now_s)
             if live.silent:
-                self._tell_to_send(now_s)
+                self._ask_to_send(now_s)
         self.close()
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class SerialPortSource(SourceBase):
             _LOG.warning("%s; trying again in %.1f s", exc, wait_s)
             return False
         self._start_s = 0.0
-        self._tell_to_send(now_s)
+        self._ask_to_send(now_s)
         return self._port is not None
 
     def _wait_longer(self, now_s: float) -> float:
@@ -160,7 +160,7 @@ class SerialPortSource(SourceBase):
         _LOG.warning("serial port %s vanished (%s); trying again in %.1f s", self._path, _reason(why), wait_s)
         port.close()
 
-    def _tell_to_send(self, now_s: float) -> None:
+    def _ask_to_send(self, now_s: float) -> None:
         """Tell a device that sends only when told; it may have been switched on just now."""
         if not self._format.start or self._port is None or now_s < self._start_s:
             return

@@ -28,7 +28,7 @@ _LONGEST_BLOCK_S = 60.0
 _LOST = (Cause.SEQUENCE_GAP, Cause.CRC, Cause.OVERRUN)  # what a decoder says about instants that it never saw
 
 
-class Silence:
+class SilenceFiller:
     """Watches one stream.
 
     Parameters

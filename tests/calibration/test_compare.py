@@ -37,7 +37,7 @@ def run(bundle, data, out):
 
 
 def spoil(folder, precision):
-    """Turn the head's weights of one graph around, so that it says the opposite."""
+    """SwapPhase the head's weights of one graph around, so that it says the opposite."""
     bundle = load_bundle(folder)
     model = onnx.load(bundle.graph(precision))
     head = next(n for n in reversed(model.graph.node) if n.op_type == "Gemm")

@@ -14,7 +14,7 @@ from training.labels import NAMES
 from training.pretraining import PretrainConfig, Pretrainer
 from training.resuming import read_log
 from training.stores import Store
-from training.windows import look
+from training.windows import cut_windows
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 TOY = ModelConfig(outputs=1, dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5), drop_path=0.0)
@@ -42,7 +42,7 @@ def test_windows_are_cut_and_conditioned_there():
     rows, places = np.array([3, 1]), np.array([0, 400])
     seen = Store(pool.windows, "cuda").windows(rows, places)
     assert seen.is_cuda
-    np.testing.assert_allclose(seen.cpu().numpy(), look(pool.windows.signal[rows], places), atol=1e-4)
+    np.testing.assert_allclose(seen.cpu().numpy(), cut_windows(pool.windows.signal[rows], places), atol=1e-4)
 
 
 def test_a_pretraining_runs_and_resumes_there(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from training.cache import WindowSet
 from training.labels import NAMES
 from training.stores import Store
-from training.windows import look
+from training.windows import cut_windows
 
 ROWS, PLACES = np.array([4, 0, 2]), np.array([0, 100, 488])
 
@@ -30,7 +30,7 @@ def test_a_window_is_what_the_edge_would_see(windows, samples):
     assert store.places == 1001 - samples
     seen = store.windows(ROWS, PLACES).numpy()
     assert seen.dtype == np.float32
-    np.testing.assert_allclose(seen, look(windows.signal[ROWS], PLACES, samples), atol=2e-5)
+    np.testing.assert_allclose(seen, cut_windows(windows.signal[ROWS], PLACES, samples), atol=2e-5)
     assert np.abs(seen).max() == 10.0
     assert (seen[2, 3:] == 0).all()
 

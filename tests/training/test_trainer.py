@@ -18,7 +18,7 @@ from training.labels import INDEX, NAMES
 from training.optimizing import make_optimizer, set_learning_rate
 from training.resuming import LOG, STATE, append_log, read_log
 from training.trainer import Teachers, TrainConfig, Trainer, predict
-from training.windows import INPUT, look
+from training.windows import INPUT, cut_windows
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
 
@@ -256,7 +256,7 @@ def test_a_window_is_cut_where_its_labels_hold(toy_set):
     source = {"ptb-xl": make_source(toy_set, rows)}
 
     def distance(place):
-        expected = look(toy_set.signal, np.full(rows.size, place))[:, 0]
+        expected = cut_windows(toy_set.signal, np.full(rows.size, place))[:, 0]
         drawn = Sampler(source, 16, 0).draw().signal.numpy()
         assert drawn.shape == (16, 12, INPUT.window_samples)
         return max(np.abs(expected - window[0]).max(axis=1).min() for window in drawn)

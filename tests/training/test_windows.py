@@ -12,7 +12,7 @@ from training.datasets import mitdb
 from training.errors import DataError
 from training.evaluation.device import windows_of
 from training.labels import NAMES
-from training.windows import INPUT, SPARE_SAMPLES, cut, look, place, read_record, starts
+from training.windows import INPUT, SPARE_SAMPLES, cut, cut_windows, place, read_record, starts
 
 TOLERANCE_MV = 1e-4  # resampling a whole record and resampling a stream sum floats in another order
 
@@ -27,8 +27,8 @@ def test_training_and_device_cut_the_same_windows(data_dir):
     for row in (0, 1, 100, len(positions) - 1):
         stretch, kept = cut(recording, positions[row])
         assert np.array_equal(kept, keep[row])
-        assert np.abs(look(stretch[None], np.zeros(1, int)) - signal[row]).max() < TOLERANCE_MV
-        later = look(stretch[None], np.array([200]))
+        assert np.abs(cut_windows(stretch[None], np.zeros(1, int)) - signal[row]).max() < TOLERANCE_MV
+        later = cut_windows(stretch[None], np.array([200]))
         assert np.abs(later - signal[row + 1]).max() < TOLERANCE_MV, "anywhere in a stretch, as well"
 
 

@@ -21,7 +21,7 @@ from training.evaluation.checkpoints import judge
 from training.labels import INDEX, NAMES
 from training.metrics import label_aucs, macro
 from training.trainer import answers, predict
-from training.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, look
+from training.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, cut_windows
 
 RHYTHMS = ("AF", "STACH", "SBRAD")
 GROUPS = ("all", "superdiagnostic", "rhythm")
@@ -107,7 +107,7 @@ def reaction(
         keep = (windows.keep[before] * windows.keep[after]).astype(np.float32)
         step = _HOP // _PHASES
         ends = np.arange(STRETCH_SAMPLES, 2 * STRETCH_SAMPLES, step) + step // 2
-        looks = (look(joined, np.full(after.size, end - samples), samples) for end in ends)
+        looks = (cut_windows(joined, np.full(after.size, end - samples), samples) for end in ends)
         heard = np.stack([answers(model, window, keep)[:, label] for window in looks], axis=1)
         above = (heard > high[label]).reshape(after.size, -1, _PHASES)  # (pairs, hops, phases)
         after_s = ((ends - STRETCH_SAMPLES) / INPUT.sample_rate_hz).reshape(-1, _PHASES)

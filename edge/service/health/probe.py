@@ -62,11 +62,11 @@ class HealthProbe:
         self._began_s = clock_s()
         self._serving: Serving | None = None
 
-    def tell_bundle(self, bundle: BundleRef) -> None:
+    def set_bundle(self, bundle: BundleRef) -> None:
         """Note which bundle classifies."""
         self._bundle = bundle
 
-    def tell_classifier(self, serving: Serving) -> None:
+    def set_classifier(self, serving: Serving) -> None:
         """Note which back end serves."""
         self._serving = serving
 

@@ -47,7 +47,7 @@ class Watchdog:
         self._next_ping_s = self._next_status_s = float("-inf")
         self._status = ""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Ping if all is well and a ping is due, and tell the status if it changed."""
         now_s = self._clock_s()
         troubles = self.troubles()

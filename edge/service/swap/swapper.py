@@ -23,7 +23,7 @@ from edge.classifiers.base import Tell
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError
 from edge.monitor.model import Model
-from edge.monitor.model_switch import Swap, Turn
+from edge.monitor.model_switch import Swap, SwapPhase
 from edge.monitor.runtime import Runtime
 from edge.publish.swap_outcome import FINAL, Final, Outcome, State
 from edge.service.config import ServiceConfig, find_bundle, read_config, vouched
@@ -53,7 +53,7 @@ class Swapper:
     runtime : in which another bundle takes over
     adopt : is told in the classifier's thread that another bundle serves now; must return at once
     tell : is told each final outcome, with the bundle's name and why
-    tell_classifier : is told which back end serves
+    set_classifier : is told which back end serves
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  what is wired in once
@@ -65,7 +65,7 @@ class Swapper:
         runtime: Runtime,
         adopt: Callable[[Bundle], None],
         tell: Callable[[Final, str, str], None],
-        tell_classifier: Tell,
+        set_classifier: Tell,
     ) -> None:
         self._config = config
         self._serving = bundle
@@ -73,9 +73,9 @@ class Swapper:
         self.history = history
         self._closing = ExitStack()
         self._runtime = runtime
-        self._adopt = adopt
+        self._switch_model = adopt
         self._tell = tell
-        self._tell_classifier = tell_classifier
+        self._set_classifier = set_classifier
         self._reload: Path | None = None
         self._told_reloading = False
         self._stopping = threading.Event()
@@ -109,7 +109,7 @@ class Swapper:
         """Let the bundle that a configuration file names now take over; safe in a signal handler."""
         self._reload = config
 
-    def look(self, notifier: Notifier) -> None:
+    def poll(self, notifier: Notifier) -> None:
         """Begin with what was asked, and keep systemd informed; called a few times a second by one thread."""
         if self._thread is None or not self._thread.is_alive():
             self._begin_next()
@@ -172,18 +172,18 @@ class Swapper:
         done.check(self._config.bundle.most_alarms_per_hour)
         heard = f"{done.hours:.2f} h of {done.streams} streams, {sum(done.alarms.values())} alarms"
         _LOG.info("bundle %s proven: golden windows; %s", bundle.manifest.name, heard)
-        config, tell = self._config.classifier, self._tell_classifier
+        config, tell = self._config.classifier, self._set_classifier
         return Model(bundle.manifest, lambda: open_classifier(bundle, config, tell), specs, bundle.sha256)
 
     def _take_over(self, request: Request, name: str, bundle: Bundle) -> None:
         self._note(request, "proving", name)
         model = self._prove(bundle)
-        turns: queue.SimpleQueue[tuple[Turn, str]] = queue.SimpleQueue()
+        turns: queue.SimpleQueue[tuple[SwapPhase, str]] = queue.SimpleQueue()
         before = self._store.stage(self._serving)  # to be there whatever the configuration names by then
 
-        def hear(turn: Turn, why: str) -> None:
+        def hear(turn: SwapPhase, why: str) -> None:
             if turn in {"took_over", "rolled_back"}:
-                self._adopt(bundle if turn == "took_over" else before)
+                self._switch_model(bundle if turn == "took_over" else before)
             turns.put((turn, why))
 
         self._runtime.swap(Swap(model, self._config.bundle.probation_s, hear, time.monotonic()))

@@ -59,7 +59,7 @@ class ProtocentralDecoder:
         self._spec = spec
         self._width = width
         self._finder = PacketFinder(_HEAD[0], _match, self.counters)
-        self._judges = {size: Plausibility(spec, limit, self.counters) for size, limit in _LIMIT.items()}
+        self._models = {size: Plausibility(spec, limit, self.counters) for size, limit in _LIMIT.items()}
         self._begun = False
         self._next_sample = 0
 
@@ -90,7 +90,7 @@ class ProtocentralDecoder:
         value = int(_SAMPLE[width].unpack_from(payload)[0])
         off = len(payload) == _STATUS_LENGTH and payload[-1] & _STATUS_MASK
         self._begun = True
-        judged = self._judges[width].judge(np.array([[value]], np.int32))
+        judged = self._models[width].judge(np.array([[value]], np.int32))
         adc.append(value)
         missing.append(Cause.LEAD_OFF if off else int(judged[0, 0]))
 

@@ -86,16 +86,16 @@ def test_a_silenced_alarm_is_acknowledged_and_comes_again_only_afterwards() -> N
     alarms = machine("high")
     play(alarms, "#")
     wish = Command(command="silence", label="A", silence_s=5.0)
-    events = alarms.obey(wish)
+    events = alarms.on_command(wish)
     assert [event.what for event in events] == ["acknowledged", "silenced"]
     assert play(alarms, ".#####", 1) == ["1:cleared", "5:raised"]
-    assert [event.what for event in machine().obey(wish)] == []  # no window yet: no time from which to count
+    assert [event.what for event in machine().on_command(wish)] == []  # no window yet: no time from which to count
 
 
 def test_an_alarm_can_be_silenced_before_it_is_raised() -> None:
     alarms = machine()
     play(alarms, ".")
-    (event,) = alarms.obey(Command(command="silence", label="A", silence_s=3.0))
+    (event,) = alarms.on_command(Command(command="silence", label="A", silence_s=3.0))
     assert (event.what, event.spec.label) == ("silenced", "A")
     assert play(alarms, "###", 1) == ["3:raised"]
 
@@ -104,9 +104,9 @@ def test_a_command_for_an_alarm_that_is_gone_does_nothing() -> None:
     alarms = machine()
     (raised,) = alarms.step(window(0, "#"))
     play(alarms, ".#", 1)
-    assert alarms.obey(Command(command="acknowledge", label="A", alarm_id=str(raised.alarm_id))) == []
-    assert alarms.obey(Command(command="acknowledge", label="B")) == []
-    assert [event.what for event in alarms.obey(Command(command="acknowledge", label="A"))] == ["acknowledged"]
+    assert alarms.on_command(Command(command="acknowledge", label="A", alarm_id=str(raised.alarm_id))) == []
+    assert alarms.on_command(Command(command="acknowledge", label="B")) == []
+    assert [event.what for event in alarms.on_command(Command(command="acknowledge", label="A"))] == ["acknowledged"]
 
 
 def storm_machine(count: int = 6) -> AlarmMachine:

@@ -78,7 +78,7 @@ class AlarmWalk(RuleBasedStateMachine):
     def silence(self, silence):
         expected = [*self.model_acknowledge(), "silenced"]
         self.not_before = max(self.not_before, self.now + silence)
-        events = self.alarms.obey(Command(command="silence", label="A", silence_s=float(silence)))
+        events = self.alarms.on_command(Command(command="silence", label="A", silence_s=float(silence)))
         assert [event.what for event in events] == expected
 
     def teardown(self):

@@ -57,7 +57,7 @@ class StormWalk(RuleBasedStateMachine):
         told = [(label, "acknowledged", None)] if label in self.on - self.seen else []
         self.seen |= self.on & {label}
         self.rest_until[label] = max(self.rest_until[label], self.now + silence)
-        events = self.alarms.obey(Command(command="silence", label=label, silence_s=float(silence)))
+        events = self.alarms.on_command(Command(command="silence", label=label, silence_s=float(silence)))
         assert self.said(events) == [*told, (label, "silenced", None)]
 
     def window(self, outputs):

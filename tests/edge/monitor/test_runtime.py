@@ -14,7 +14,7 @@ from edge.core.errors import StreamError
 from edge.core.samples import Cause
 from edge.monitor.runtime import MAX_GAP_S
 from edge.sources.framing.order import StreamOrder
-from edge.sources.silence import Silence
+from edge.sources.silence import SilenceFiller
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_stream_becomes_alarms(start):
 
 def test_silence_raises_an_alarm_and_a_backlog_takes_it_back(start):
     """A device is quiet for 40 s, then sends all that it kept: each of its instants is counted once."""
-    samples, sink, silence = tone(100), Said(), Silence(2.0)
+    samples, sink, silence = tone(100), Said(), SilenceFiller(2.0)
     parts = [block(samples[:, k : k + RATE], k) for k in range(0, samples.shape[1], RATE)]
     with start(sink) as runtime:
         for second, part in enumerate(parts[:50]):

@@ -31,13 +31,13 @@ class Device:
         label = Label(abbreviation="AF", name="Atrial fibrillation", priority="high", latch=True)
         self.alarms = AlarmMachine("s1", "e1", alarm_specs((label,)))
         self.publisher = Publisher(BrokerConfig(host=broker[0], port=broker[1]), self.name, version="1", bundle=bundle)
-        self.publisher.obey(self.obey)
+        self.publisher.on_command(self.on_command)
         self.publisher.connect()
         wait_until(lambda: self.publisher._client._last_mid > 0)
 
-    def obey(self, stream: str, command: Command) -> bool:
+    def on_command(self, stream: str, command: Command) -> bool:
         self.taken.append((stream, command))
-        for event in self.alarms.obey(command):
+        for event in self.alarms.on_command(command):
             self.publisher.publish_event(event, sample_rate_hz=250.0)
         return stream == "s1"
 
@@ -89,7 +89,7 @@ def test_a_retained_command_is_of_the_past(broker, bundle) -> None:
     again = Publisher(
         BrokerConfig(host=broker[0], port=broker[1]), first.name, version="1", bundle=first.publisher._bundle
     )
-    again.obey(first.obey)
+    again.on_command(first.on_command)
     again.connect()
     wait_until(lambda: again.counts.commands == {"bad": 1})
     again.close()

@@ -201,13 +201,13 @@ def test_another_bundle_takes_alarms_away_and_brings_others(tiny_bundle):
     monitor = SimpleNamespace(stream="bed", closed=False)
     with home:
         home(monitor, None, (), 0.0)
-        home.adopt(after, [])
+        home.switch_model(after, [])
         (topic,) = (topic for topic in told if topic.endswith("/bed/config"))
         components = msgspec.json.decode(told[topic])["components"]
         assert components["alarm_AF"] == {"platform": "binary_sensor"}
         assert components["rhythm"] == {"platform": "sensor"}
         assert components["alarm_VT"]["unique_id"] == "ecg-nat/dev/bed/alarm_VT"
-        home.adopt(before, ["SR"])
+        home.switch_model(before, ["SR"])
         components = msgspec.json.decode(told[topic])["components"]
     assert components["alarm_AF"]["name"] == "atrial fibrillation"
     assert components["rhythm"]["state_topic"].endswith("/predictions")

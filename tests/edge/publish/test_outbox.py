@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from waiting import wait_until
 
 from edge.core.errors import ConfigError
-from edge.publish.in_flight import Flight
+from edge.publish.in_flight import InFlight
 from edge.publish.outbox import Outbox
 from edge.publish.queue import Message
 from edge.publish.store import Store
@@ -225,7 +225,7 @@ def test_a_commit_that_fails_leaves_nothing_and_can_be_repeated(tmp_path) -> Non
 
 
 def test_nothing_new_leaves_while_the_old_is_repeated() -> None:
-    flight = Flight(3)
+    flight = InFlight(3)
     one, two = Message("one", b""), Message("two", b"")
     flight.leave()
     assert flight.name(1, one) is None
@@ -245,6 +245,6 @@ def test_nothing_new_leaves_while_the_old_is_repeated() -> None:
 
 
 def test_a_connection_lost_with_nothing_on_its_way_stays_open() -> None:
-    flight = Flight(1)
+    flight = InFlight(1)
     flight.lose_connection()
     assert flight.open

@@ -26,7 +26,7 @@ def fill(outgoing):
     outgoing.retain("state", b"{}")
     outgoing.put_alert("alert", b"{}", 3, 0.0)
     outgoing.put_prediction("prediction", b"{}")
-    outgoing.tell(classifier="onnx")
+    outgoing.set_status(classifier="onnx")
 
 
 def test_what_is_most_urgent_goes_first(new):
@@ -50,7 +50,7 @@ def test_a_broker_that_may_know_nothing_is_told_what_is_on(new):
     outgoing.retain("over", b"{}")
     outgoing.retain("over", b"")
     assert taken(outgoing) == ["on", "over"]
-    outgoing.tell_all()
+    outgoing.resend_all()
     assert taken(outgoing) == ["status", "on"]
 
 
@@ -58,9 +58,9 @@ def test_a_state_of_an_earlier_run_is_removed(new):
     outgoing = new()
     outgoing.retain("mine", b"{}")
     outgoing.take()
-    assert not outgoing.disown("mine")
+    assert not outgoing.clear_stale("mine")
     assert outgoing.idle
-    assert outgoing.disown("theirs")
+    assert outgoing.clear_stale("theirs")
     assert outgoing.take().payload == b""
 
 

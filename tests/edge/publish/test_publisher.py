@@ -246,12 +246,12 @@ def test_impossible_settings_are_refused(settings, error, publisher) -> None:
 
 def test_the_status_says_which_back_end_classifies(publisher, device, config) -> None:
     sender = publisher(config)
-    sender.tell_classifier("before the broker was there")
+    sender.set_classifier("before the broker was there")
     sender.connect()
     with Subscriber(config, topics.filters(device)) as subscriber:
         ear = Ear(subscriber)
         ear.until(1)
-        sender.tell_classifier("onnxruntime fp32 serves instead of tensorrt fp16: no GPU")
+        sender.set_classifier("onnxruntime fp32 serves instead of tensorrt fp16: no GPU")
         said = [payload["classifier"] for _, payload, _ in ear.until(2)]
     assert said == ["before the broker was there", "onnxruntime fp32 serves instead of tensorrt fp16: no GPU"]
 

@@ -1,4 +1,4 @@
-"""What is wrong with a lead, one flaw after the other, and what is not wrong with it."""
+"""What is wrong with a lead, one issue after the other, and what is not wrong with it."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from edge.core.samples import Cause
 from edge.lab.scoring.noise import NoisyRecording, read_noise
 from edge.lab.scoring.reference import read_annotation
 from edge.signal.native import Measures
-from edge.signal.quality import Flaw, LeadQuality
+from edge.signal.quality import LeadQuality, QualityIssue
 from edge.signal.watch import SignalWatch
 from edge.sources.recordings import open_recording
 
@@ -25,8 +25,8 @@ def seconds_of(samples, missing=None, *, rate=RATE_HZ, cuts=()):
     return seconds, watch.take_beats(samples.shape[1])
 
 
-def flaws(samples, lead=0, **options):
-    return [second.flaws[lead] for second in seconds_of(samples, **options)[0]]
+def issues(samples, lead=0, **options):
+    return [second.issues[lead] for second in seconds_of(samples, **options)[0]]
 
 
 def hum(seconds, hz, mv):
@@ -56,22 +56,22 @@ def spoiled(kind, signal):
 
 @pytest.mark.parametrize("kind", ["flat", "saturated", "range", "wander", "mains", "noise"])
 def test_each_flaw_is_named_while_it_lasts(kind):
-    seconds = flaws(spoiled(kind, beating(30)[0]))
-    assert set(seconds[:15]) == {Flaw.NONE}
-    assert Flaw[kind.upper()] in seconds[17:20]
-    assert Flaw.NONE not in seconds[17:20]
-    assert set(seconds[24:]) == {Flaw.NONE}
+    seconds = issues(spoiled(kind, beating(30)[0]))
+    assert set(seconds[:15]) == {QualityIssue.NONE}
+    assert QualityIssue[kind.upper()] in seconds[17:20]
+    assert QualityIssue.NONE not in seconds[17:20]
+    assert set(seconds[24:]) == {QualityIssue.NONE}
 
 
 @pytest.mark.parametrize("hz", [0.05, 0.15, 0.3])
 def test_wander_that_the_high_pass_removes_is_no_flaw(hz):
     """Ten times as high as the complexes at breathing's pace, more at half of it."""
     signal = beating(60)[0] + hum(60, hz, 3.0 / hz * 0.15)
-    assert set(flaws(signal.astype(np.float32))) == {Flaw.NONE}
+    assert set(issues(signal.astype(np.float32))) == {QualityIssue.NONE}
 
 
 def test_a_little_mains_is_no_flaw():
-    assert set(flaws((beating(30)[0] + hum(30, 60, 0.3)).astype(np.float32))) == {Flaw.NONE}
+    assert set(issues((beating(30)[0] + hum(30, 60, 0.3)).astype(np.float32))) == {QualityIssue.NONE}
 
 
 def test_muscle_noise_lasts_until_half_of_it_is_gone():
@@ -92,26 +92,26 @@ def test_muscle_noise_lasts_until_half_of_it_is_gone():
             mains=np.zeros(1),
             moments=np.ones((2, 1)),
         )
-        found.append(quality.judge(0, measures, 1.0, (beats, beats)) is Flaw.NOISE)
+        found.append(quality.judge(0, measures, 1.0, (beats, beats)) is QualityIssue.NOISE)
     assert found == [False, False, True, True, True, False, False]
 
 
 def test_flutter_is_no_noise():
     """A sine of 5 Hz, as high as the complexes before it, has no complexes and is no muscle."""
     signal = np.concatenate([beating(20)[0], np.tile(hum(20, 5.0, 1.0), (2, 1))], axis=1)
-    assert set(flaws(signal.astype(np.float32))) == {Flaw.NONE}
+    assert set(issues(signal.astype(np.float32))) == {QualityIssue.NONE}
 
 
 def test_a_heart_that_stopped_is_no_flaw():
     signal = np.concatenate([beating(20)[0], without_beats(20)], axis=1)
-    assert set(flaws(signal)) == {Flaw.NONE}
+    assert set(issues(signal)) == {QualityIssue.NONE}
 
 
 def test_a_gap_is_told_by_lead():
     signal, missing = beating(20)[0], np.zeros((2, 20 * RATE_HZ), np.uint8)
     missing[1, 5 * RATE_HZ : 6 * RATE_HZ] = Cause.LEAD_OFF
-    assert flaws(signal, lead=1, missing=missing)[5] is Flaw.GAP
-    assert flaws(signal, lead=0, missing=missing)[5] is Flaw.NONE
+    assert issues(signal, lead=1, missing=missing)[5] is QualityIssue.GAP
+    assert issues(signal, lead=0, missing=missing)[5] is QualityIssue.NONE
 
 
 @given(st.data())
@@ -142,7 +142,7 @@ def noisy_share(data_dir):
             if block.first_sample < seen:
                 mv = block.to_block("s", noisy.spec)
                 watch.push(mv.samples, mv.missing)
-        bad = np.array([second.flaws for second in watch.past(seen)]) != Flaw.NONE
+        bad = np.array([second.issues for second in watch.past(seen)]) != QualityIssue.NONE
         return np.mean([(bad[end - 10 : end].sum(axis=0) > 1).all() for end in range(302, 421)])
 
     return share

@@ -13,7 +13,7 @@ from edge.signal.windows import WindowStream
 LONG = InputSpec(sample_rate_hz=100, window_s=10, hop_s=1, min_coverage=0.9)
 SHORT = InputSpec(sample_rate_hz=100, window_s=2.56, hop_s=1, min_coverage=0.9)
 LEADS = ("MLII", "V1", "resp")
-FIELDS = ("first_sample", "end_sample", "cause", "positions", "flaws", "pulse", "beats")
+FIELDS = ("first_sample", "end_sample", "cause", "positions", "issues", "pulse", "beats")
 
 
 def cut_windows(samples, missing, *, rate=360, cuts=(), spec=LONG, leads=LEADS):

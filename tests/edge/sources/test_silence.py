@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.core.samples import Block, Cause
-from edge.sources.silence import Silence
+from edge.sources.silence import SilenceFiller
 
 RATE = 100.0
 
@@ -26,7 +26,7 @@ def spoken(blocks):
 
 def watch(silent_after_s=2.0):
     """Return a watch that heard instants 0 to 10 at 0.1 s."""
-    silence = Silence(silent_after_s)
+    silence = SilenceFiller(silent_after_s)
     assert spoken(silence.heard(block(0), 0.1)) == [("7", 0, 10, "present")]
     return silence
 
@@ -63,7 +63,7 @@ def test_silent_instants_come_by_the_clock_and_a_little_behind_it():
 
 
 def test_a_device_that_sends_ten_seconds_at_a_time_is_not_silent_between():
-    silence = Silence(2.0)
+    silence = SilenceFiller(2.0)
     silence.heard(block(0, 1000), 10.0)
     assert silence.tick(20.1) == []
     assert spoken(silence.heard(block(1000, 1000), 20.2)) == [("7", 1000, 2000, "present")]
@@ -117,7 +117,7 @@ def test_without_a_sequence_the_clock_tells():
 
 
 def test_a_stream_that_was_never_heard_is_silent_too():
-    silence = Silence(2.0, unheard=block(0, 0, epoch="unheard"), now_s=100.0)
+    silence = SilenceFiller(2.0, unheard=block(0, 0, epoch="unheard"), now_s=100.0)
     assert silence.tick(101.0) == []
     assert spoken(silence.tick(103.0)) == [("unheard", 0, 199, "silent")]
     assert spoken(silence.heard(block(0), 104.0)) == [("7", 0, 10, "present")]
@@ -159,7 +159,7 @@ outage = st.tuples(st.sampled_from(["lost", "kept", "stood"]), st.integers(1, 60
 @given(st.lists(outage, max_size=6), st.floats(0.98, 1.02), st.floats(0.5, 5.0))
 def test_every_instant_of_the_device_is_counted_once(outages, pace, silent_after_s):
     """Whatever the outage was and however wrong the rate: the account is that of the device's own count."""
-    silence = Silence(silent_after_s)
+    silence = SilenceFiller(silent_after_s)
     now_s, sample, out, pending = 0.0, 0, [], 0
     for kind, tenths, talk in outages:
         for _ in range(talk):

@@ -66,7 +66,7 @@ def test_what_waits_is_seen_and_what_was_decided_is_counted(parts, may_go_on) ->
     runtime, probe = parts
     before = probe.read()
     assert (before.backend, before.queue.windows, before.queue.oldest_s, before.latency.p50_ms) == (None, 0, 0.0, None)
-    probe.tell_classifier(Serving("onnxruntime", "fp32"))
+    probe.set_classifier(Serving("onnxruntime", "fp32"))
     with runtime:
         runtime.push(block("s1", 12))
         wait_until(lambda: probe.read().queue.oldest_s > 0.01, what="an old window")

@@ -45,7 +45,7 @@ class Service:
         before = self.said.pings
         for _ in range(2 * seconds):
             self.now_s += 0.5
-            self.watchdog.look()
+            self.watchdog.check()
         return self.said.pings - before
 
 
