@@ -21,7 +21,7 @@ from edge.mqtt.topics import check_id
 from edge.publish.config import PublishConfig
 from edge.sources.config import MqttConfig, SourceConfig
 
-BUNDLES = Path(__file__).parent / "bundles"
+BUNDLES = Path(__file__).parents[1] / "bundles"
 _SERVED_BY = {"diagnostic": "rhythm"}  # names that one shipped bundle answers to
 _MAX_BYTES = 1 << 20
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
