@@ -68,7 +68,7 @@ def build(model: str, precision: str, max_batch: int, json_path: Path | None) ->
     \b
     Examples:
       ecg-edge build --precision fp16
-      ecg-edge build --model diagnostic --precision int8_fp16 --max-batch 32 --json engine.json
+      ecg-edge build --model path/to/bundle --precision int8_fp16 --max-batch 32 --json engine.json
     """
     bundle = find_bundle(model)
     key = engine_key(bundle, precision, max_batch)

@@ -22,7 +22,6 @@ from edge.publish.config import PublishConfig
 from edge.sources.config import MqttConfig, SourceConfig
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
-_SERVED_BY = {"diagnostic": "rhythm"}  # names that one shipped bundle answers to
 _MAX_BYTES = 1 << 20
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 
@@ -126,8 +125,6 @@ def find_bundle(name: str) -> Bundle:
         When there is none, or it is not what its manifest says.
     """
     shipped = BUNDLES / name
-    if not shipped.is_dir():
-        shipped = BUNDLES / _SERVED_BY.get(name, name)
     if re.fullmatch(r"[a-z][a-z0-9-]*", name) and shipped.is_dir():
         return load_bundle(shipped)
     if Path(name).is_dir():

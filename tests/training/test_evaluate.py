@@ -147,9 +147,7 @@ def test_it_scores_cpsc2018(tmp_path):
             comments=[f"Dx: {code}"],
             write_dir=str(tmp_path),
         )
-    result = ecg_train(
-        "evaluate", "cpsc2018", "--data", tmp_path, "--model", "diagnostic", "--json", tmp_path / "r.json"
-    )
+    result = ecg_train("evaluate", "cpsc2018", "--data", tmp_path, "--model", "rhythm", "--json", tmp_path / "r.json")
     assert result.returncode == 0, result.stderr
     figures = json.loads((tmp_path / "r.json").read_text())
     assert figures["records"] == 3

@@ -104,6 +104,6 @@ def _columns(bundle: Bundle) -> list[int]:
     for name, (_, outputs) in CLASSES.items():
         found = [index[output] for output in outputs if output in index]
         if not found:
-            raise DataError(f"{bundle.path}: no output for the class {name}; score the bundle `diagnostic`")
+            raise DataError(f"{bundle.path}: no output for the class {name}; score the bundle `rhythm`")
         columns.append(found[0])
     return columns
