@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from edge.core.leads import LEADS
@@ -21,26 +22,40 @@ MAX_PROBABILITIES = 100
 
 
 class LeadQuality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What was said of one lead of the stream in that window."""
+    """Quality of one lead of the stream in the deciding window."""
 
-    lead: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]{1,8}$")]
-    kept: bool  # good enough to be shown to the model
-    present: float  # part of its samples that was there, 0 to 1
+    lead: Annotated[str, Meta(pattern="^[A-Za-z0-9]{1,8}$", description="Name of the lead.")]
+    kept: Annotated[bool, Meta(description="Whether the lead was good enough for the model.")]
+    present: Annotated[float, Meta(description="Part of its samples that arrived, 0 to 1.")]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The window that decided, as the model saw it: at the model's rate, 0.5 Hz high-passed, gaps as zeros.
+    """The deciding window as the model saw it: at the model's rate, conditioned, gaps as zeros.
 
-    `samples` holds one kept lead after the other, little-endian int16, `units_per_mv` to the millivolt, and ends with
-    the window: of a window too long for the bound it holds the last part. Empty where no lead was kept.
+    `samples` is (kept leads, samples) int16, `units_per_mv` to the millivolt. Of a window too long for the limit it
+    holds the last part. It is empty where no lead was kept.
     """
 
-    cause: str  # `present`: the window was good; else why not
-    sample_rate_hz: Annotated[float, msgspec.Meta(ge=25, le=1000)]  # of `samples`; what a bundle may ask for
-    units_per_mv: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = UNITS_PER_MV
-    samples: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_SAMPLES)]
-    leads: Annotated[tuple[LeadQuality, ...], msgspec.Meta(max_length=len(LEADS))]
-    probabilities: Annotated[dict[str, float], msgspec.Meta(max_length=MAX_PROBABILITIES)]  # by label, pooled; from .01
+    cause: Annotated[str, Meta(description="`present` when the window was good; otherwise why it was not classified.")]
+    sample_rate_hz: Annotated[float, Meta(ge=25, le=1000, description="Rate of `samples`, the model's own.")]
+    units_per_mv: Annotated[int, Meta(ge=1, le=100_000, description="Units of `samples` per millivolt.")] = UNITS_PER_MV
+    samples: Annotated[
+        bytes,
+        Meta(
+            max_length=2 * MAX_SAMPLES,
+            description="Little-endian int16, one kept lead after the other. Base64 in JSON.",
+        ),
+    ]
+    leads: Annotated[
+        tuple[LeadQuality, ...],
+        Meta(
+            max_length=len(LEADS),
+            description="Quality of each lead of the stream. The kept ones are in `samples`, in this order.",
+        ),
+    ]
+    probabilities: Annotated[
+        dict[str, float], Meta(max_length=MAX_PROBABILITIES, description="Pooled probabilities by label, from 0.01 up.")
+    ]
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from edge.alarms.track import AlarmSpec
 from edge.bundle.manifest import LABEL_IN_TOPIC, Label, Priority
@@ -99,21 +100,58 @@ _LIMITS = {"pause_s": (2.0, 30.0), "below_bpm": (15.0, 80.0), "above_bpm": (60.0
 
 
 class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a configuration changes about one alarm; None keeps the bundle's value."""
+    """Changes to one alarm. Keys that are not set keep the bundle's values."""
 
-    threshold: float | None = None
-    clear_threshold: float | None = None
-    on_delay_s: float | None = None
-    off_delay_s: float | None = None
-    cooldown_s: float | None = None
-    escalate_s: float | None = None
-    pause_s: float | None = None
-    below_bpm: float | None = None
-    above_bpm: float | None = None
-    storm_limit: int | None = None
-    storm_window_s: float | None = None
-    priority: Priority | None = None
-    latch: bool | None = None
+    threshold: Annotated[
+        float | None,
+        Meta(
+            description="Probability at which the alarm's condition begins. "
+            "Above 0, 1 at most. Only for alarms of the model."
+        ),
+    ] = None
+    clear_threshold: Annotated[
+        float | None, Meta(description="Probability below which the condition ends. Not above the threshold.")
+    ] = None
+    on_delay_s: Annotated[
+        float | None, Meta(description="How long the condition must hold before the alarm is raised. 0 to 3600 s.")
+    ] = None
+    off_delay_s: Annotated[
+        float | None, Meta(description="How long the condition must be gone before the alarm ends. 0 to 3600 s.")
+    ] = None
+    cooldown_s: Annotated[
+        float | None,
+        Meta(description="Least time from the end of the alarm until it may be raised again. 0 to 3600 s."),
+    ] = None
+    escalate_s: Annotated[
+        float | None,
+        Meta(
+            description="Time after which an unacknowledged alarm of high priority is sent again. "
+            "0: never. 3600 s at most."
+        ),
+    ] = None
+    pause_s: Annotated[float | None, Meta(description="ASYSTOLE: time without a heart beat. 2 to 30 s.")] = None
+    below_bpm: Annotated[
+        float | None,
+        Meta(description="EXTREME_BRADY: heart rate below which the condition begins. 15 to 80 beats per minute."),
+    ] = None
+    above_bpm: Annotated[
+        float | None,
+        Meta(description="EXTREME_TACHY: heart rate above which the condition begins. 60 to 300 beats per minute."),
+    ] = None
+    storm_limit: Annotated[
+        int | None,
+        Meta(description="ALARM_STORM: number of alarms within storm_window_s that make a storm. 1 to 1000."),
+    ] = None
+    storm_window_s: Annotated[
+        float | None, Meta(description="ALARM_STORM: time in which the alarms are counted. 0 to 3600 s.")
+    ] = None
+    priority: Annotated[Priority | None, Meta(description="Priority of the alarm. With none, it is never raised.")] = (
+        None
+    )
+    latch: Annotated[
+        bool | None,
+        Meta(description="Keep the alarm on after its condition has ended, until a person acknowledges it."),
+    ] = None
 
 
 def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] | None = None) -> tuple[AlarmSpec, ...]:

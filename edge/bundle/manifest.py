@@ -15,10 +15,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from edge.core.errors import BundleError
@@ -125,11 +126,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class BundleRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model decided: the bundle's name, its version, and the hash of its manifest."""
+    """Which bundle decided."""
 
-    name: str
-    version: str
-    sha256: str
+    name: Annotated[str, Meta(description="Name of the bundle.")]
+    version: Annotated[str, Meta(description="Version of the bundle.")]
+    sha256: Annotated[str, Meta(description="SHA-256 of the bundle's manifest, which names every file in it.")]
 
 
 class Golden(msgspec.Struct, frozen=True):

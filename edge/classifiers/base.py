@@ -4,10 +4,11 @@ Knows bundles; knows nothing of streams or of how windows are batched.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import Bundle
@@ -58,16 +59,21 @@ class Classifier(Protocol):
 
 
 class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which graph of the bundle runs, and on what."""
+    """Which graph of the bundle runs, and on which back end."""
 
-    backend: Backend = "onnxruntime"
-    precision: str = "fp32"
-    threads: int = 1  # of ONNX Runtime
-    fallback: bool = True  # ONNX Runtime serves, with the fp32 graph, while TensorRT cannot
-    max_batch: int = 16  # that a TensorRT engine is built for
+    backend: Annotated[Backend, Meta(description="Back end that runs the graph: onnxruntime or tensorrt.")] = (
+        "onnxruntime"
+    )
+    precision: Annotated[str, Meta(description="Which graph of the bundle runs, such as fp32, fp16 or int8.")] = "fp32"
+    threads: Annotated[int, Meta(description="Threads of ONNX Runtime. 1 to 64.")] = 1
+    fallback: Annotated[
+        bool,
+        Meta(description="Let ONNX Runtime run the fp32 graph while TensorRT cannot run or its engine is being built."),
+    ] = True
+    max_batch: Annotated[int, Meta(description="Most windows in one batch of a TensorRT engine. 1 to 256.")] = 16
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a number of threads or windows that cannot be meant."""
+        """Raise ValueError for a number of threads or windows out of range."""
         if not 1 <= self.threads <= 64:
             raise ValueError(f"threads {self.threads}; 1 to 64 are possible")
         if not 1 <= self.max_batch <= 256:

@@ -6,9 +6,10 @@ MQTT 5 over TCP or TLS. Knows nothing of topics or payloads.
 import logging
 import socket
 import ssl
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,18 +25,30 @@ _MAX_PASSWORD_BYTES = 4096
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the broker is and how to log in; secrets stand in files."""
+    """Where the broker is and how to log in.
 
-    host: str = "localhost"
-    port: int = 1883
-    tls: bool = False  # also on when one of the files is named
-    ca_file: str | None = None  # certificates to trust; the system's where none is named
-    cert_file: str | None = None  # this client's certificate
-    key_file: str | None = None
-    username: str | None = None
-    password_file: str | None = None
-    keepalive_s: int = 30
-    client_id: str = ""  # empty: the broker chooses
+    A file that is named without a folder is a systemd credential, kept in /etc/ecg-edge/tls.
+    """
+
+    host: Annotated[str, Meta(description="Host name or address.")] = "localhost"
+    port: Annotated[int, Meta(description="TCP port. 1 to 65535; 8883 is usual with TLS.")] = 1883
+    tls: Annotated[bool, Meta(description="Use TLS. Naming ca_file or cert_file switches it on too.")] = False
+    ca_file: Annotated[
+        str | None,
+        Meta(description="PEM file with the CA certificates to trust. Without it, the system's are trusted."),
+    ] = None
+    cert_file: Annotated[str | None, Meta(description="PEM file with this client's certificate.")] = None
+    key_file: Annotated[
+        str | None, Meta(description="PEM file with the key of cert_file. Without it, the key is read from cert_file.")
+    ] = None
+    username: Annotated[str | None, Meta(description="Name to log in with.")] = None
+    password_file: Annotated[
+        str | None, Meta(description="File with the password. The configuration itself holds no secrets.")
+    ] = None
+    keepalive_s: Annotated[
+        int, Meta(description="Longest silence on the connection before each side checks the other. 5 to 3600 s.")
+    ] = 30
+    client_id: Annotated[str, Meta(description="MQTT client id. Empty: the broker chooses one.")] = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError when a setting is impossible."""

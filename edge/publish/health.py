@@ -5,6 +5,9 @@ number of time series, grow without end; the sums hold for all streams.
 """
 
 from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
 
 from edge.bundle.manifest import BundleRef
 from edge.publish.payloads import Payload
@@ -13,70 +16,86 @@ MOST_STREAMS = 64
 
 
 class StreamHealth(Payload, frozen=True, kw_only=True):
-    """One open stream: samples_in = classified + sum of missing + pending, since it was opened."""
+    """One open stream. samples_in = classified + sum of missing + pending, since it was opened."""
 
-    sample_rate_hz: float  # as the device says
-    true_rate_hz: float | None  # as samples arrive; None: too little was heard, or it is a recording
-    leads: tuple[str, ...]
-    samples_in: int
-    classified: int
-    pending: int
-    missing: dict[str, int]  # by cause
-    windows: int
+    sample_rate_hz: Annotated[float, Meta(description="Sample rate that the device states.")]
+    true_rate_hz: Annotated[
+        float | None,
+        Meta(description="Sample rate measured from arrival. Null for recordings, and until enough has arrived."),
+    ]
+    leads: Annotated[tuple[str, ...], Meta(description="Leads of the stream.")]
+    samples_in: Annotated[
+        int, Meta(description="Sample instants since the stream was opened: classified + missing + pending.")
+    ]
+    classified: Annotated[int, Meta(description="Instants covered by a classified window.")]
+    pending: Annotated[int, Meta(description="Instants that wait for their window.")]
+    missing: Annotated[dict[str, int], Meta(description="Instants that could not be classified, by cause.")]
+    windows: Annotated[int, Meta(description="Windows cut from the stream.")]
 
 
 class LatencyHealth(Payload, frozen=True, kw_only=True):
-    """From the arrival of a window's last sample to its decision, over the last minutes."""
+    """Time from the arrival of a window's last sample to its decision, over the last minutes."""
 
-    windows: int  # that the quantiles are of
-    p50_ms: float | None  # None: no window lately
-    p99_ms: float | None
+    windows: Annotated[int, Meta(description="Windows that the quantiles are taken over.")]
+    p50_ms: Annotated[float | None, Meta(description="Median. Null without a recent window.")]
+    p99_ms: Annotated[float | None, Meta(description="99th percentile. Null without a recent window.")]
 
 
 class QueueHealth(Payload, frozen=True, kw_only=True):
     """What waits for the classifier."""
 
-    windows: int
-    oldest_s: float  # how long ago the oldest window arrived, those being classified included
+    windows: Annotated[int, Meta(description="Windows that wait.")]
+    oldest_s: Annotated[float, Meta(description="Age of the oldest window, including those being classified.")]
 
 
 class PublisherHealth(Payload, frozen=True, kw_only=True):
-    """What became of the messages."""
+    """What became of the messages since the start."""
 
-    connected: bool
-    queued: int  # alerts and predictions that wait, in memory or in the outbox
-    outbox: int | None  # of those, alerts in the outbox; None: there is none
-    sent: int
-    connects: int
-    failures: int
-    commands: dict[str, int]  # by what became of them
-    dropped: dict[str, int]  # by cause; `evicted` is the outbox's
-    unlogged: int  # alerts that the alert log could not keep
+    connected: Annotated[bool, Meta(description="Whether the broker is connected.")]
+    queued: Annotated[int, Meta(description="Alerts and predictions that wait, in memory or in the outbox.")]
+    outbox: Annotated[int | None, Meta(description="Alerts that wait in the outbox. Null without an outbox.")]
+    sent: Annotated[int, Meta(description="Messages that the broker has taken.")]
+    connects: Annotated[int, Meta(description="Connections made.")]
+    failures: Annotated[int, Meta(description="Connections lost or refused.")]
+    commands: Annotated[dict[str, int], Meta(description="Commands received, by result.")]
+    dropped: Annotated[
+        dict[str, int], Meta(description="Messages dropped, by cause. The cause `evicted` is the outbox's.")
+    ]
+    unlogged: Annotated[int, Meta(description="Alerts that the alert log could not keep.")]
 
 
 class DeviceHealth(Payload, frozen=True, kw_only=True):
-    """How the service does; retained. Sums are since its start, over all streams, those that have ended included."""
+    """Health of the service. Retained. Sums are over all streams since the start, those that have ended included."""
 
-    time: datetime
-    version: str
-    uptime_s: float
-    bundle: BundleRef
-    backend: str | None  # that runs the graph; None until the classifier is open
-    precision: str | None
-    samples_in: int  # = classified + sum of missing + pending
-    classified: int
-    pending: int
-    missing: dict[str, int]  # by cause
-    duplicates: int
-    windows: int
-    shed_windows: int  # of those, given up under overload
-    latency: LatencyHealth
-    queue: QueueHealth
-    publisher: PublisherHealth
-    blocks_refused: int  # of sources, because they contradict their stream
-    blocks_unkept: int  # that the stored hour, on which another bundle is tried, lacks: the disk failed, or was slow
-    source_events: dict[str, int]  # by name: what was thrown away that was no sample, reconnects, silences
-    memory_mb: float | None  # resident now, of 2**20 bytes
-    cpu_temperature_c: float | None
-    streams_open: int
-    streams: dict[str, StreamHealth]  # the first `MOST_STREAMS` of them, by id
+    time: Annotated[datetime, Meta(description="Wall time of this message.")]
+    version: Annotated[str, Meta(description="Version of ecg-nat.")]
+    uptime_s: Annotated[float, Meta(description="Seconds since the service started.")]
+    bundle: Annotated[BundleRef, Meta(description="Bundle that runs.")]
+    backend: Annotated[str | None, Meta(description="Back end that runs the graph. Null until it is open.")]
+    precision: Annotated[str | None, Meta(description="Precision of the graph. Null until it is open.")]
+    samples_in: Annotated[int, Meta(description="Sample instants received: classified + missing + pending.")]
+    classified: Annotated[int, Meta(description="Instants covered by a classified window.")]
+    pending: Annotated[int, Meta(description="Instants that wait for their window.")]
+    missing: Annotated[dict[str, int], Meta(description="Instants that could not be classified, by cause.")]
+    duplicates: Annotated[int, Meta(description="Instants that arrived twice. Only the first is used.")]
+    windows: Annotated[int, Meta(description="Windows cut from all streams.")]
+    shed_windows: Annotated[int, Meta(description="Windows dropped because the device was overloaded.")]
+    latency: Annotated[LatencyHealth, Meta(description="Time from a window's last sample to its decision.")]
+    queue: Annotated[QueueHealth, Meta(description="What waits for the classifier.")]
+    publisher: Annotated[PublisherHealth, Meta(description="What became of the messages.")]
+    blocks_refused: Annotated[int, Meta(description="Blocks refused because they contradict their stream.")]
+    blocks_unkept: Annotated[
+        int, Meta(description="Blocks that the stored hour lacks because the disk failed or was slow.")
+    ]
+    source_events: Annotated[
+        dict[str, int],
+        Meta(description="Events of the sources by name, such as damaged bytes, reconnects and silences."),
+    ]
+    memory_mb: Annotated[
+        float | None, Meta(description="Resident memory in units of 2**20 bytes. Null where it is not known.")
+    ]
+    cpu_temperature_c: Annotated[
+        float | None, Meta(description="CPU temperature in degrees Celsius. Null where it is not known.")
+    ]
+    streams_open: Annotated[int, Meta(description="Number of open streams.")]
+    streams: Annotated[dict[str, StreamHealth], Meta(description="Open streams by id, 64 at most.")]

@@ -6,9 +6,10 @@ payload lies in `edge/schemas`. Wall time is a parameter here; knows nothing of 
 
 import uuid
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
@@ -53,111 +54,161 @@ class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class AlertData(Payload, frozen=True, kw_only=True):
-    """What happened; samples are counted at the stream's own rate, and stream time begins at sample 0."""
+    """What happened to the alarm. Samples are counted at the stream's own rate, from sample 0 of its epoch."""
 
-    label: str
-    name: str
-    snomed: str | None  # SNOMED CT concept
-    kind: Kind
-    priority: Priority
-    alarm_id: str  # the same from raised to cleared
-    probability: float | None  # in the window that decided
-    threshold: float | None
-    onset_sample: int  # end of the first window over the threshold
-    onset_s: float
-    first_sample: int  # of the window that decided
-    end_sample: int
-    end_s: float
-    sample_rate_hz: float
-    leads: tuple[str, ...]  # that the window was judged by
-    reason: Reason | None  # why it was cleared
-    bundle: BundleRef
-    epoch: str  # names one unbroken count of samples
-    latency_ms: float | None  # from the window's last sample to this event, where it can be known
-    historical: bool  # told late: it had to wait for the broker, or a later run of the device tells it
-    came: dict[str, int] | None = None  # of ALARM_STORM: how many alarms of each label came, the withheld ones too
-    evidence: Evidence | None = None  # the window that decided; None for answers to commands and at a stream's end
+    label: Annotated[str, Meta(description="Label of the alarm, such as AF.")]
+    name: Annotated[str, Meta(description="Name of the alarm in plain words.")]
+    snomed: Annotated[str | None, Meta(description="SNOMED CT concept of the label, if it has one.")]
+    kind: Annotated[
+        Kind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
+    ]
+    priority: Annotated[Priority, Meta(description="Priority of the alarm.")]
+    alarm_id: Annotated[str, Meta(description="Id of the alarm. It is the same from raised to cleared.")]
+    probability: Annotated[
+        float | None,
+        Meta(
+            description="Probability of the label in the deciding window. "
+            "Null where the model does not drive the alarm."
+        ),
+    ]
+    threshold: Annotated[
+        float | None,
+        Meta(
+            description="Probability at which the alarm's condition begins. "
+            "Null where the model does not drive the alarm."
+        ),
+    ]
+    onset_sample: Annotated[
+        int, Meta(description="Sample at which the condition began: the end of the first window over the threshold.")
+    ]
+    onset_s: Annotated[float, Meta(description="The same instant in seconds from sample 0 of the epoch.")]
+    first_sample: Annotated[int, Meta(description="First sample of the deciding window.")]
+    end_sample: Annotated[int, Meta(description="Sample after the last one of the deciding window.")]
+    end_s: Annotated[float, Meta(description="The same instant in seconds from sample 0 of the epoch.")]
+    sample_rate_hz: Annotated[float, Meta(description="Sample rate of the stream, in which all samples are counted.")]
+    leads: Annotated[tuple[str, ...], Meta(description="Leads of the deciding window that were good enough to use.")]
+    reason: Annotated[Reason | None, Meta(description="Why the alarm was cleared. Null for other events.")]
+    bundle: Annotated[BundleRef, Meta(description="Bundle that decided.")]
+    epoch: Annotated[
+        str, Meta(description="Names one unbroken count of samples. A device that restarts begins a new epoch.")
+    ]
+    latency_ms: Annotated[
+        float | None,
+        Meta(
+            description="Time from the arrival of the window's last sample to this event. "
+            "Null where it cannot be known."
+        ),
+    ]
+    historical: Annotated[
+        bool,
+        Meta(description="True when the alert is late: it waited for the broker, or for the next start of the device."),
+    ]
+    came: Annotated[
+        dict[str, int] | None,
+        Meta(description="ALARM_STORM only: how many alarms of each label came, withheld ones included."),
+    ] = None
+    evidence: Annotated[
+        Evidence | None,
+        Meta(description="The deciding window. Null for answers to commands and at the end of a stream."),
+    ] = None
 
 
 class AlertEvent(Payload, frozen=True, kw_only=True):
-    """Something happened to an alarm: a CloudEvent. Never retained; `id` tells repetitions.
+    """An event of an alarm, as a CloudEvent. Never retained.
 
-    Escalated: it is on, of high priority, and nobody has acknowledged it. Silenced: it is not raised for a while.
+    Escalated: the alarm is on, has high priority, and nobody has acknowledged it. Silenced: the alarm is acknowledged
+    and is not raised again for a while.
     """
 
-    specversion: Literal["1.0"] = "1.0"
-    id: str
-    source: str  # ecg-nat/<device>/<stream>
-    type: AlertType
-    subject: str  # the label
-    time: datetime
-    datacontenttype: Literal["application/json"] = "application/json"
-    data: AlertData
+    specversion: Annotated[Literal["1.0"], Meta(description="Version of CloudEvents.")] = "1.0"
+    id: Annotated[str, Meta(description="Id of this event. A repeated message has the same id.")]
+    source: Annotated[str, Meta(description="Where the event comes from: ecg-nat/<device>/<stream>.")]
+    type: Annotated[AlertType, Meta(description="What happened to the alarm.")]
+    subject: Annotated[str, Meta(description="Label of the alarm.")]
+    time: Annotated[datetime, Meta(description="Wall time of the event on the device.")]
+    datacontenttype: Annotated[Literal["application/json"], Meta(description="Media type of data.")] = (
+        "application/json"
+    )
+    data: Annotated[AlertData, Meta(description="The alarm and the deciding window.")]
 
 
 class AlarmState(Payload, frozen=True, kw_only=True):
-    """An alarm that is on; retained, and replaced by an empty message when it ends."""
+    """An alarm that is on. Retained; replaced by an empty message when the alarm ends."""
 
-    alarm_id: str
-    label: str
-    name: str
-    kind: Kind
-    priority: Priority
-    acknowledged: bool
-    time: datetime  # of the event that made it so
-    onset_sample: int
-    onset_s: float
-    epoch: str
+    alarm_id: Annotated[str, Meta(description="Id of the alarm. It is the same from raised to cleared.")]
+    label: Annotated[str, Meta(description="Label of the alarm, such as AF.")]
+    name: Annotated[str, Meta(description="Name of the alarm in plain words.")]
+    kind: Annotated[
+        Kind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
+    ]
+    priority: Annotated[Priority, Meta(description="Priority of the alarm.")]
+    acknowledged: Annotated[bool, Meta(description="True once a person has acknowledged the alarm.")]
+    time: Annotated[datetime, Meta(description="Wall time of the event that led to this state.")]
+    onset_sample: Annotated[int, Meta(description="Sample at which the condition began.")]
+    onset_s: Annotated[float, Meta(description="The same instant in seconds from sample 0 of the epoch.")]
+    epoch: Annotated[str, Meta(description="Names one unbroken count of samples.")]
 
 
 class StreamAlarms(Payload, frozen=True, kw_only=True):
-    """Which alarms of a stream are on, by label; retained while the stream is open. Published for Home Assistant."""
+    """The alarms of a stream that are on, for Home Assistant. Retained while the stream is open."""
 
-    on: tuple[str, ...]
+    on: Annotated[tuple[str, ...], Meta(description="Labels of the alarms that are on.")]
 
 
 class DeviceStatus(Payload, frozen=True, kw_only=True):
-    """Whether a device is there; retained. Offline without `since` is the last will: the device vanished."""
+    """Whether a device is online. Retained. Offline without `since` is the last will: the device vanished."""
 
-    state: Literal["online", "offline"]
-    version: str
-    bundle: BundleRef | None
-    since: datetime | None
-    classifier: str | None = None  # which back end serves, and why, where not the one that was asked for
-    swap: str | None = None  # what came of the last bundle that was to take over, since the service started
+    state: Annotated[Literal["online", "offline"], Meta(description="Online or offline.")]
+    version: Annotated[str, Meta(description="Version of ecg-nat.")]
+    bundle: Annotated[BundleRef | None, Meta(description="Bundle that runs. Null until one is loaded.")]
+    since: Annotated[datetime | None, Meta(description="Wall time of this state. Null in the last will.")]
+    classifier: Annotated[
+        str | None, Meta(description="Back end and precision that run, and why if not the configured ones.")
+    ] = None
+    swap: Annotated[str | None, Meta(description="Result of the latest bundle swap since the service started.")] = None
 
 
 class DeviceEventData(Payload, frozen=True, kw_only=True):
-    """Which bundle it is about, and why."""
+    """The bundle that the event is about, and the reason."""
 
-    bundle: str  # name and version; empty where they are not known
-    why: str
-    historical: bool  # told late
+    bundle: Annotated[str, Meta(description="Name and version of the bundle. Empty where they are not known.")]
+    why: Annotated[str, Meta(description="Why it was accepted, refused or rolled back.")]
+    historical: Annotated[bool, Meta(description="True when the event is late.")]
 
 
 class DeviceEvent(Payload, frozen=True, kw_only=True):
-    """Something happened to the device itself: another bundle was to take over. A CloudEvent; never retained."""
+    """An event of the device itself: the result of a bundle swap. A CloudEvent, never retained."""
 
-    specversion: Literal["1.0"] = "1.0"
-    id: str
-    source: str  # ecg-nat/<device>
-    type: SwapType
-    time: datetime
-    datacontenttype: Literal["application/json"] = "application/json"
-    data: DeviceEventData
+    specversion: Annotated[Literal["1.0"], Meta(description="Version of CloudEvents.")] = "1.0"
+    id: Annotated[str, Meta(description="Id of this event. A repeated message has the same id.")]
+    source: Annotated[str, Meta(description="Where the event comes from: ecg-nat/<device>.")]
+    type: Annotated[SwapType, Meta(description="What happened to the new bundle.")]
+    time: Annotated[datetime, Meta(description="Wall time of the event on the device.")]
+    datacontenttype: Annotated[Literal["application/json"], Meta(description="Media type of data.")] = (
+        "application/json"
+    )
+    data: Annotated[DeviceEventData, Meta(description="The bundle and the reason.")]
 
 
 class Prediction(Payload, frozen=True, kw_only=True):
-    """The probabilities of one window, or why there are none."""
+    """The probabilities of one window, or the cause why there are none."""
 
-    epoch: str
-    first_sample: int
-    end_sample: int
-    end_s: float
-    cause: str  # `present` when the window was good
-    leads: tuple[str, ...]
-    probabilities: dict[str, float] | None  # by label
-    heart_rate_bpm: float | None = None  # at its end, of the last five intervals; None where nobody can tell
+    epoch: Annotated[str, Meta(description="Names one unbroken count of samples.")]
+    first_sample: Annotated[int, Meta(description="First sample of the window.")]
+    end_sample: Annotated[int, Meta(description="Sample after the last one of the window.")]
+    end_s: Annotated[float, Meta(description="The same instant in seconds from sample 0 of the epoch.")]
+    cause: Annotated[str, Meta(description="`present` when the window was good; otherwise why it was not classified.")]
+    leads: Annotated[tuple[str, ...], Meta(description="Leads of the window that were good enough to use.")]
+    probabilities: Annotated[
+        dict[str, float] | None, Meta(description="Probability of each label. Null when the window was not classified.")
+    ]
+    heart_rate_bpm: Annotated[
+        float | None,
+        Meta(
+            description="Heart rate at the end of the window, from the last five RR intervals. "
+            "Null where it is not known."
+        ),
+    ] = None
 
 
 def encode(payload: Payload | Command) -> bytes:

@@ -1,6 +1,7 @@
-"""The service's configuration: one TOML file, read into frozen structs that know every key.
+"""The service's configuration: one TOML file, read into frozen structs.
 
-A wrong key is an error that names the nearest known one. `deploy/ecg-edge.example.toml` shows all of it.
+An unknown key is an error that names the nearest known one. `deploy/ecg-edge.example.toml` shows every table, and
+`python -m edge.service.config_schema` prints the JSON Schema.
 """
 
 import difflib
@@ -8,8 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from edge.alarms.specs import AlarmOverride
 from edge.bundle.manifest import MANIFEST, Bundle, load_bundle, sha256_of
@@ -27,9 +30,15 @@ _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who we are on the broker: an opaque id, that names no person."""
+    """What this device is called on the broker."""
 
-    id: str = "ecg-edge"
+    id: Annotated[
+        str,
+        Meta(
+            description="Name of this device in every topic. It must not name a person or a bed. "
+            "Letters, digits, _ and -, 64 at most."
+        ),
+    ] = "ecg-edge"
 
     def __post_init__(self) -> None:
         """Raise ValueError when the id does not fit a topic."""
@@ -40,15 +49,32 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose bundles may run, and how another one takes over while the service runs."""
+    """Which bundles may run, and how a new one takes over while the service runs."""
 
-    public_keys: tuple[str, ...] = ()  # with any, a bundle that is not shipped must be signed by one of them
-    state: str | None = None  # folder of staged bundles and of the last hour of the streams; without it, no swap
-    most_alarms_per_hour: float = 60.0  # of each stream, that a new bundle may raise on that hour
-    probation_s: float = 60.0  # how long it serves before it is the last good one
+    public_keys: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Public keys of those who may sign bundles. With any key here, every bundle must be signed "
+            "by one of them, except the shipped ones."
+        ),
+    ] = ()
+    state: Annotated[
+        str | None,
+        Meta(
+            description="Folder for staged bundles and for the last hour of up to eight streams. "
+            "Without it, bundles cannot be swapped."
+        ),
+    ] = None
+    most_alarms_per_hour: Annotated[
+        float,
+        Meta(description="Most alarms per hour and stream that a new bundle may raise on the stored hour. Above 0."),
+    ] = 60.0
+    probation_s: Annotated[
+        float, Meta(description="How long a new bundle must serve before it counts as the last good one. 0 to 86400 s.")
+    ] = 60.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a key that is none, or a bound that cannot be meant."""
+        """Raise ValueError for a malformed key or a limit out of range."""
         for key in self.public_keys:
             read_public_key(key)
         if not self.most_alarms_per_hour > 0:
@@ -58,14 +84,22 @@ class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the service tells of its own health."""
+    """How the service reports its own health."""
 
-    interval_s: float = 30.0  # between messages on MQTT; 0: none
-    metrics_port: int = 0  # of the Prometheus endpoint; 0: there is none
-    metrics_host: str = "127.0.0.1"
+    interval_s: Annotated[
+        float, Meta(description="Time between two health messages on MQTT. 0 sends none; otherwise 1 to 86400 s.")
+    ] = 30.0
+    metrics_port: Annotated[int, Meta(description="TCP port of the Prometheus endpoint. 0 switches it off.")] = 0
+    metrics_host: Annotated[
+        str,
+        Meta(
+            description="Address that the endpoint listens on. "
+            "It has no password, so keep it on this machine unless the network is trusted."
+        ),
+    ] = "127.0.0.1"
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what cannot be meant."""
+        """Raise ValueError for a value out of range."""
         if not (self.interval_s == 0 or 1 <= self.interval_s <= 86_400):
             raise ValueError(f"interval_s {self.interval_s:g} is neither 0 nor in 1 to 86400")
         if not 0 <= self.metrics_port <= 65535:
@@ -73,26 +107,39 @@ class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that `ecg-edge run` needs to know."""
+    """The whole configuration of `ecg-edge run`."""
 
-    source: tuple[SourceConfig, ...]
-    device: DeviceConfig = DeviceConfig()
-    model: str = "rhythm"  # the name of a shipped bundle, or the path of one
-    classifier: ClassifierConfig = ClassifierConfig()
-    broker: BrokerConfig = BrokerConfig()
-    publish: PublishConfig = PublishConfig()
-    bundle: BundleConfig = BundleConfig()
-    health: HealthConfig = HealthConfig()
-    alarm: dict[str, AlarmOverride] = {}  # by label
+    source: Annotated[
+        tuple[SourceConfig, ...],
+        Meta(description="The sources to read, one table [[source]] each. At least one is needed."),
+    ]
+    device: Annotated[DeviceConfig, Meta(description="What this device is called on the broker.")] = DeviceConfig()
+    model: Annotated[str, Meta(description="Name of a shipped bundle, or path of a bundle's folder.")] = "rhythm"
+    classifier: Annotated[
+        ClassifierConfig, Meta(description="Which graph of the bundle runs, and on which back end.")
+    ] = ClassifierConfig()
+    broker: Annotated[BrokerConfig, Meta(description="Broker that receives alerts, alarm states and health.")] = (
+        BrokerConfig()
+    )
+    publish: Annotated[
+        PublishConfig, Meta(description="What is published, and where it waits while the broker is away.")
+    ] = PublishConfig()
+    bundle: Annotated[BundleConfig, Meta(description="Which bundles may run, and how a new one takes over.")] = (
+        BundleConfig()
+    )
+    health: Annotated[HealthConfig, Meta(description="How the service reports its own health.")] = HealthConfig()
+    alarm: Annotated[
+        dict[str, AlarmOverride], Meta(description="Changes to single alarms, by label, such as [alarm.AF].")
+    ] = {}
 
     def __post_init__(self) -> None:
-        """Raise ValueError when there is nothing to listen to."""
+        """Raise ValueError without a source, or when two sources have the same stream id."""
         if not self.source:
             raise ValueError("at least one [[source]] is needed")
         streams = Counter(source.stream_id for source in self.source if not isinstance(source, MqttConfig))
         for stream, count in streams.items():
             if count > 1:
-                raise ValueError(f"{count} sources are called {stream!r}; give each a stream of its own")
+                raise ValueError(f"{count} sources have the stream id {stream!r}; give each its own `stream`")
 
 
 def read_config(path: Path) -> ServiceConfig:
@@ -162,13 +209,12 @@ def _hint(message: str) -> str:
 
 def _known_keys(struct: type[msgspec.Struct]) -> Iterator[str]:
     """Yield the key of every field of a struct and of the structs in it."""
-    kinds = msgspec.inspect.type_info(struct)
-    waiting: list[object] = [kinds]
+    waiting: list[object] = [msgspec.inspect.type_info(struct)]
     while waiting:
         kind = waiting.pop()
         if isinstance(kind, msgspec.inspect.StructType):
             for field in kind.fields:
                 yield field.encode_name
                 waiting.append(field.type)
-        waiting += getattr(kind, "types", ())
-        waiting += [item for item in (getattr(kind, "item_type", None), getattr(kind, "value_type", None)) if item]
+        waiting += getattr(kind, "types", ())  # of a union
+        waiting += [inner for name in ("type", "item_type", "value_type") if (inner := getattr(kind, name, None))]

@@ -113,6 +113,17 @@ def test_the_schema_of_the_state_requires_every_field() -> None:
     assert body["additionalProperties"] is False
 
 
+def test_the_schemas_describe_every_property() -> None:
+    bare = [
+        f"{name}.{key}"
+        for text in schemas().values()
+        for name, struct in json.loads(text)["$defs"].items()
+        for key, value in struct["properties"].items()
+        if "description" not in value
+    ]
+    assert bare == []
+
+
 IDS = st.text("abcXYZ019_-", min_size=1, max_size=64)
 
 

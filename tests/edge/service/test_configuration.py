@@ -1,7 +1,9 @@
 """The configuration file: the example shows all of it, and a wrong one is one clear line."""
 
+import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults():
         ("source = [", "Invalid"),
         ("[classifier]\nthreads = 0\n[[source]]\nkind = 'synthetic'", "threads"),
         ("\xff", "toml"),
-        ("[[source]]\nkind = 'synthetic'\n[[source]]\nkind = 'synthetic'", "stream of its own"),
+        ("[[source]]\nkind = 'synthetic'\n[[source]]\nkind = 'synthetic'", "give each its own `stream`"),
         ("[[source]]\nkind = 'serial'\nport = 'x'\nstream = 'Jane Doe'", "Jane Doe"),
         ("[[source]]\nkind = 'serial'\nport = 'x'\nbaud = 0", "baud"),
         ("[[source]]\nkind = 'serial'\nport = 'x'\nadc_max = 99999999999", "adc_max"),
@@ -80,3 +82,18 @@ def test_an_alarm_that_does_not_exist_is_refused(tmp_path, tiny_bundle_path):
 def test_an_unknown_bundle_names_those_that_are_shipped():
     with pytest.raises(BundleError, match="rhythm"):
         find_bundle("rythm")
+
+
+def test_the_json_schema_describes_every_property():
+    printed = subprocess.run(
+        [sys.executable, "-m", "edge.service.config_schema"], capture_output=True, text=True, timeout=60
+    )
+    structs = json.loads(printed.stdout)["$defs"]
+    assert {"ServiceConfig", "BrokerConfig", "MqttConfig", "AlarmOverride"} <= structs.keys()
+    bare = [
+        f"{name}.{key}"
+        for name, struct in structs.items()
+        for key, value in struct["properties"].items()
+        if "description" not in value
+    ]
+    assert bare == []
