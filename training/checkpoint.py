@@ -20,6 +20,7 @@ from torch import Tensor
 from ecgnat.model import ModelConfig, Network, NetworkConfig
 from ecgnat.networks import make_network
 from ecgnat.resnet import ResNetConfig
+from edge.core.files import atomic_path
 from edge.lab.results_page import command_line
 from training.errors import CheckpointError
 
@@ -35,8 +36,10 @@ def save_model(folder: Path, model: Network, names: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind = _KINDS[type(model.config)]
     text = json.dumps({"network": kind, "model": dataclasses.asdict(model.config), "labels": names}, indent=1)
-    replace_file(folder / CONFIG, lambda path: path.write_text(text))
-    replace_file(folder / WEIGHTS, lambda path: save_file(contiguous(model.state_dict()), path))
+    with atomic_path(folder / CONFIG) as path:
+        path.write_text(text)
+    with atomic_path(folder / WEIGHTS) as path:
+        save_file(contiguous(model.state_dict()), path)
 
 
 def load_model(folder: Path) -> tuple[Network, tuple[str, ...]]:
@@ -90,10 +93,3 @@ def save_command(folder: Path, arguments: list[str]) -> None:
 def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Bring tensors into the form that safetensors wants."""
     return {key: value.detach().contiguous() for key, value in tensors.items()}
-
-
-def replace_file(path: Path, write: Any) -> None:  # noqa: ANN401 - any writer's return value is ignored
-    """Replace a file whole by what `write` writes to the path it is given."""
-    scratch = path.with_name(path.name + ".part")
-    write(scratch)
-    scratch.replace(path)

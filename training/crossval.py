@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from ecgnat.model import NetworkConfig
+from edge.core.files import atomic_path
 from training import checkpoint
 from training.errors import CheckpointError, DataError
 from training.finetune import Start, finetune
@@ -96,7 +97,8 @@ def _write(report: dict[str, Any], path: Path) -> None:
         if other:
             raise CheckpointError(f"{path}: was begun with another {', '.join(other)}; give another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.replace_file(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
+    with atomic_path(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 def _check(task: Task) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import InputSpec
+from edge.core.files import atomic_path
 from edge.core.samples import Cause
 from training.errors import DataError
 from training.evaluation.device import cut_record, stack
@@ -30,11 +31,10 @@ class Outputs:
     probabilities: NDArray[np.float32]  # (windows, labels); NaN where it was not
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".part.npz")
-        np.savez_compressed(scratch, **asdict(self))
-        scratch.replace(path)
+        with atomic_path(path) as scratch, scratch.open("wb") as file:  # a name alone would get a suffix from NumPy
+            np.savez_compressed(file, **asdict(self))
 
 
 def load_outputs(path: Path) -> Outputs:

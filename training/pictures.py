@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.core.files import atomic_path
 from edge.core.leads import LEADS
-from training.checkpoint import replace_file
 from training.windows import INPUT
 
 if TYPE_CHECKING:
@@ -74,4 +74,5 @@ def reconstructions(folder: Path, signal: Tensor, drawn: Tensor, keep: Tensor, m
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    replace_file(path, lambda scratch: figure.savefig(scratch, format="png", dpi=100))
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=100)

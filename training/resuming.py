@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from training.checkpoint import contiguous, replace_file
+from edge.core.files import atomic_path
+from training.checkpoint import contiguous
 from training.errors import CheckpointError
 
 STATE = "state.safetensors"
@@ -65,7 +66,8 @@ class Resumable:
                 numpy_states[name] = generator.bit_generator.state
         metadata = {"state": json.dumps({"extra": extra, "numpy": numpy_states})}
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / STATE, lambda path: save_file(contiguous(tensors), path, metadata))
+        with atomic_path(folder / STATE) as path:
+            save_file(contiguous(tensors), path, metadata)
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Restore every part in place and return `extra`, or raise CheckpointError."""
@@ -143,4 +145,5 @@ def cut_log(folder: Path, step: int) -> None:
     header, *lines = path.read_text().splitlines(keepends=True)
     place = header.strip().split(",").index("step")
     kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[place]) <= step]
-    replace_file(path, lambda scratch: scratch.write_text(header + "".join(kept), newline=""))
+    with atomic_path(path) as scratch:
+        scratch.write_text(header + "".join(kept), newline="")

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from edge.core.errors import BundleError
-from edge.core.files import write_whole
+from edge.core.files import write_atomic
 
 _HEADER_LIMIT = 4096
 
@@ -130,6 +130,6 @@ def _write(path: Path, content: bytes) -> None:
         When it cannot be written.
     """
     try:
-        write_whole(path, content)
+        write_atomic(path, content)
     except OSError as exc:
         raise BundleError(f"{path}: cannot be written: {exc.strerror}") from exc

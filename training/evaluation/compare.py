@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
 from training import checkpoint
 from training.errors import CheckpointError
@@ -76,7 +77,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
     axes.tick_params(axis="x", rotation=90, labelsize=7)
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
-    checkpoint.replace_file(path, lambda scratch: figure.savefig(scratch, format="png", dpi=90))
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=90)
 
 
 def _against(mine: Task, first: Task, resamples: int) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
-from training.checkpoint import replace_file
 
 TITLE = (
     "# What training gives\n\n"
@@ -67,7 +67,8 @@ def label_efficiency(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set(xscale="log", xlabel="labelled patients, %", ylabel=f"{_COLUMNS[key]}, fold 9")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.legend()
-    replace_file(path, lambda scratch: figure.savefig(scratch, format="png", dpi=100))
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=100)
 
 
 def _spread(values: list[float]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from edge.core.files import atomic_path
 from edge.core.machine import processor
 from training import checkpoint
 from training.errors import CheckpointError
@@ -53,7 +54,8 @@ def run(
             if arm.pretraining and encoder:
                 row["encoder"] = encoder.name
             text = json.dumps(row, indent=1) + "\n"
-            checkpoint.replace_file(result, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+            with atomic_path(result) as path:
+                path.write_text(text, encoding="utf-8")
         rows.append(json.loads(result.read_text(encoding="utf-8")))
         if rows[-1]["arm"] != json.loads(json.dumps(asdict(arm))):
             raise CheckpointError(f"{result}: is of another recipe of this name; give another --out")

@@ -25,7 +25,7 @@ import msgspec
 
 from edge.bundle.manifest import MANIFEST, SIGNATURE, Bundle, load_bundle
 from edge.core.errors import BundleError, ConfigError
-from edge.core.files import sync_folder, write_whole
+from edge.core.files import sync_folder, write_atomic
 from edge.publish.swap_outcome import Outcome
 from edge.service.config import ServiceConfig, configured_bundle, vouched
 
@@ -97,7 +97,7 @@ class BundleStore:
         try:
             for name in (*bundle.manifest.files, MANIFEST, SIGNATURE):
                 if (bundle.path / name).is_file():
-                    write_whole(staging / name, (bundle.path / name).read_bytes())
+                    write_atomic(staging / name, (bundle.path / name).read_bytes())
                     self._hand_over(staging / name)
             self._hand_over(staging)
             shutil.rmtree(place, ignore_errors=True)  # damaged, or it was loaded above
@@ -142,7 +142,7 @@ class BundleStore:
     def put(self, what: Current | Request | Outcome) -> None:
         """Replace one of the three, or raise OSError."""
         path = self._folder / type(what).__name__.lower()
-        write_whole(path, msgspec.json.encode(what) + b"\n")
+        write_atomic(path, msgspec.json.encode(what) + b"\n")
         self._hand_over(path)
 
     @contextmanager
