@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.bundle.manifest import Bundle
+from edge.bundle.shipped import find_bundle
 from edge.commands.options import json_option, model_option
 from edge.commands.stopping import stop_on_signal
 from edge.core.errors import BenchError
@@ -21,7 +22,6 @@ from edge.lab.bench.trial import Progress as Tell
 from edge.lab.bench.trial import Setup, run_trial
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.embedded_broker import local_broker
-from edge.service.config import find_bundle
 
 
 @click.command()

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edge.bundle.manifest import Bundle
+from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import Classifier, ClassifierConfig, prove
 from edge.classifiers.engine_cache import EngineCache, EngineKey, default_folder
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, find_or_build, memory_used
 from edge.commands.options import json_option, model_option
 from edge.commands.stopping import stop_on_signal
 from edge.core.errors import BundleError
-from edge.service.config import find_bundle
 
 _DEFAULT = ClassifierConfig()
 _RUNS = 300  # timed, of each batch size

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from edge.bundle.manifest import Bundle
+from edge.bundle.shipped import find_bundle
 from edge.commands.options import model_option
 from edge.commands.stopping import stop_on_signal
 from edge.commands.watch import show as show_line
@@ -17,7 +18,6 @@ from edge.mqtt.subscriber import Subscriber
 from edge.mqtt.topics import filters
 from edge.publish.follower import Follower
 from edge.publish.sink import AlertSink, new_publisher
-from edge.service.config import find_bundle
 from edge.sources.recordings import SYNTHETIC, Recording, open_recording
 
 _DEVICE = "demo"

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from edge.bundle.manifest import Bundle
+from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.commands.options import MAX_THREADS, Address, broker_option, json_option, model_option
 from edge.commands.progress import ecg_progress
@@ -20,7 +21,6 @@ from edge.lab.wires import VIAS, Via
 from edge.monitor.runtime import Sink
 from edge.mqtt.client import BrokerConfig
 from edge.publish.sink import AlertSink, new_publisher
-from edge.service.config import find_bundle
 from edge.sources.recordings import Recording, open_recording
 
 

@@ -10,9 +10,9 @@ import click
 from edge.commands.options import json_option
 from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
+from edge.service.choose_bundle import choose_bundle
 from edge.service.config import read_config
 from edge.service.supervisor import Service
-from edge.service.swap.store import bundle_to_serve
 
 
 @click.command()
@@ -41,7 +41,7 @@ def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
     if verbose:
         logging.getLogger("edge").setLevel(logging.INFO)
     config = read_config(path)
-    service = Service(config, bundle_to_serve(config))
+    service = Service(config, choose_bundle(config))
     if check:
         click.echo(f"{path}: good")
         return

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from edge.bundle.shipped import find_bundle
 from edge.commands.options import json_option
 from edge.core.errors import BundleError, ConfigError
 from edge.publish.swap_outcome import FINAL, Outcome
-from edge.service.config import find_bundle, read_config
+from edge.service.config import read_config
 from edge.service.swap.store import BundleStore, Request, store_of
 
 _POLL_S = 0.1

@@ -15,16 +15,14 @@ import msgspec
 from msgspec import Meta
 
 from edge.alarms.specs import AlarmOverride
-from edge.bundle.manifest import MANIFEST, Bundle, load_bundle, sha256_of
-from edge.bundle.signature import check_signature, read_public_key
+from edge.bundle.signature import read_public_key
 from edge.classifiers.base import ClassifierConfig
-from edge.core.errors import BundleError, ConfigError
+from edge.core.errors import ConfigError
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.topics import check_id
 from edge.publish.config import PublishConfig
 from edge.sources.config import MqttConfig, SourceConfig
 
-BUNDLES = Path(__file__).parents[1] / "bundles"
 _MAX_BYTES = 1 << 20
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 
@@ -161,42 +159,6 @@ def read_config(path: Path) -> ServiceConfig:
         return msgspec.toml.decode(raw, type=ServiceConfig)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: {exc}{_hint(str(exc))}") from exc
-
-
-def find_bundle(name: str) -> Bundle:
-    """Load a shipped bundle by its name, or any by its path.
-
-    Raises
-    ------
-    BundleError
-        When there is none, or it is not what its manifest says.
-    """
-    shipped = BUNDLES / name
-    if re.fullmatch(r"[a-z][a-z0-9-]*", name) and shipped.is_dir():
-        return load_bundle(shipped)
-    if Path(name).is_dir():
-        return load_bundle(Path(name))
-    names = ", ".join(sorted(path.parent.name for path in BUNDLES.glob("*/manifest.json"))) or "none"
-    raise BundleError(f"no bundle {name!r}: neither a folder nor one of those shipped ({names})")
-
-
-def configured_bundle(config: ServiceConfig) -> Bundle:
-    """Load the bundle that a configuration names; one that is not shipped must be signed where keys are configured.
-
-    Raises
-    ------
-    BundleError
-        When there is none, it is not what its manifest says, or nobody of those named vouches for it.
-    """
-    return vouched(find_bundle(config.model), config)
-
-
-def vouched(bundle: Bundle, config: ServiceConfig) -> Bundle:
-    """Return a bundle that may run; BundleError where keys are configured and none of them vouches for it."""
-    shipped = {sha256_of(path) for path in BUNDLES.glob(f"*/{MANIFEST}")}
-    if config.bundle.public_keys and bundle.sha256 not in shipped:
-        check_signature(bundle, config.bundle.public_keys)
-    return bundle
 
 
 def _hint(message: str) -> str:

@@ -8,9 +8,9 @@ import pytest
 
 from calibration.golden import golden_inputs
 from calibration.graph_check import check_graph
+from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import ClassifierConfig, prove
 from edge.classifiers.opening import open_classifier
-from edge.service.config import find_bundle
 from training.datasets.ptb_xl import read_entries
 from training.evaluation import ptb_xl
 from training.labels import PRODUCT_LABELS, SUPERCLASSES

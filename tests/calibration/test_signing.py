@@ -8,7 +8,8 @@ from energy_bundle import write_bundle
 from calibration.__main__ import cli
 from calibration.errors import CalibrationError
 from edge.core.errors import BundleError, ConfigError
-from edge.service.config import configured_bundle, read_config
+from edge.service.choose_bundle import configured_bundle
+from edge.service.config import read_config
 
 
 @pytest.fixture

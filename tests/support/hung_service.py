@@ -7,9 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
+from edge.bundle.shipped import find_bundle
 from edge.commands.stopping import stop_on_signal
 from edge.monitor.stream_monitor import runtime
-from edge.service.config import find_bundle, read_config
+from edge.service.config import read_config
 from edge.service.supervisor import supervisor as service
 
 LIMIT_S = 0.5

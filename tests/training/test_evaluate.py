@@ -117,7 +117,7 @@ def test_it_scores_mitdb_by_label_and_record(data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("cinc2017", "--model", "no-such-bundle"), 1, "neither a folder nor one of those shipped"),
+        (("cinc2017", "--model", "no-such-bundle"), 1, "neither a folder nor one of the shipped"),
         (("ptb-xl", "--model", "{bundle}"), 1, "ptbxl_database.csv"),
         (("cinc2017", "--model", "{bundle}"), 1, "REFERENCE-v3.csv"),
         (("mitdb", "--model", "{bundle}"), 1, "no record"),

@@ -43,7 +43,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from edge.service.config import find_bundle
+    from edge.bundle.shipped import find_bundle
 
     chosen = _folds(folds)
     if chosen is not None and dataset != "ptb-xl":

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from edge.bundle.manifest import Bundle, BundleRef, load_bundle
+from edge.bundle.shipped import find_bundle
 from edge.core.errors import BundleError
-from edge.service.config import find_bundle
 
 FOLDS = "folds.json"
 

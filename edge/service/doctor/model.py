@@ -6,9 +6,9 @@ from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig, prove
 from edge.core.errors import BundleError, ConfigError
+from edge.service.choose_bundle import choose_bundle
 from edge.service.config import ServiceConfig
 from edge.service.doctor.finding import Finding, fail, ok
-from edge.service.swap.store import bundle_to_serve
 
 _REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bundle again"
 
@@ -16,7 +16,7 @@ _REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bun
 def check_model(config: ServiceConfig) -> Iterator[Finding]:
     """Verify the bundle and let it prove itself where it will run."""
     try:
-        bundle = bundle_to_serve(config)
+        bundle = choose_bundle(config)
     except (BundleError, ConfigError) as exc:
         yield fail("bundle", str(exc), _REINSTALL)
         return

@@ -27,7 +27,7 @@ from edge.bundle.manifest import MANIFEST, SIGNATURE, Bundle, load_bundle
 from edge.core.errors import BundleError, ConfigError
 from edge.core.files import sync_folder, write_atomic
 from edge.publish.swap_outcome import Outcome
-from edge.service.config import ServiceConfig, configured_bundle, vouched
+from edge.service.config import ServiceConfig
 
 _LOG = logging.getLogger(__name__)
 _MOST_BYTES = 64 << 10
@@ -199,21 +199,3 @@ class BundleStore:
 def store_of(config: ServiceConfig) -> BundleStore | None:
     """Return the store that a configuration asks for; ConfigError where its folder is missing."""
     return None if config.bundle.state is None else BundleStore(Path(config.bundle.state))
-
-
-def bundle_to_serve(config: ServiceConfig) -> Bundle:
-    """Load the last good bundle, else the one that the configuration names.
-
-    Raises
-    ------
-    BundleError
-        As `configured_bundle`.
-    """
-    store = store_of(config)
-    current = None if store is None else store.current
-    if store is not None and current is not None and current.model == config.model:
-        try:
-            return vouched(store.load(current.sha256), config)
-        except BundleError as exc:
-            _LOG.error("%s; the configuration's model %s serves instead", exc, config.model)
-    return configured_bundle(config)

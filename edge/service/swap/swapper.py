@@ -1,6 +1,6 @@
 """Brings another bundle into a running service, or says why not.
 
-    asked ──► staged? vouched for? ──► golden windows, stored hour ──► on probation ──► accepted: the last good one
+    asked ──► staged? trusted? ──► golden windows, stored hour ──► on probation ──► accepted: the last good one
                    │                        │                            │ errs
                    └──────── refused ───────┘                            └──► rolled back
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle
+from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import Tell
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError
@@ -26,7 +27,8 @@ from edge.monitor.model import Model
 from edge.monitor.model_switch import Swap, SwapPhase
 from edge.monitor.runtime import Runtime
 from edge.publish.swap_outcome import FINAL, Final, Outcome, State
-from edge.service.config import ServiceConfig, find_bundle, read_config, vouched
+from edge.service.choose_bundle import check_trusted
+from edge.service.config import ServiceConfig, read_config
 from edge.service.swap.history import History
 from edge.service.swap.rehearsal import Task, rehearse
 from edge.service.swap.store import BundleStore, Current, Request
@@ -145,7 +147,7 @@ class Swapper:
             request = ask()
             bundle = self._store.load(request.sha256)
             name = _name(bundle)
-            vouched(bundle, self._config)
+            check_trusted(bundle, self._config)
             if bundle.sha256 == self._serving.sha256:
                 self._accept(request, name, "it serves already")
             else:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from running import EDGE
 
+from edge.bundle.shipped import find_bundle
 from edge.core.errors import BundleError, ConfigError
-from edge.service.config import ServiceConfig, find_bundle, read_config
+from edge.service.config import ServiceConfig, read_config
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from edge.bundle.shipped import BUNDLES
 from edge.commands.bench import bench
 from edge.core.errors import BundleError
 from edge.lab.bench.patients import Patient
 from edge.lab.bench.search import kept_up, largest
 from edge.lab.bench.trial import Trial
 from edge.monitor.latencies import Latency
-from edge.service.config import BUNDLES
 from edge.sources.framing.payload import PayloadStream, decode_payload
 
 EDGE = Path(sys.executable).with_name("ecg-edge")
