@@ -18,7 +18,7 @@ from edge.core.output import write_json
 from edge.lab.replay import ReplayConfig, replay_recording
 from edge.lab.report import Report, show
 from edge.lab.wires import VIAS, Via
-from edge.monitor.runtime import Sink
+from edge.monitor.update import Sink
 from edge.mqtt.client import BrokerConfig
 from edge.publish.sink import AlertSink, new_publisher
 from edge.sources.recordings import Recording, open_recording

@@ -9,16 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.alarms.decision import Decision
-from edge.alarms.machine import AlarmEvent
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.report import Alert, Report
 from edge.lab.wires import Playback, Via, open_wire
-from edge.monitor.runtime import Runtime, Sink
-from edge.monitor.stream_monitor import StreamMonitor
+from edge.monitor.runtime import Runtime
+from edge.monitor.update import Sink, StreamUpdate
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.topics import stream_id
 from edge.sources.framing.adc import AdcSource
@@ -45,13 +43,11 @@ class _Collector:
         self.alerts: list[Alert] = []
         self._sink = sink
 
-    def __call__(
-        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
-    ) -> None:
-        """Take one decision."""
-        self.alerts += map(Alert.of, events)
+    def __call__(self, update: StreamUpdate) -> None:
+        """Keep the alerts of one update."""
+        self.alerts += map(Alert.of, update.events)
         if self._sink is not None:
-            self._sink(monitor, decision, events, latency_s)
+            self._sink(update)
 
 
 def replay_recording(
@@ -70,7 +66,7 @@ def replay_recording(
     recording : what to send
     bundle : what classifies
     config : wire, speed, back end
-    sink : takes decisions and events as they come
+    sink : receives each decision and the alarm events it caused
     progress : called with the seconds of ECG that have come out of the wire
     stopped : set it, from any thread, to end early; what was sent until then is reported
 

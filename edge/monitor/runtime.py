@@ -14,11 +14,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edge.alarms.command import Command
-from edge.alarms.decision import Decision
-from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.alarms.machine import AlarmSpec
 from edge.bundle.manifest import Manifest
 from edge.classifiers.base import ClassifierFactory
 from edge.core.errors import EdgeError, StreamError
@@ -30,6 +29,7 @@ from edge.monitor.model_switch import ModelSwitch, Outputs, StreamWindow, Swap
 from edge.monitor.shedding import Shedder
 from edge.monitor.stream_monitor import StreamMonitor
 from edge.monitor.totals import Backlog, Totals
+from edge.monitor.update import Sink, StreamUpdate
 from edge.signal.windows import Window
 
 if TYPE_CHECKING:
@@ -41,19 +41,6 @@ MAX_BACK_S = 10.0  # a block from further back is of a device that counts anew
 _EPOCHS_KEPT = 4096  # streams whose number of epochs is remembered
 _LOOP_LIMIT_S = 30.0  # how long one batch may take
 _POLL_S = 0.2  # how often a source that waits for room in the queue looks whether the classifier still lives
-
-
-class Sink(Protocol):
-    """Takes what the alarms say about each window."""
-
-    def __call__(
-        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
-    ) -> None:
-        """Take one decision, or None at the end of a stream and after a command, and the alarm events that follow.
-
-        Called in the classifier's thread, in order per stream; must return at once. `latency_s` is the time from
-        the arrival of the window's last block.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,7 @@ class Runtime:
     manifest : of the bundle that the classifier runs
     open_classifier : called once, in the classifier's thread
     specs : what may raise an alarm, for every stream
-    sink : takes decisions and events
+    sink : receives each decision and the alarm events it caused
     sha256 : of the bundle
     max_batch : most windows in one run of the graph
     queue_windows : most windows that may wait
@@ -359,7 +346,7 @@ class Runtime:
         for job, item, outputs in zip(jobs, windows, self._models.classify(windows), strict=True):
             if isinstance(job, _CommandJob):
                 events = job.monitor.on_command(job.command)
-                self._sink(job.monitor, None, events, time.monotonic() - job.arrived_s)
+                self._sink(StreamUpdate(job.monitor, None, events, time.monotonic() - job.arrived_s))
             elif item is None:
                 self._close(job)
             else:
@@ -371,13 +358,14 @@ class Runtime:
             self._models.keep(item)
             return
         if monitor.model is not model:
-            self._sink(monitor, None, monitor.switch_model(model), time.monotonic() - job.arrived_s)
+            events = monitor.switch_model(model)
+            self._sink(StreamUpdate(monitor, None, events, time.monotonic() - job.arrived_s))
         decision, events = monitor.decide(item.window, outputs)
         now_s = time.monotonic()
         latency_s = now_s - job.arrived_s
         if job.timed and item.window.cause is not Cause.SHED:
             self.latencies.add(latency_s, now_s)
-        self._sink(monitor, decision, events, latency_s)
+        self._sink(StreamUpdate(monitor, decision, events, latency_s))
 
     def _decide_again(self, windows: list[StreamWindow]) -> None:
         self._decide([_Job(item.monitor, item.window, time.monotonic(), timed=False) for item in windows])
@@ -390,4 +378,4 @@ class Runtime:
         with self._lock:
             self._closing.remove(monitor)
             self._ended.add(monitor)
-        self._sink(monitor, None, events, time.monotonic() - job.arrived_s)
+        self._sink(StreamUpdate(monitor, None, events, time.monotonic() - job.arrived_s))

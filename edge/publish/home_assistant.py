@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
-from edge.monitor.stream_monitor import StreamMonitor
+from edge.monitor.update import StreamUpdate
 from edge.mqtt import topics
 from edge.publish.payloads import StreamAlarms, encode
 
@@ -74,20 +73,15 @@ class HomeAssistant:
         for topic in sorted(self._announced) if self._remove_at_end else ():
             self._retain(topic, b"")
 
-    def __call__(
-        self,
-        monitor: StreamMonitor,
-        decision: Decision | None,  # noqa: ARG002  a sink's signature
-        events: tuple[AlarmEvent, ...],
-        latency_s: float,  # noqa: ARG002
-    ) -> None:
+    def __call__(self, update: StreamUpdate) -> None:
         """Announce a stream that is new, and tell which of its alarms are on where that changed."""
-        stream, before = monitor.stream, self._on.get(monitor.stream)
-        if monitor.closed:
+        stream = update.monitor.stream
+        before = self._on.get(stream)
+        if update.monitor.closed:
             if self._on.pop(stream, None) is not None:
                 self._retain(topics.stream_alarms_topic(self._device, stream), b"")
             return
-        now = self._after(before or frozenset(), events)
+        now = self._after(before or frozenset(), update.events)
         if now == before:
             return
         if before is None and not self._announce(stream, lambda: self.stream_config(stream)):

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge import __version__
-from edge.alarms.decision import Decision
-from edge.alarms.machine import AlarmEvent, AlarmSpec
+from edge.alarms.machine import AlarmSpec
 from edge.bundle.manifest import Bundle
-from edge.monitor.runtime import Sink
-from edge.monitor.stream_monitor import StreamMonitor
+from edge.monitor.update import Sink, StreamUpdate
 from edge.mqtt.client import BrokerConfig
 from edge.publish.alert_log import AlertLog
 from edge.publish.config import PublishConfig
@@ -27,23 +25,22 @@ class AlertSink:
         self._then = then
         self._predictions = predictions
 
-    def __call__(
-        self, monitor: StreamMonitor, decision: Decision | None, events: tuple[AlarmEvent, ...], latency_s: float
-    ) -> None:
-        """Take one decision."""
+    def __call__(self, update: StreamUpdate) -> None:
+        """Publish one update."""
+        monitor, decision = update.monitor, update.decision
         model = monitor.model
-        for event in events:
+        for event in update.events:
             self._publisher.publish_event(
                 event,
                 sample_rate_hz=monitor.sample_rate_hz,
-                latency_ms=round(1e3 * latency_s, 3),
+                latency_ms=round(1e3 * update.latency_s, 3),
                 bundle=model.ref,
             )
         if self._predictions and decision is not None:
             labels = tuple(label.abbreviation for label in model.manifest.labels)
             self._publisher.publish_prediction(decision, epoch=monitor.epoch, labels=labels)
         if self._then is not None:
-            self._then(monitor, decision, events, latency_s)
+            self._then(update)
 
 
 def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:

@@ -50,8 +50,8 @@ class Said:
         self.decisions = []
         self.events = []
 
-    def __call__(self, monitor, decision, events, latency_s):
-        assert latency_s >= 0
-        if decision is not None:
-            self.decisions.append((monitor.stream, decision))
-        self.events += [(event.stream, event.spec.label, event.what, event.end_sample) for event in events]
+    def __call__(self, update):
+        assert update.latency_s >= 0
+        if update.decision is not None:
+            self.decisions.append((update.monitor.stream, update.decision))
+        self.events += [(event.stream, event.spec.label, event.what, event.end_sample) for event in update.events]

@@ -16,7 +16,7 @@ from edge.lab.scoring.beats import Beats, Confusion
 from edge.lab.scoring.beats import compare as compare_beats
 from edge.lab.scoring.episodes import Alarm, Counts, compare
 from edge.lab.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
-from edge.monitor.stream_monitor import StreamMonitor
+from edge.monitor.update import StreamUpdate
 
 
 @dataclass
@@ -28,19 +28,14 @@ class Heard:
     events: list[AlarmEvent] = field(default_factory=list)
     leads: tuple[str, ...] = ()  # that the stream has, of the twelve
 
-    def __call__(
-        self,
-        monitor: StreamMonitor,
-        decision: Decision | None,
-        events: tuple[AlarmEvent, ...],
-        latency_s: float,  # noqa: ARG002  the sink's signature
-    ) -> None:
-        """Take one decision."""
+    def __call__(self, update: StreamUpdate) -> None:
+        """Keep one update."""
+        monitor = update.monitor
         self.sample_rate_hz = monitor.sample_rate_hz
         self.leads = tuple(LEADS[place] for place in lead_positions(monitor.leads) if place is not None)
-        if decision is not None:
-            self.decisions.append(decision)
-        self.events += events
+        if update.decision is not None:
+            self.decisions.append(update.decision)
+        self.events += update.events
 
 
 def judge_beats(annotation: Annotation, heard: Heard, start_s: float) -> Confusion:

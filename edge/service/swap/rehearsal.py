@@ -16,15 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from edge.alarms.decision import Decision
-from edge.alarms.machine import AlarmEvent
 from edge.alarms.specs import AlarmOverride, alarm_specs
 from edge.bundle.manifest import load_bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError, StreamError
 from edge.monitor.runtime import Runtime
-from edge.monitor.stream_monitor import StreamMonitor
+from edge.monitor.update import StreamUpdate
 from edge.service.swap.history import stored_blocks
 
 _POLL_S = 0.2
@@ -90,13 +88,8 @@ def perform(task: Task) -> Rehearsal:
     alarms: Counter[str] = Counter()
     seconds: defaultdict[str, float] = defaultdict(float)
 
-    def sink(
-        monitor: StreamMonitor,  # noqa: ARG001  a sink's signature
-        decision: Decision | None,  # noqa: ARG001
-        events: tuple[AlarmEvent, ...],
-        latency_s: float,  # noqa: ARG001
-    ) -> None:
-        alarms.update(e.spec.label for e in events if e.what == "raised" and e.spec.output is not None)
+    def sink(update: StreamUpdate) -> None:
+        alarms.update(e.spec.label for e in update.events if e.what == "raised" and e.spec.output is not None)
 
     specs = alarm_specs(bundle.manifest.labels, task.alarm)
     with Runtime(bundle.manifest, lambda: open_classifier(bundle, task.classifier), specs, sink) as runtime:

@@ -45,10 +45,10 @@ class Record:
         self.decisions = []
         self.events = []
 
-    def __call__(self, monitor, decision, events, latency_s):
-        if decision is not None:
-            self.decisions.append((decision, monitor.model.manifest.version))
-        self.events += [(event.spec.label, event.what, event.reason) for event in events]
+    def __call__(self, update):
+        if update.decision is not None:
+            self.decisions.append((update.decision, update.monitor.model.manifest.version))
+        self.events += [(event.spec.label, event.what, event.reason) for event in update.events]
 
     def ends(self):
         return [decision.end_sample for decision, _ in self.decisions]

@@ -35,8 +35,8 @@ def test_alarms_of_a_stream_that_begins_again_have_other_ids(start):
     ids = []
     loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
 
-    def sink(monitor, decision, events, latency_s):
-        ids.extend(event.id for event in events)
+    def sink(update):
+        ids.extend(event.id for event in update.events)
 
     with start(sink) as runtime:
         runtime.run([block(loud, last=True), block(loud, last=True), block(loud, epoch="2", last=True)])
@@ -49,8 +49,8 @@ def test_a_device_that_goes_to_and_fro_between_sessions_gives_no_id_twice(start)
     ids = []
     loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
 
-    def sink(monitor, decision, events, latency_s):
-        ids.extend(event.id for event in events)
+    def sink(update):
+        ids.extend(event.id for event in update.events)
 
     with start(sink) as runtime:
         runtime.run([block(loud, epoch=epoch) for epoch in ("1", "2", "1", "2")])
@@ -63,8 +63,8 @@ def test_alarms_of_two_runs_of_a_service_have_other_ids(start):
     ids = []
     loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
 
-    def sink(monitor, decision, events, latency_s):
-        ids.extend(event.id for event in events)
+    def sink(update):
+        ids.extend(event.id for event in update.events)
 
     for session in ("a", "b"):
         with start(sink, session=session) as runtime:

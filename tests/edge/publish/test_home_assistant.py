@@ -12,11 +12,13 @@ from waiting import wait_until
 
 from edge.alarms.specs import alarm_specs
 from edge.lab.replay import ReplayConfig, replay_recording
+from edge.monitor.update import StreamUpdate
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.subscriber import Subscriber
+from edge.publish.config import HomeAssistantConfig, PublishConfig
 from edge.publish.home_assistant import MAX_STREAMS, HomeAssistant
 from edge.publish.sink import AlertSink, new_publisher
-from edge.service.config import DeviceConfig, HomeAssistantConfig, PublishConfig, ServiceConfig
+from edge.service.config import DeviceConfig, ServiceConfig
 from edge.service.supervisor import Service
 from edge.sources.config import SyntheticConfig
 from edge.sources.recordings import open_recording
@@ -121,8 +123,8 @@ def test_device_and_stream_appear_and_their_states_follow(broker, device, home, 
     announcer = HomeAssistant(publisher.retain, device, "1", specs=specs, rhythms=("SR", "AF", "VT"))
     sink = AlertSink(publisher, predictions=True, then=announcer)
 
-    def step(monitor, decision, events, latency_s):
-        sink(monitor, decision, events, latency_s)
+    def step(update):
+        sink(update)
         wait_until(lambda: publisher._idle)
 
     with announcer:
@@ -181,7 +183,7 @@ def test_streams_that_are_announced_are_bounded():
     home = HomeAssistant(lambda topic, _: told.append(topic), "d", "1", specs=())
     with home:
         for number in range(2 * MAX_STREAMS):
-            home(Stream(f"s{number}"), None, (), 0.0)
+            home(StreamUpdate(Stream(f"s{number}"), None, (), 0.0))
     assert sum(topic.startswith("homeassistant/") for topic in told) == MAX_STREAMS + 1
     assert sum(topic.startswith("ecg-nat/") for topic in told) == MAX_STREAMS
 
@@ -200,7 +202,7 @@ def test_another_bundle_takes_alarms_away_and_brings_others(tiny_bundle):
     home = HomeAssistant(told.__setitem__, "dev", "1", specs=before, rhythms=["SR", "AF"])
     monitor = SimpleNamespace(stream="bed", closed=False)
     with home:
-        home(monitor, None, (), 0.0)
+        home(StreamUpdate(monitor, None, (), 0.0))
         home.switch_model(after, [])
         (topic,) = (topic for topic in told if topic.endswith("/bed/config"))
         components = msgspec.json.decode(told[topic])["components"]

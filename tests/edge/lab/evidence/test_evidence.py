@@ -15,9 +15,9 @@ from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import BundleRef, InputSpec
 from edge.core.leads import LEADS
 from edge.core.samples import Block, Cause
+from edge.monitor import stream_monitor
 from edge.monitor.model import Model
 from edge.monitor.stream_monitor import StreamMonitor
-from edge.monitor.stream_monitor import stream_monitor as monitor_module
 from edge.publish.payloads import MAX_PAYLOAD_BYTES, AlertEvent, alert_event, decode, encode
 from edge.signal.windows import Window
 
@@ -106,7 +106,7 @@ def test_a_window_without_an_event_makes_no_evidence(tiny_bundle, monkeypatch):
         made.append(window_evidence(*args))
         return made[-1]
 
-    monkeypatch.setattr(monitor_module, "window_evidence", count)
+    monkeypatch.setattr(stream_monitor, "window_evidence", count)
     patient = Patient(tiny_bundle)
     quiet = [events for events, _ in patient.listen(40, 0.1)]
     assert (len(quiet), made) == (31, [])
