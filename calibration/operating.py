@@ -32,9 +32,10 @@ from numpy.typing import NDArray
 
 from calibration.alarm_runs import Evidence, Setting, Step, pool
 from edge.bundle.manifest import Label, Manifest
+from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.episodes import Counts, compare
-from edge.lab.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
+from edge.lab.scoring.reference import BEAT_LABELS, holds_in_window, references
 from training.outputs import Outputs
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.lab.scoring.bootstrap import draw_counts, percentile_interval
+from training.metrics import RankedScores
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -24,35 +27,11 @@ class Figure:
         return self.second - self.first
 
 
-class RankedLabel:
-    """One label's windows, sorted once, so that the area under the ROC curve of any resample is a few sums."""
-
-    def __init__(self, scores: NDArray[np.floating], target: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
-        order = np.argsort(scores, kind="stable")
-        ordered = scores[order]
-        self._rows = rows[order]
-        self._holds = (target[order] > 0).astype(np.float64)
-        self._ties = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if ordered.size else order
-
-    def auc(self, weights: NDArray[np.float64]) -> float:
-        """Mann-Whitney U with a weight a window, ties counting half; NaN when a class has no weight."""
-        if not self._rows.size:
-            return float("nan")
-        w = weights[self._rows]
-        positive = np.add.reduceat(w * self._holds, self._ties)
-        negative = np.add.reduceat(w * (1.0 - self._holds), self._ties)
-        pairs = positive.sum() * negative.sum()
-        below = np.cumsum(negative) - negative
-        return float((positive * (below + 0.5 * negative)).sum() / pairs) if pairs else float("nan")
-
-
 def resample(record: NDArray[np.str_], resamples: int, seed: int) -> NDArray[np.float64]:
     """Return (resamples + 1, windows) how often each window counts; the first row is the sample itself."""
     names, index = np.unique(record, return_inverse=True)
-    random = np.random.default_rng(seed)
     weights = np.ones((resamples + 1, record.size))
-    for row in weights[1:]:
-        row[:] = np.bincount(random.integers(names.size, size=names.size), minlength=names.size)[index]
+    weights[1:] = draw_counts(names.size, resamples, seed)[:, index]
     return weights
 
 
@@ -63,8 +42,8 @@ def aucs(
     found = np.empty((len(weights), scores.shape[1]))
     for label in range(scores.shape[1]):
         rows = np.flatnonzero(known[:, label])
-        ranked = RankedLabel(scores[rows, label], target[rows, label], rows)
-        found[:, label] = [ranked.auc(w) for w in weights]
+        ranked = RankedScores(scores[rows, label], target[rows, label] > 0)
+        found[:, label] = [ranked.auc(w[rows]) for w in weights]
     return found
 
 
@@ -101,7 +80,4 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _figure(first: NDArray[np.float64], second: NDArray[np.float64]) -> Figure:
-    differences = (second - first)[1:]
-    differences = differences[np.isfinite(differences)]
-    low, high = np.percentile(differences, (2.5, 97.5)) if differences.size else (np.nan, np.nan)
-    return Figure(float(first[0]), float(second[0]), (float(low), float(high)))
+    return Figure(float(first[0]), float(second[0]), percentile_interval((second - first)[1:]))

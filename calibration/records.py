@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.lab.scoring.annotation import patient_of, read_annotation
 from training import splits
 from training.datasets import cinc2017, mitdb, ptb_xl
 from training.errors import DataError
@@ -65,11 +66,11 @@ def _cinc2017(folder: Path, part: str) -> list[Record]:
 
 def _mitdb(folder: Path, part: str) -> list[Record]:
     names = [path.stem for path in sorted(folder.glob("*.atr"))]
-    return [_annotated(folder / name) for name in names if splits.mitdb_part(mitdb.patient_of(name)) == part]
+    return [_annotated(folder / name) for name in names if splits.mitdb_part(patient_of(name)) == part]
 
 
 def _annotated(path: Path) -> Record:
-    annotation = mitdb.read_annotation(path)
+    annotation = read_annotation(path)
     last_s = float(annotation.times_s[-1]) if annotation.times_s.size else 0.0
     return Record("mitdb", path.stem, path, lambda start_s, end_s: mitdb.marks(annotation, start_s, end_s), last_s)
 

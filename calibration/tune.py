@@ -15,8 +15,8 @@ from calibration.alarm_runs import Setting
 from calibration.errors import CalibrationError
 from calibration.operating import Bench, Record, Tried, choose, own_setting, settings_of, useless
 from edge.bundle.manifest import InputSpec, Manifest
+from edge.lab.scoring.annotation import patient_of, read_annotation
 from edge.lab.scoring.episodes import Counts
-from edge.lab.scoring.reference import patient_of, read_annotation
 from training.crossval import REPORT
 from training.outputs import load_outputs
 

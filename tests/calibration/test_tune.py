@@ -22,10 +22,10 @@ from edge.bundle.manifest import Label, Pooling, load_bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.core.samples import Cause
+from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.episodes import Counts
 from edge.lab.scoring.folds import find_judges
 from edge.lab.scoring.record import Heard, Judge
-from edge.lab.scoring.reference import Annotation
 from edge.monitor.pooling import Pooler
 from training import checkpoint
 from training.labels import NAMES, PRODUCT_LABELS

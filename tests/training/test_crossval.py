@@ -8,9 +8,9 @@ import pytest
 import toy_data
 
 from ecgnat.networks import make_network, network_config
+from edge.lab.scoring.annotation import patient_of
 from training import cache, checkpoint, crossval, folds, splits
 from training.__main__ import main
-from training.datasets.mitdb import patient_of
 from training.errors import CheckpointError
 from training.folds import FOLDS, rows_without
 from training.labels import NAMES

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from edge.lab.scoring.annotation import Annotation, NamedSpan, read_annotation
 from training.datasets import cinc2017, mitdb, ptb_xl
-from training.datasets.mitdb import Annotation, Span
 from training.labels import LABELS, NAMES, PRODUCT_LABELS, statement_name
 
 PRODUCT = "SR AF AFL SVT VT PVC PAC BIGEMINY TRIGEMINY SBRAD STACH AVB1 LBBB RBBB PACED OTHER NOISE NORM MI STTC CD HYP"
@@ -75,8 +75,8 @@ def test_cinc2017_classes():
     assert "PVC" not in not_, "a normal record of CinC 2017 may hold a premature beat"
 
 
-def annotation(symbols, rhythms, every_s=0.8, noisy=()):
-    return Annotation(0.1 + every_s * np.arange(len(symbols)), np.array(list(symbols)), tuple(rhythms), tuple(noisy))
+def annotation(symbols, rhythms, every_s=0.8):
+    return Annotation(0.1 + every_s * np.arange(len(symbols)), np.array(list(symbols)), tuple(rhythms), 100.0)
 
 
 def answer(marks, name):
@@ -85,7 +85,7 @@ def answer(marks, name):
 
 
 def test_mitdb_sustained_rhythms_need_half_of_the_window():
-    beats = annotation("N" * 30, [Span("(N", 0, 4), Span("(AFIB", 4, 24)])
+    beats = annotation("N" * 30, [NamedSpan("(N", 0, 4), NamedSpan("(AFIB", 4, 24)])
     assert answer(mitdb.marks(beats, 0, 10), "AF") is True
     assert answer(mitdb.marks(beats, 0, 10), "SR") is None
     assert answer(mitdb.marks(beats, 0, 6), "AF") is None
@@ -93,7 +93,7 @@ def test_mitdb_sustained_rhythms_need_half_of_the_window():
 
 
 def test_mitdb_runs_need_three_beats():
-    beats = annotation("NNNVVVVNNNNNN", [Span("(N", 0, 2.4), Span("(VT", 2.4, 5.6), Span("(N", 5.6, 20)])
+    beats = annotation("NNNVVVVNNNNNN", [NamedSpan("(N", 0, 2.4), NamedSpan("(VT", 2.4, 5.6), NamedSpan("(N", 5.6, 20)])
     assert answer(mitdb.marks(beats, 0, 10), "VT") is True
     assert answer(mitdb.marks(beats, 0, 10), "OTHER") is True
     assert answer(mitdb.marks(beats, 0, 3.5), "VT") is None, "two beats of the run are inside"
@@ -101,41 +101,41 @@ def test_mitdb_runs_need_three_beats():
 
 
 def test_mitdb_flutter_counts_as_vt_from_one_second():
-    beats = annotation("N" * 20, [Span("(N", 0, 5), Span("(VFL", 5, 7), Span("(N", 7, 20)])
+    beats = annotation("N" * 20, [NamedSpan("(N", 0, 5), NamedSpan("(VFL", 5, 7), NamedSpan("(N", 7, 20)])
     assert answer(mitdb.marks(beats, 0, 10), "VT") is True
     assert answer(mitdb.marks(beats, 0, 5.5), "VT") is None
 
 
 def test_mitdb_premature_beats_at_the_edge_are_left_open():
-    beats = annotation("VNNNNNNNNNNNN", [Span("(N", 0, 20)])
+    beats = annotation("VNNNNNNNNNNNN", [NamedSpan("(N", 0, 20)])
     assert answer(mitdb.marks(beats, 0, 10), "PVC") is None
     assert answer(mitdb.marks(beats, 0.2, 10), "PVC") is False
-    fusion = annotation("NNNFNNNNNNNNN", [Span("(N", 0, 20)])
+    fusion = annotation("NNNFNNNNNNNNN", [NamedSpan("(N", 0, 20)])
     assert answer(mitdb.marks(fusion, 0, 10), "PVC") is None
 
 
 def test_mitdb_rates():
-    slow = annotation("N" * 20, [Span("(N", 0, 20)], every_s=1.0)
+    slow = annotation("N" * 20, [NamedSpan("(N", 0, 20)], every_s=1.0)
     assert answer(mitdb.marks(slow, 0, 10), "SBRAD") is None
     assert answer(mitdb.marks(slow, 0, 10), "STACH") is False
-    fast = annotation("N" * 40, [Span("(N", 0, 20)], every_s=0.5)
+    fast = annotation("N" * 40, [NamedSpan("(N", 0, 20)], every_s=0.5)
     assert answer(mitdb.marks(fast, 0, 10), "SBRAD") is False
     assert answer(mitdb.marks(fast, 0, 10), "STACH") is None
 
 
 def test_mitdb_never_names_what_it_does_not_annotate():
-    holds, not_ = said(mitdb.marks(annotation("N" * 30, [Span("(N", 0, 24)]), 0, 10))
+    holds, not_ = said(mitdb.marks(annotation("N" * 30, [NamedSpan("(N", 0, 24)]), 0, 10))
     assert holds == {"SR"}
     assert not {"AVB1", "NORM", "MI", statement_name("NORM")} & not_
 
 
 def test_mitdb_on_real_records(data_dir):
     """Record 207 begins with bigeminy and flutter; 104 is paced and partly noisy; 230 pre-excites on and off."""
-    paced = mitdb.read_annotation(data_dir / "mitdb" / "104")
+    paced = read_annotation(data_dir / "mitdb" / "104")
     assert answer(mitdb.marks(paced, 100, 110), "PACED") is True
     assert any(answer(mitdb.marks(paced, s, s + 10), "NOISE") is None for s in range(0, 1790, 10))
-    flutter = mitdb.read_annotation(data_dir / "mitdb" / "207")
+    flutter = read_annotation(data_dir / "mitdb" / "207")
     runs = [s for s in range(0, 1790, 10) if answer(mitdb.marks(flutter, s, s + 10), "VT")]
     assert 5 <= len(runs) <= 40
-    clean = mitdb.read_annotation(data_dir / "mitdb" / "122")
+    clean = read_annotation(data_dir / "mitdb" / "122")
     assert all(answer(mitdb.marks(clean, s, s + 10), "SR") for s in range(0, 1790, 10))

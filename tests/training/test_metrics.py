@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_auroc
 
-from training.metrics import auc, bootstrap, f1, label_aucs, macro
+from training.metrics import auc, f1, label_aucs, macro
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -39,10 +39,3 @@ def test_unknown_windows_are_left_out():
 def test_f1():
     assert f1(np.array([True, True, False]), np.array([True, False, True])) == 0.5
     assert np.isnan(f1(np.zeros(3, bool), np.zeros(3, bool)))
-
-
-def test_bootstrap_covers_the_mean():
-    values = np.random.default_rng(1).normal(5.0, 1.0, 400)
-    low, high = bootstrap(lambda rows: float(values[rows].mean()), 400)
-    assert low < values.mean() < high
-    assert high - low == pytest.approx(4 * 1.0 / 20, rel=0.3)

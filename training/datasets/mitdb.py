@@ -15,21 +15,19 @@ Labels are read off the annotations inside a window, one in each stretch:
 AVB1, the superclasses and the statements are never annotated here.
 """
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.lab.scoring.annotation import Annotation, patient_of, read_annotation
 from training.errors import DataError
 from training.labels import Marks
 from training.windows import INPUT, SPARE_SAMPLES, Stretch, cut, read_record, starts
 
 HOP_S = 2.0
 _EDGE_S = 0.25
-_BEATS = frozenset("NLRBAaJSVrFejnE/fQ!")  # beats, and the waves (!) of ventricular flutter
 _SUSTAINED = {
     "SR": {"(N"},
     "AF": {"(AFIB"},
@@ -44,70 +42,12 @@ _RUN_BEATS = 3
 _FLUTTER_S = 1.0
 
 
-@dataclass(frozen=True)
-class Span:
-    """A stretch of one rhythm, or of one signal quality."""
-
-    name: str
-    start_s: float
-    end_s: float
-
-    def inside(self, start_s: float, end_s: float) -> float:
-        """Seconds of the span that lie in [start_s, end_s)."""
-        return max(0.0, min(self.end_s, end_s) - max(self.start_s, start_s))
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """The reference annotation of one record."""
-
-    times_s: NDArray[np.float64]  # (beats,)
-    symbols: NDArray[np.str_]  # (beats,)
-    rhythms: tuple[Span, ...]
-    noisy: tuple[Span, ...]
-
-    def beats(self, start_s: float, end_s: float) -> NDArray[np.str_]:
-        """Symbols of the beats in [start_s, end_s)."""
-        first, last = np.searchsorted(self.times_s, (start_s, end_s))
-        return self.symbols[first:last]
-
-
-def read_annotation(path: Path) -> Annotation:
-    """Read `<path>.atr`, or raise DataError."""
-    import wfdb
-
-    try:
-        raw = wfdb.rdann(str(path), "atr")
-        end_s = float(wfdb.rdheader(str(path)).sig_len / raw.fs)
-    except (OSError, ValueError) as exc:
-        raise DataError(f"{path}: its annotation cannot be read ({exc})") from exc
-    times = raw.sample / raw.fs
-    symbols = np.array(raw.symbol)
-    beats = np.isin(symbols, list(_BEATS))
-    rhythms = [
-        (time, note.rstrip("\x00")) for time, note in zip(times, raw.aux_note, strict=True) if note.startswith("(")
-    ]
-    quality = [
-        (time, "~" if code else "")
-        for time, code, symbol in zip(times, raw.subtype, raw.symbol, strict=True)
-        if symbol == "~"
-    ]
-    return Annotation(
-        times[beats], symbols[beats], _spans(rhythms, end_s), tuple(s for s in _spans(quality, end_s) if s.name)
-    )
-
-
-def _spans(changes: list[tuple[float, str]], end_s: float) -> tuple[Span, ...]:
-    closed = [*changes, (end_s, "")]
-    return tuple(Span(name, start, end) for (start, name), (end, _) in itertools.pairwise(closed))
-
-
 def marks(annotation: Annotation, start_s: float, end_s: float) -> Marks:
     """Say which labels the stretch [start_s, end_s) has."""
     out = Marks()
     rhythm_s = {span.name: 0.0 for span in annotation.rhythms}
     for span in annotation.rhythms:
-        rhythm_s[span.name] += span.inside(start_s, end_s)
+        rhythm_s[span.name] += span.overlap_s(start_s, end_s)
     length_s = end_s - start_s
 
     def share(names: set[str]) -> float:
@@ -125,7 +65,7 @@ def marks(annotation: Annotation, start_s: float, end_s: float) -> Marks:
     if not out.target_of("SBRAD"):
         out.say("SBRAD", False if rate >= 65.0 else None)
     out.say("STACH", False if rate < 90.0 else None)
-    out.say("NOISE", None if any(span.inside(start_s, end_s) for span in annotation.noisy) else False)
+    out.say("NOISE", None if any(span.overlap_s(start_s, end_s) for span in annotation.noisy) else False)
     return out
 
 
@@ -142,7 +82,7 @@ def _run(annotation: Annotation, rhythm: str, start_s: float, end_s: float) -> b
         (
             annotation.beats(max(span.start_s, start_s), min(span.end_s, end_s)).size
             for span in annotation.rhythms
-            if span.name == rhythm and span.inside(start_s, end_s)
+            if span.name == rhythm and span.overlap_s(start_s, end_s)
         ),
         default=0,
     )
@@ -164,11 +104,6 @@ def _seen(inner: NDArray[np.str_], beats: NDArray[np.str_], sure: str, maybe: st
     if np.isin(inner, list(sure)).any():
         return True
     return None if np.isin(beats, list(maybe)).any() else False
-
-
-def patient_of(record: str) -> str:
-    """Name of a record's patient, which is its own but for 201 and 202: they are one person."""
-    return "201" if record == "202" else record
 
 
 def stretches(folder: Path) -> Iterator[Stretch]:

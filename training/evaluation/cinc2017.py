@@ -13,10 +13,11 @@ import numpy as np
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
+from edge.lab.scoring.bootstrap import bootstrap_interval
 from training.datasets.cinc2017 import CLASSES, read_classes
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
-from training.metrics import bootstrap, f1
+from training.metrics import f1
 from training.splits import cinc2017_part
 
 PROTOCOL = (
@@ -68,5 +69,5 @@ def evaluate(
         "part": part or "all",
         "protocol": PROTOCOL,
         "f1": scores | {"mean": mean(everything)},
-        "ci95": {"mean": bootstrap(mean, len(classes))},
+        "ci95": {"mean": bootstrap_interval(mean, len(classes))},
     }

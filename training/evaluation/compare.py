@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
+from edge.lab.scoring.bootstrap import bootstrap_interval
 from training import checkpoint
 from training.errors import CheckpointError
 from training.evaluation.checkpoints import PARTS, judge
 from training.evaluation.ptb_xl import PROTOCOL, Task
 from training.labels import NAMES
-from training.metrics import bootstrap, label_aucs, macro
+from training.metrics import label_aucs, macro
 from training.statements import SCP_STATEMENTS
 
 GROUPS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
@@ -88,11 +89,11 @@ def _against(mine: Task, first: Task, resamples: int) -> dict[str, Any]:
     every = np.arange(len(mine[1]))
     figures: dict[str, Any] = {
         "macro_auc": of(mine, every),
-        "ci95": bootstrap(lambda rows: of(mine, rows), every.size, resamples),
+        "ci95": bootstrap_interval(lambda rows: of(mine, rows), every.size, resamples),
     }
     if mine is not first:
         figures["delta"] = of(mine, every) - of(first, every)
-        figures["delta_ci95"] = bootstrap(lambda rows: of(mine, rows) - of(first, rows), every.size, resamples)
+        figures["delta_ci95"] = bootstrap_interval(lambda rows: of(mine, rows) - of(first, rows), every.size, resamples)
     return figures
 
 

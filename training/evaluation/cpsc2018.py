@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
+from edge.lab.scoring.bootstrap import bootstrap_interval
 from training.datasets.snomed import read_diagnoses
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
 from training.labels import statement_name
-from training.metrics import bootstrap, label_aucs, macro
+from training.metrics import label_aucs, macro
 from training.splits import snomed_part
 
 PROTOCOL = (
@@ -77,7 +78,9 @@ def evaluate(
         "protocol": PROTOCOL,
         "f1": dict(zip(CLASSES, map(float, f1), strict=True)) | {"mean": float(np.nanmean(f1))},
         "macro_auc": {"all": macro(label_aucs(scores, holds.astype(np.uint8)))},
-        "ci95": {"mean": bootstrap(lambda some: float(np.nanmean(class_f1(scores[some], holds[some]))), len(rows))},
+        "ci95": {
+            "mean": bootstrap_interval(lambda some: float(np.nanmean(class_f1(scores[some], holds[some]))), len(rows))
+        },
     }
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
-from training.datasets.mitdb import HOP_S, marks, patient_of, read_annotation
+from edge.lab.scoring.annotation import patient_of, read_annotation
+from training.datasets.mitdb import HOP_S, marks
 from training.errors import DataError
 from training.evaluation.device import classify, windows_of
 from training.labels import INDEX

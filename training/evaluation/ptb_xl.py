@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
+from edge.lab.scoring.bootstrap import bootstrap_interval
 from training.datasets.ptb_xl import Entry, find_record, read_entries, read_groups
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
 from training.labels import SUPERCLASSES, statement_name
-from training.metrics import bootstrap, label_aucs, macro
+from training.metrics import label_aucs, macro
 from training.statements import SCP_STATEMENTS
 
 PROTOCOL = (
@@ -78,7 +79,7 @@ def score(named: dict[str, Task]) -> dict[str, Any]:
     result: dict[str, Any] = {"macro_auc": {}, "ci95": {}, "classes": {}}
     for name, (scores, target) in named.items():
         result["macro_auc"][name] = macro(label_aucs(scores, target))
-        result["ci95"][name] = bootstrap(
+        result["ci95"][name] = bootstrap_interval(
             lambda rows, s=scores, t=target: macro(label_aucs(s[rows], t[rows])),  # type: ignore[misc]  # bound now
             len(target),
         )

@@ -16,10 +16,10 @@ from edge.classifiers.base import ClassifierConfig
 from edge.core.errors import BundleError, RecordError
 from edge.lab.replay import ReplayConfig, replay_recording
 from edge.lab.scoring.alarm_file import write_alarms
+from edge.lab.scoring.annotation import Annotation, patient_of, read_annotation
 from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.folds import FoldBundles
 from edge.lab.scoring.record import Heard, Judge, judge_beats
-from edge.lab.scoring.reference import Annotation, patient_of, read_annotation
 from edge.lab.scoring.summary import Judged, RecordScore, Total, record_score, total
 from edge.sources.framing.adc import AdcSource
 from edge.sources.recordings import Recording, open_recording

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from edge.lab.scoring.bootstrap import Interval
 from edge.lab.scoring.folder import FolderScore
-from edge.lab.scoring.summary import Interval, LabelScore, QrsScore, RecordScore, Total
+from edge.lab.scoring.summary import LabelScore, QrsScore, RecordScore, Total
 
 TITLE = "# How the monitor scores\n\nWritten by `ecg-edge score` and `ecg-edge score-noise`; do not edit.\n"
 SEEN = "*seen in training*"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.core.errors import RecordError
 from edge.core.samples import Cause
-from edge.lab.scoring.reference import Annotation
+from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.spans import Spans, union
 from edge.sources.framing.adc import AdcBlock, AdcSpec, mv_from_adc
 from edge.sources.recordings import Recording

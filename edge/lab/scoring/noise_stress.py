@@ -16,11 +16,11 @@ from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle, BundleRef
 from edge.classifiers.base import ClassifierConfig
 from edge.core.errors import RecordError
+from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.folder import annotated_records, hear, judge_record
 from edge.lab.scoring.folds import FoldBundles
 from edge.lab.scoring.noise import CLEAN_START_S, NoisyRecording, noisy_spans, read_noise
 from edge.lab.scoring.record import Judge
-from edge.lab.scoring.reference import read_annotation
 from edge.lab.scoring.spans import subtract, union
 from edge.lab.scoring.summary import Judged, Total, total
 from edge.lab.scoring.turns import TurnCounts, TurnScore, count_turns

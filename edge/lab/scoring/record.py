@@ -12,10 +12,11 @@ from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent, AlarmSpec
 from edge.bundle.manifest import Manifest
 from edge.core.leads import LEADS, lead_positions
+from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.beats import Beats, Confusion
 from edge.lab.scoring.beats import compare as compare_beats
 from edge.lab.scoring.episodes import Alarm, Counts, compare
-from edge.lab.scoring.reference import BEAT_LABELS, Annotation, holds_in_window, references
+from edge.lab.scoring.reference import BEAT_LABELS, holds_in_window, references
 from edge.monitor.update import StreamUpdate
 
 

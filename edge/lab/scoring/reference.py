@@ -12,23 +12,19 @@
 These are the meanings that the labels have in training (`training/datasets/mitdb.py`), which scores windows where
 this scores time; a test compares the two on every record. Written for MIT-BIH. Another set that has rhythm notes or
 beats is read in the same way, and what it has not is not judged. AVB1, NOISE and the technical alarms are never
-annotated. Needs the `wfdb` package, imported on first use.
+annotated.
 """
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.errors import RecordError
-from edge.lab.scoring.beats import MATCH_S, Beats
+from edge.lab.scoring.annotation import Annotation
+from edge.lab.scoring.beats import MATCH_S
 from edge.lab.scoring.episodes import Reference
 from edge.lab.scoring.spans import Spans, clip, nothing, subtract, union
 
-_BEATS = frozenset("NLRBAaJSVrFejnE/fQ!")  # beats, and the waves (!) of ventricular flutter
 _NOTED = {"AF": "(AFIB", "AFL": "(AFL", "BIGEMINY": "(B", "TRIGEMINY": "(T"}
 _RUNS = {"VT": "(VT", "SVT": "(SVTA"}
 _RUN_BEATS = 3
@@ -41,61 +37,6 @@ _EDGE_S = 0.25  # a beat so near to a window's edge may not be readable
 _SLOW_BPM, _FAST_BPM = 65.0, 90.0
 _STEP_S = 1.0  # of the grid on which shares of beats and rates are looked at
 BEAT_LABELS = tuple(_PREMATURE)
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """The reference annotation of one record."""
-
-    times_s: NDArray[np.float64]  # (beats,)
-    symbols: NDArray[np.str_]  # (beats,)
-    rhythms: tuple[tuple[str, float, float], ...]  # note, start, end
-    end_s: float
-    qrs: Beats | None = None  # as EC57 compares them; None where no beat is annotated
-
-    def beats(self, start_s: float, end_s: float) -> NDArray[np.str_]:
-        """Symbols of the beats in [start_s, end_s)."""
-        first, last = np.searchsorted(self.times_s, (start_s, end_s))
-        return self.symbols[first:last]
-
-    def noted(self, *notes: str) -> list[tuple[float, float]]:
-        """Stretches with one of these rhythm notes."""
-        return [(start, end) for note, start, end in self.rhythms if note in notes]
-
-    @property
-    def sinus_throughout(self) -> bool:
-        """Whether no rhythm but sinus rhythm is noted."""
-        return {note for note, _, _ in self.rhythms} == {"(N"}
-
-
-def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
-    """Read the annotation `<path>.<annotator>` of a record.
-
-    Raises
-    ------
-    RecordError
-        When it cannot be read, or wfdb is not installed.
-    """
-    try:
-        import wfdb
-
-        raw = wfdb.rdann(str(path), annotator)
-        header = wfdb.rdheader(str(path))
-        end_s = float(header.sig_len / header.fs)
-    except ImportError as exc:
-        raise RecordError("annotations need the wfdb package: pip install 'ecg-nat[data]'") from exc
-    except (OSError, ValueError, IndexError, TypeError) as exc:  # all seen on bad files
-        raise RecordError(f"{path}.{annotator}: cannot be read as a WFDB annotation ({exc})") from exc
-    times, symbols = raw.sample / float(raw.fs or header.fs), np.array(raw.symbol, np.str_)
-    beats = np.isin(symbols, list(_BEATS))
-    notes = [
-        (note.rstrip("\x00"), float(time))
-        for note, time in zip(raw.aux_note, times, strict=True)
-        if note.startswith("(")
-    ]
-    changes = itertools.pairwise([*notes, ("", end_s)])
-    qrs = Beats.of(times, raw.symbol) if beats.any() else None
-    return Annotation(times[beats], symbols[beats], tuple((n, a, b) for (n, a), (_, b) in changes), end_s, qrs)
 
 
 def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
@@ -120,11 +61,6 @@ def holds_in_window(annotation: Annotation, label: str, start_s: float, end_s: f
     if np.isin(inner, list(_PREMATURE[label])).any():
         return True
     return None if np.isin(annotation.beats(start_s, end_s), list(_UNCERTAIN[label])).any() else False
-
-
-def patient_of(record: str) -> str:
-    """Name of a record's patient, which is its own but for 201 and 202 of MIT-BIH: they are one person."""
-    return "201" if record == "202" else record
 
 
 def _run(annotation: Annotation, label: str) -> Reference:

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.lab.scoring.beats import Confusion
+from edge.lab.scoring.bootstrap import Interval, draw_counts, percentile_interval
 from edge.lab.scoring.episodes import Counts, quantile
 from edge.lab.scoring.record import Verdict
 
 RESAMPLES = 1000
-_SEED = 0
-Interval = tuple[float, float]
 
 
 class Delay(msgspec.Struct, frozen=True):
@@ -202,11 +201,6 @@ def _pooled_qrs(records: Sequence[Judged], groups: Sequence[Sequence[int]]) -> Q
     return msgspec.structs.replace(gross, average=average, ci95=intervals)
 
 
-def _draws(patients: int) -> NDArray[np.int64]:
-    """How often each patient is drawn in each resample: (resamples, patients)."""
-    return np.random.default_rng(_SEED).multinomial(patients, np.full(patients, 1 / patients), RESAMPLES)
-
-
 def interval(parts: NDArray[np.float64]) -> Interval | None:
     """Return the interval of a quotient of sums over (patients, 2) numerators and denominators.
 
@@ -214,9 +208,9 @@ def interval(parts: NDArray[np.float64]) -> Interval | None:
     """
     if len(parts) < 2:
         return None
-    sums = _draws(len(parts)) @ parts
+    sums = draw_counts(len(parts), RESAMPLES) @ parts
     defined = sums[sums[:, 1] > 0]
-    return _percentiles(defined[:, 0] / defined[:, 1])
+    return percentile_interval(defined[:, 0] / defined[:, 1]) if defined.size else None
 
 
 def _delay_interval(delays_s: Sequence[Sequence[float]]) -> Interval | None:
@@ -225,12 +219,5 @@ def _delay_interval(delays_s: Sequence[Sequence[float]]) -> Interval | None:
         return None
     pooled = np.concatenate([np.asarray(delays, np.float64) for delays in delays_s])
     owner = np.repeat(np.arange(len(delays_s)), [len(delays) for delays in delays_s])
-    drawn = (np.repeat(pooled, draw[owner]) for draw in _draws(len(delays_s)))
-    return _percentiles(np.array([np.median(delays) for delays in drawn if delays.size]))
-
-
-def _percentiles(values: NDArray[np.float64]) -> Interval | None:
-    if not values.size:
-        return None
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
+    drawn = (np.repeat(pooled, counts[owner]) for counts in draw_counts(len(delays_s), RESAMPLES))
+    return percentile_interval(np.array([np.median(delays) for delays in drawn if delays.size]))

@@ -6,8 +6,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from edge.lab.scoring.bootstrap import Interval
 from edge.lab.scoring.folder import FolderScore
-from edge.lab.scoring.summary import Interval, LabelScore, QrsScore, Total
+from edge.lab.scoring.summary import LabelScore, QrsScore, Total
 
 _COLUMNS = ("alarm", "n", "found", "right", "time Se", "time +P", "false/h", "delay s")
 _GAP = ", 95% "

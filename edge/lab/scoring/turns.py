@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 
 from edge.alarms.machine import AlarmEvent
+from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.episodes import Counts
 from edge.lab.scoring.record import Heard, Judge
-from edge.lab.scoring.reference import Annotation
 from edge.lab.scoring.spans import Spans, intersect, seconds, union, within
 
 _STORM = "ALARM_STORM"  # technical, and not about the signal

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.beats import Beats, compare
-from edge.lab.scoring.reference import read_annotation
 from edge.signal.qrs import BeatFinder, agreement
 from edge.signal.watch import SignalWatch
 from edge.sources.recordings import open_recording

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.core.samples import Cause
+from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.noise import NoisyRecording, read_noise
-from edge.lab.scoring.reference import read_annotation
 from edge.signal.native import Measures
 from edge.signal.quality import LeadQuality, QualityIssue
 from edge.signal.watch import SignalWatch

@@ -21,9 +21,9 @@ from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError, RecordError
 from edge.core.leads import LEADS
 from edge.core.samples import Cause, mark_invalid
+from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.folder import FolderScore, ScoreConfig, score_folder
 from edge.lab.scoring.record import Heard, Judge
-from edge.lab.scoring.reference import read_annotation
 from edge.lab.scoring.summary import Judged, record_score
 from edge.signal.windows import WindowStream
 

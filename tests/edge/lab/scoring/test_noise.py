@@ -5,6 +5,7 @@ import pytest
 import wfdb
 
 from edge.core.errors import RecordError
+from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.noise import (
     NoisyRecording,
     added_noise,
@@ -14,7 +15,6 @@ from edge.lab.scoring.noise import (
     qrs_heights,
     read_noise,
 )
-from edge.lab.scoring.reference import read_annotation
 from edge.sources.recordings import open_recording
 
 

@@ -11,8 +11,8 @@ from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Label, Pooling
 from edge.core.samples import Cause
+from edge.lab.scoring.annotation import Annotation, NamedSpan
 from edge.lab.scoring.record import Heard, Judge
-from edge.lab.scoring.reference import Annotation
 
 RATE_HZ = 250
 LABELS = (
@@ -57,7 +57,7 @@ def spec(label):
 
 
 def sinus(symbols="N" * 70):
-    return Annotation(0.5 + np.arange(len(symbols)), np.array(list(symbols)), (("(N", 0.0, 70.0),), 70.0)
+    return Annotation(0.5 + np.arange(len(symbols)), np.array(list(symbols)), (NamedSpan("(N", 0.0, 70.0),), 70.0)
 
 
 def test_an_alarm_speaks_from_its_first_window_over_to_its_last(judge):

@@ -9,8 +9,8 @@ from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Label
 from edge.core.samples import Cause
+from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.record import Heard, Judge
-from edge.lab.scoring.reference import Annotation
 from edge.lab.scoring.spans import union
 from edge.lab.scoring.turns import TurnCounts, count_turns
 
