@@ -10,7 +10,8 @@ from edge.core.errors import BrokerError, EdgeError, FrameError
 from edge.mqtt.client import BrokerConfig, new_client, open_connection
 from edge.mqtt.subscriber import Subscriber
 from edge.mqtt.topics import alerts_topic, check_id, commands_topic
-from edge.publish.payloads import AlertEvent, decode, encode
+from edge.publish.cloud_events import AlertEvent
+from edge.publish.payloads import decode, encode
 
 _WAIT_S = 0.2
 

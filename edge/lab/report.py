@@ -7,55 +7,28 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from edge.alarms.evidence import Evidence
 from edge.alarms.machine import AlarmEvent
 from edge.bundle.manifest import Bundle, BundleRef
 from edge.core.machine import peak_rss_mb
 from edge.core.output import clock
 from edge.monitor.latencies import Latency, latency_of
 from edge.monitor.runtime import Runtime
+from edge.publish.cloud_events import AlertBase, alert_fields
 
 _REASONS = {"condition_ended": "over", "signal_lost": "signal lost", "stream_end": "stream ended"}
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
+class Alert(AlertBase, frozen=True, kw_only=True):
     """One alarm event as a report lists it."""
 
     id: str
-    alarm_id: str
-    event: str
-    label: str
-    kind: str
-    priority: str
-    onset_s: float
-    end_s: float
-    first_sample: int
-    end_sample: int
-    leads: tuple[str, ...]
-    probability: float | None
-    reason: str | None
-    evidence: Evidence | None = None
+    event: str  # raised, cleared, ...
 
     @classmethod
     def of(cls, event: AlarmEvent) -> "Alert":
         """List an alarm event."""
-        return cls(
-            id=str(event.id),
-            alarm_id=str(event.alarm_id),
-            event=event.what,
-            label=event.spec.label,
-            kind=event.spec.kind,
-            priority=event.spec.priority,
-            onset_s=event.onset_s,
-            end_s=event.end_s,
-            first_sample=event.first_sample,
-            end_sample=event.end_sample,
-            leads=event.leads,
-            probability=event.probability,
-            reason=event.reason,
-            evidence=event.evidence,
-        )
+        return cls(id=str(event.id), event=event.what, **alert_fields(event))
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ import msgspec
 
 from edge.core.errors import FrameError
 from edge.mqtt.topics import Topic, parse_topic
+from edge.publish.cloud_events import AlertEvent, DeviceEvent
 from edge.publish.health import DeviceHealth
-from edge.publish.payloads import AlarmState, AlertEvent, DeviceEvent, DeviceStatus, Prediction, decode
+from edge.publish.payloads import AlarmState, DeviceStatus, Prediction, decode
 
 _OF_DEVICE: dict[str, type[DeviceStatus | DeviceEvent]] = {"status": DeviceStatus, "events": DeviceEvent}
 

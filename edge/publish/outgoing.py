@@ -9,8 +9,9 @@ from collections import Counter
 import msgspec
 
 from edge.mqtt import topics
+from edge.publish.cloud_events import CLOUD_EVENTS
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import CLOUD_EVENTS, DeviceStatus, encode
+from edge.publish.payloads import DeviceStatus, encode
 from edge.publish.queue import Message, MessageQueue
 
 

@@ -32,21 +32,12 @@ from edge.core.loops import Loop
 from edge.mqtt import topics
 from edge.mqtt.client import IN_FLIGHT, BrokerClient, BrokerConfig, new_client, open_connection
 from edge.publish.alert_log import AlertLog
+from edge.publish.cloud_events import CLOUD_EVENTS, alert_event, as_historical, device_event
 from edge.publish.commands import Commands, OnCommand
 from edge.publish.in_flight import InFlight
 from edge.publish.outbox import Outbox
 from edge.publish.outgoing import Outgoing
-from edge.publish.payloads import (
-    CLOUD_EVENTS,
-    DeviceStatus,
-    Payload,
-    alarm_state,
-    alert_event,
-    as_historical,
-    device_event,
-    encode,
-    prediction,
-)
+from edge.publish.payloads import DeviceStatus, Payload, alarm_state, encode, prediction
 from edge.publish.queue import RANKS, Message
 from edge.publish.swap_outcome import Final
 

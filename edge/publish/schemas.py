@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 from edge.alarms.command import Command
+from edge.publish.cloud_events import AlertEvent, DeviceEvent
 from edge.publish.health import DeviceHealth
-from edge.publish.payloads import AlarmState, AlertEvent, DeviceEvent, DeviceStatus, Prediction, StreamAlarms
+from edge.publish.payloads import AlarmState, DeviceStatus, Prediction, StreamAlarms
 
 PAYLOADS: tuple[type[msgspec.Struct], ...] = (
     AlertEvent,

@@ -20,7 +20,8 @@ from edge.lab.bench.patients import Patient
 from edge.mqtt.client import BrokerConfig, new_client, open_connection
 from edge.mqtt.subscriber import Subscriber
 from edge.mqtt.topics import alerts_topic, parse_topic, predictions_topic
-from edge.publish.payloads import AlertEvent, Prediction, decode
+from edge.publish.cloud_events import AlertEvent
+from edge.publish.payloads import Prediction, decode
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11

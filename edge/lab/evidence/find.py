@@ -17,7 +17,8 @@ from edge.core.errors import ConfigError, EdgeError, FrameError
 from edge.lab.evidence.strip import Strip, strip_of_alert, strip_of_report
 from edge.lab.report import Report
 from edge.mqtt.subscriber import Subscriber
-from edge.publish.payloads import MAX_PAYLOAD_BYTES, AlertEvent, decode
+from edge.publish.cloud_events import AlertEvent
+from edge.publish.payloads import MAX_PAYLOAD_BYTES, decode
 
 LATEST = "latest"
 _ID = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")

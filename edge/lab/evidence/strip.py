@@ -14,7 +14,7 @@ from edge.alarms.evidence import Evidence
 from edge.core.errors import FrameError
 from edge.core.output import clock
 from edge.lab.report import Alert, Report
-from edge.publish.payloads import AlertEvent
+from edge.publish.cloud_events import AlertEvent
 
 DISCLAIMER = "A research tool and no medical device."
 MAX_SECONDS = 60.0  # the longest window that a bundle may have

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from edge.alarms.machine import AlarmEvent
 from edge.mqtt import topics
+from edge.publish.cloud_events import alert_event
 from edge.publish.follower import Follower
-from edge.publish.payloads import DeviceStatus, alarm_state, alert_event, encode
+from edge.publish.payloads import DeviceStatus, alarm_state, encode
 
 ALERTS = topics.alerts_topic("d1", "s1")
 ALARM = topics.alarm_topic("d1", "s1", "AF")

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.core.errors import ConfigError, FrameError
+from edge.lab.report import Alert
 from edge.mqtt import topics
 from edge.mqtt.topics import Topic, parse_topic
+from edge.publish.cloud_events import AlertEvent, alert_event
 from edge.publish.payloads import (
     MAX_PAYLOAD_BYTES,
     AlarmState,
-    AlertEvent,
     DeviceStatus,
     alarm_state,
-    alert_event,
     decode,
     encode,
     prediction,
@@ -161,3 +161,16 @@ def test_a_foreign_topic_is_none_of_ours(topic) -> None:
 def test_a_streams_id_tells_no_folder(record, stream) -> None:
     """The whole path of a record stood in its topics: with the name of whoever has the folder."""
     assert topics.stream_id(record) == stream
+
+
+def test_a_report_lists_an_alert_as_the_wire_carries_it(events, bundle) -> None:
+    """The alert was written out twice, field by field; now one mapping serves both."""
+    (raised, _) = events()
+    listed = msgspec.to_builtins(Alert.of(raised))
+    sent = msgspec.to_builtins(alert_event(raised, device="d1", sample_rate_hz=250.0, bundle=bundle, time=NOON))
+    assert (listed.pop("id"), listed.pop("event")) == (sent["id"], "raised")
+    assert listed == {key: sent["data"][key] for key in listed}
+    assert listed.keys() == {
+        *("label", "kind", "priority", "alarm_id", "probability", "onset_s", "first_sample", "end_sample", "end_s"),
+        *("leads", "reason", "evidence"),
+    }

@@ -20,8 +20,9 @@ from waiting import wait_until
 from edge.mqtt import topics
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.subscriber import Subscriber
+from edge.publish.cloud_events import AlertEvent
 from edge.publish.outbox import INCOMING, Outbox
-from edge.publish.payloads import AlertEvent, decode
+from edge.publish.payloads import decode
 from edge.publish.publisher import LATE_S, Publisher
 from edge.publish.store import _open
 

@@ -18,7 +18,8 @@ from edge.core.samples import Block, Cause
 from edge.monitor import stream_monitor
 from edge.monitor.model import Model
 from edge.monitor.stream_monitor import StreamMonitor
-from edge.publish.payloads import MAX_PAYLOAD_BYTES, AlertEvent, alert_event, decode, encode
+from edge.publish.cloud_events import AlertEvent, alert_event
+from edge.publish.payloads import MAX_PAYLOAD_BYTES, decode, encode
 from edge.signal.windows import Window
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)

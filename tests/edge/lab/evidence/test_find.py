@@ -10,7 +10,8 @@ from edge.core.errors import ConfigError, EdgeError, FrameError
 from edge.core.output import write_json
 from edge.lab.evidence.find import check_wanted, find_in_files
 from edge.lab.evidence.strip import strip_of_alert
-from edge.publish.payloads import AlertEvent, encode
+from edge.publish.cloud_events import AlertEvent
+from edge.publish.payloads import encode
 
 NO_ID = "0" * 8
 
