@@ -14,6 +14,7 @@ from edge.core.output import clock
 from edge.monitor.latencies import Latency, latency_of
 from edge.monitor.runtime import Runtime
 from edge.publish.cloud_events import AlertBase, alert_fields
+from edge.signal.account import SampleCounts
 
 _REASONS = {"condition_ended": "over", "signal_lost": "signal lost", "stream_end": "stream ended"}
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
@@ -31,16 +32,14 @@ class Alert(AlertBase, frozen=True, kw_only=True):
         return cls(id=str(event.id), event=event.what, **alert_fields(event))
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(SampleCounts, frozen=True, kw_only=True):
     """The figures of one replay; samples_in = samples_classified + sum of missing + pending."""
+
+    classified: int = msgspec.field(name="samples_classified")
 
     record: str
     via: str
     seconds: float
-    samples_in: int
-    samples_classified: int
-    pending: int
-    missing: dict[str, int]
     duplicates: int
     counters: dict[str, int]  # what the source threw away that was no sample
     windows: int
@@ -64,18 +63,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         counters: dict[str, int],
     ) -> "Report":
         """Sum up a runtime that has ended; `seconds` of ECG took `wall_s`."""
-        totals = runtime.totals()
         return cls(
+            **runtime.totals().fields_for(cls),
             record=record,
             via=via,
             seconds=seconds,
-            samples_in=totals.samples_in,
-            samples_classified=totals.classified,
-            pending=totals.pending,
-            missing=dict(totals.missing),
-            duplicates=totals.duplicates,
             counters=counters,
-            windows=totals.windows,
             alerts=tuple(alerts),
             latency_ms=latency_of(runtime.latencies.after()),
             realtime_factor=round(seconds / wall_s, 1) if wall_s > 0 else 0.0,
@@ -87,12 +80,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def show(report: Report, console: Console) -> None:
     """Print the alarms as a table and the figures below it."""
     console.print(_alarm_table(report))
-    lost = ", ".join(f"{cause} {count}" for cause, count in report.missing.items()) or "none"
     console.print(
         f"{report.record}: {clock(report.seconds)} of ECG, {report.windows} windows, "
         f"{report.realtime_factor:g} times real time\n"
-        f"samples {report.samples_in} = classified {report.samples_classified} + missing ({lost}) "
-        f"+ pending {report.pending}\n"
+        f"{report.equation()}\n"
         f"latency ms p50 {report.latency_ms.p50:g}, p99 {report.latency_ms.p99:g}, max {report.latency_ms.max:g}; "
         f"peak memory {report.peak_rss_mb:g} MB; "
         f"bundle {report.bundle.name} {report.bundle.version} ({report.bundle.sha256[:12]})",

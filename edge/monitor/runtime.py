@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from edge.monitor.model import Model
 from edge.monitor.model_switch import ModelSwitch, Outputs, StreamWindow, Swap
 from edge.monitor.shedding import Shedder
 from edge.monitor.stream_monitor import StreamMonitor
-from edge.monitor.totals import Backlog, Totals
+from edge.monitor.totals import EMPTY, Backlog, Totals, missing_totals
 from edge.monitor.update import Sink, StreamUpdate
 from edge.signal.windows import Window
 
@@ -103,7 +103,7 @@ class Runtime:
         self._monitors: dict[str, StreamMonitor] = {}
         self._closing: list[StreamMonitor] = []
         self._epochs: OrderedDict[str, int] = OrderedDict()  # stream -> how many epochs it began
-        self._ended = Totals()
+        self._ended = EMPTY  # of streams that have ended
         self.latencies = RecentLatencies()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -162,10 +162,8 @@ class Runtime:
     def totals(self) -> Totals:
         """Return the sums over all streams at this moment."""
         with self._lock:
-            sums = Totals(**{**vars(self._ended), "missing": Counter(self._ended.missing)})
-            for monitor in (*self._monitors.values(), *self._closing):
-                sums.add(monitor)
-        return sums
+            open_totals = [monitor.totals for monitor in (*self._monitors.values(), *self._closing)]
+            return sum(open_totals, self._ended)
 
     def _all_monitors(self) -> list[StreamMonitor]:
         with self._lock:
@@ -253,15 +251,13 @@ class Runtime:
         longest = MAX_GAP_S * monitor.sample_rate_hz
         if gap > longest:
             with self._lock:
-                self._ended.samples_in += gap
-                self._ended.missing[Cause.SEQUENCE_GAP.key] += gap
+                self._ended += missing_totals(gap, Cause.SEQUENCE_GAP)
         return -MAX_BACK_S * monitor.sample_rate_hz <= gap <= longest
 
     def _retract(self, block: Block) -> None:
         """Take back silent instants of the epoch that ended: the device had not lost them, they begin the new one."""
         with self._lock:
-            self._ended.samples_in -= block.retracts
-            self._ended.missing[Cause.SILENT.key] -= block.retracts
+            self._ended += missing_totals(-block.retracts, Cause.SILENT)
 
     def _name_epoch(self, stream: str, epoch: str) -> str:
         """Return a name for an epoch that begins; all but the first have a number, as a device may repeat names."""
@@ -377,5 +373,5 @@ class Runtime:
             self._shedder.forget(monitor)
         with self._lock:
             self._closing.remove(monitor)
-            self._ended.add(monitor)
+            self._ended += monitor.totals
         self._sink(StreamUpdate(monitor, None, events, time.monotonic() - job.arrived_s))

@@ -10,7 +10,7 @@ than what is decided, so that it can take over again without a hole.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,11 @@ from edge.bundle.manifest import InputSpec
 from edge.core.samples import Block, Cause
 from edge.monitor.model import Model
 from edge.monitor.pooling import Pooler
-from edge.signal.account import Ledger
+from edge.monitor.totals import Totals
+from edge.signal.account import SampleAccount
 from edge.signal.windows import Window, WindowStream
 
 _GAP_PIECE = 4096  # instants; a long gap passes through in pieces of this size
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """Where the instants of a stream went: samples_in = classified + missing + pending."""
-
-    samples_in: int
-    classified: int
-    pending: int
-    missing: dict[str, int]  # by cause
 
 
 class StreamMonitor:
@@ -73,7 +64,7 @@ class StreamMonitor:
         self._cutters = [WindowStream(spec, first.sample_rate_hz, first.leads) for spec in inputs]
         self._pooler = Pooler(model.manifest.pooling, model.labels)
         self._alarms = AlarmMachine(first.stream, epoch, model.specs)
-        self._ledger = Ledger()
+        self._account = SampleAccount()
         self._shed_end = 0  # of the last window that was given up
         self._lock = threading.Lock()
 
@@ -87,12 +78,16 @@ class StreamMonitor:
         return self._cutters[0].arrived
 
     @property
-    def balance(self) -> Balance:
+    def totals(self) -> Totals:
         """The account at this moment."""
         with self._lock:
-            ledger = self._ledger
-            missing = {cause.key: count for cause, count in sorted(ledger.missing.items())}
-            return Balance(ledger.samples_in, ledger.classified, ledger.pending, missing)
+            counts = self._account.counts
+        return Totals(
+            **counts.fields_for(Totals),
+            duplicates=self.duplicates,
+            windows=self.windows,
+            shed_windows=self.shed_windows,
+        )
 
     def recut(self, inputs: Sequence[InputSpec]) -> None:
         """Cut windows like this from the next instant on; a way of cutting that is there already goes on.
@@ -160,7 +155,7 @@ class StreamMonitor:
         )
         with self._lock:
             if decision.good:
-                self._ledger.classify(window.first_sample, window.end_sample)
+                self._account.classify(window.first_sample, window.end_sample)
             if window.cause is Cause.SHED:
                 self._shed_end = window.end_sample
             self._settle(window.settled_sample, Cause.BAD_QUALITY)
@@ -185,14 +180,14 @@ class StreamMonitor:
         What no window could hold was lost to the tail.
         """
         with self._lock:
-            self._settle(self._ledger.samples_in, Cause.TAIL)
+            self._settle(self._account.samples_in, Cause.TAIL)
         self.closed = True
         return tuple(self._alarms.finish())
 
     def _settle(self, end: int, cause: Cause) -> None:
         """Declare final what lies before `end`; what a window that was given up would have held was lost to that."""
-        self._ledger.settle(min(end, self._shed_end), Cause.SHED)
-        self._ledger.settle(end, cause)
+        self._account.settle(min(end, self._shed_end), Cause.SHED)
+        self._account.settle(end, cause)
 
     def _gap(self, instants: int) -> Iterator[Window]:
         rows = len(self.leads)
@@ -202,11 +197,11 @@ class StreamMonitor:
 
     def _come_late(self, first_sample: int, end_sample: int) -> int:
         with self._lock:
-            return self._ledger.come_late(first_sample - self._origin, end_sample - self._origin)
+            return self._account.arrive_late(first_sample - self._origin, end_sample - self._origin)
 
     def _take(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         with self._lock:
-            self._ledger.arrive(self._cutters[0].instant_causes(missing))
+            self._account.add(self._cutters[0].instant_causes(missing))
         yield from _in_order([cutter.push(samples, missing) for cutter in self._cutters])
 
 

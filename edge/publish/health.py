@@ -10,12 +10,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from edge.bundle.manifest import BundleRef
+from edge.monitor.totals import Totals
 from edge.publish.payloads import Payload
+from edge.signal.account import SampleCounts
 
 MOST_STREAMS = 64
 
 
-class StreamHealth(Payload, frozen=True, kw_only=True):
+class StreamHealth(Payload, SampleCounts, frozen=True, kw_only=True):
     """One open stream. samples_in = classified + sum of missing + pending, since it was opened."""
 
     sample_rate_hz: Annotated[float, Meta(description="Sample rate that the device states.")]
@@ -24,12 +26,6 @@ class StreamHealth(Payload, frozen=True, kw_only=True):
         Meta(description="Sample rate measured from arrival. Null for recordings, and until enough has arrived."),
     ]
     leads: Annotated[tuple[str, ...], Meta(description="Leads of the stream.")]
-    samples_in: Annotated[
-        int, Meta(description="Sample instants since the stream was opened: classified + missing + pending.")
-    ]
-    classified: Annotated[int, Meta(description="Instants covered by a classified window.")]
-    pending: Annotated[int, Meta(description="Instants that wait for their window.")]
-    missing: Annotated[dict[str, int], Meta(description="Instants that could not be classified, by cause.")]
     windows: Annotated[int, Meta(description="Windows cut from the stream.")]
 
 
@@ -64,7 +60,7 @@ class PublisherHealth(Payload, frozen=True, kw_only=True):
     unlogged: Annotated[int, Meta(description="Alerts that the alert log could not keep.")]
 
 
-class DeviceHealth(Payload, frozen=True, kw_only=True):
+class DeviceHealth(Payload, Totals, frozen=True, kw_only=True):
     """Health of the service. Retained. Sums are over all streams since the start, those that have ended included."""
 
     time: Annotated[datetime, Meta(description="Wall time of this message.")]
@@ -73,13 +69,6 @@ class DeviceHealth(Payload, frozen=True, kw_only=True):
     bundle: Annotated[BundleRef, Meta(description="Bundle that runs.")]
     backend: Annotated[str | None, Meta(description="Back end that runs the graph. Null until it is open.")]
     precision: Annotated[str | None, Meta(description="Precision of the graph. Null until it is open.")]
-    samples_in: Annotated[int, Meta(description="Sample instants received: classified + missing + pending.")]
-    classified: Annotated[int, Meta(description="Instants covered by a classified window.")]
-    pending: Annotated[int, Meta(description="Instants that wait for their window.")]
-    missing: Annotated[dict[str, int], Meta(description="Instants that could not be classified, by cause.")]
-    duplicates: Annotated[int, Meta(description="Instants that arrived twice. Only the first is used.")]
-    windows: Annotated[int, Meta(description="Windows cut from all streams.")]
-    shed_windows: Annotated[int, Meta(description="Windows dropped because the device was overloaded.")]
     latency: Annotated[LatencyHealth, Meta(description="Time from a window's last sample to its decision.")]
     queue: Annotated[QueueHealth, Meta(description="What waits for the classifier.")]
     publisher: Annotated[PublisherHealth, Meta(description="What became of the messages.")]

@@ -304,14 +304,9 @@ class Service:
 
     def _log_account(self) -> None:
         totals = self.runtime.totals()
-        missing = ", ".join(f"{cause} {count}" for cause, count in sorted(totals.missing.items())) or "none"
         _LOG.info(
-            "stopped: samples %d = classified %d + missing (%s) + pending %d; "
-            "windows %d, shed %d; blocks refused %d; messages %s",
-            totals.samples_in,
-            totals.classified,
-            missing,
-            totals.pending,
+            "stopped: %s; windows %d, shed %d; blocks refused %d; messages %s",
+            totals.equation(),
             totals.windows,
             totals.shed_windows,
             self._refused_blocks,

@@ -72,22 +72,16 @@ class HealthProbe:
 
     def read(self) -> DeviceHealth:
         """Return the health at this moment; from any thread."""
-        totals, monitors, sources = self._runtime.totals(), self._runtime.monitors(), self._sources()
+        monitors, sources = self._runtime.monitors(), self._sources()
         serving = self._serving
         return DeviceHealth(
+            **self._runtime.totals().fields_for(DeviceHealth),
             time=datetime.now(timezone.utc),
             version=__version__,
             uptime_s=round(self._clock_s() - self._began_s, 3),
             bundle=self._bundle,
             backend=serving and serving.backend,
             precision=serving and serving.precision,
-            samples_in=totals.samples_in,
-            classified=totals.classified,
-            pending=totals.pending,
-            missing=dict(totals.missing),
-            duplicates=totals.duplicates,
-            windows=totals.windows,
-            shed_windows=totals.shed_windows,
             latency=self._latency(),
             queue=self._queue(),
             publisher=self._messages(),
@@ -127,15 +121,10 @@ class HealthProbe:
 
 
 def _stream(monitor: StreamMonitor, true_rates_hz: Mapping[str, float]) -> StreamHealth:
-    balance = monitor.balance
     true_rate_hz = true_rates_hz.get(monitor.stream)
     return StreamHealth(
+        **monitor.totals.fields_for(StreamHealth),
         sample_rate_hz=monitor.sample_rate_hz,
         true_rate_hz=None if true_rate_hz is None else round(true_rate_hz, 4),
         leads=monitor.leads,
-        samples_in=balance.samples_in,
-        classified=balance.classified,
-        pending=balance.pending,
-        missing=balance.missing,
-        windows=monitor.windows,
     )

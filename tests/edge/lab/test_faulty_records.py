@@ -84,7 +84,7 @@ def test_what_is_lost_is_counted(tmp_path, tiny_bundle_path, make, samples_in, m
     assert "Traceback" not in result.stderr
     report = msgspec.json.decode(out.read_bytes(), type=Report)
     assert (report.samples_in, report.missing, report.pending) == (samples_in, missing, 0)
-    assert report.samples_in == report.samples_classified + sum(report.missing.values())
+    assert report.samples_in == report.classified + sum(report.missing.values())
 
 
 def empty(folder):

@@ -50,7 +50,7 @@ def without_probabilities(alert):
 
 
 def balanced(report):
-    return report.samples_in == report.samples_classified + sum(report.missing.values()) + report.pending
+    return report.samples_in == report.classified + sum(report.missing.values()) + report.pending
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_record_cut_short_tells_what_is_gone_over_every_wire(run, data_dir, tm
         shutil.copy(data_dir / f"mitdb/208.{extension}", tmp_path)
     os.truncate(tmp_path / "208.dat", 360 * 60 * 3)  # one of thirty minutes; format 212 has 3 bytes an instant
     report = run(str(tmp_path / "208"), via=via)
-    assert (report.samples_in, report.samples_classified) == (650_000, 360 * 60)
+    assert (report.samples_in, report.classified) == (650_000, 360 * 60)
     assert report.missing == {"sequence_gap": 650_000 - 360 * 60}
 
 
