@@ -52,7 +52,7 @@ def compare(  # noqa: PLR0913 - an argument for each option
     from rich.console import Console
     from rich.progress import Progress
 
-    from calibration.compare import compare_bundle
+    from calibration.compare.comparison import compare_bundle
     from calibration.errors import CalibrationError
     from edge.bundle.manifest import load_bundle
 
@@ -75,9 +75,9 @@ def compare(  # noqa: PLR0913 - an argument for each option
 def _write(
     result: dict[str, Any], model: Path, json_path: Path | None, results: Path | None, pictures: Path | None
 ) -> None:
-    from calibration import results as tables
-    from calibration.pictures import draw_activations, draw_labels
-    from calibration.quantize import read_quantization
+    from calibration.compare import results as tables
+    from calibration.compare.pictures import draw_activations, draw_labels
+    from calibration.quantization.quantizer import read_quantization
 
     quantization = read_quantization(model)
     section = tables.render(result, quantization.get("wider", []))
@@ -98,8 +98,8 @@ def _write(
 
 def write_card(result: dict[str, Any], model: Path) -> None:
     """Put the table of all precisions on a bundle's card, and the card's new hash into the manifest."""
-    from calibration.bundles import write_manifest
-    from calibration.results import put_on_card
+    from calibration.bundle.manifest import write_manifest
+    from calibration.compare.results import put_on_card
     from edge.bundle.manifest import load_bundle
 
     path = model / "MODEL_CARD.md"

@@ -7,7 +7,7 @@ import msgspec
 
 from edge import __version__
 from edge.bundle.manifest import Pooling
-from training.windows import INPUT
+from training.data.windows import INPUT
 
 
 @click.command()
@@ -55,7 +55,7 @@ def export(  # noqa: PLR0913 - an argument for each option
     import torch
     from rich.console import Console
 
-    from calibration.export import Task, make_bundle
+    from calibration.export.exporter import Task, make_bundle
 
     torch.set_num_threads(threads)
     console = Console(stderr=True)

@@ -21,7 +21,7 @@ def keygen(out: Path) -> None:
     Example:
       ecg-calibrate keygen --out ~/.config/ecg-nat/bundles.key
     """
-    from calibration.signing import new_key
+    from calibration.bundle.signing import new_key
 
     public = new_key(out)
     click.echo(f'[bundle]\npublic_keys = ["{public}"]')

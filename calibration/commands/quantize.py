@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from calibration.ranges import METHODS
+from calibration.quantization.ranges import METHODS
 
 
 @click.command()
@@ -39,8 +39,8 @@ def quantize(*, model: Path, data: Path, out: Path, method: str | None, records:
     from rich.console import Console
     from rich.progress import Progress
 
-    from calibration.quantize import Task
-    from calibration.quantize import quantize as make
+    from calibration.quantization.quantizer import Task
+    from calibration.quantization.quantizer import quantize as make
 
     chosen = next((name for name in METHODS if name == method), None)
     with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -21,7 +21,7 @@ def sign(bundle: Path, key: Path) -> None:
     Example:
       ecg-calibrate sign bundles/mine --key ~/.config/ecg-nat/bundles.key
     """
-    from calibration.signing import public_key, read_key, sign_bundle
+    from calibration.bundle.signing import public_key, read_key, sign_bundle
 
     private = read_key(key)
     statement = sign_bundle(bundle, private, datetime.now(timezone.utc))

@@ -40,7 +40,7 @@ def speed(
       ecg-calibrate speed
       ecg-calibrate speed --network tiny --network small --threads 1 --json -
     """
-    from calibration.speed import Task, measure, render
+    from calibration.compare.speed import Task, measure, render
     from edge.lab.results_page import how_made, write_section
     from training.study.report import TITLE
 

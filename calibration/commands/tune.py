@@ -38,9 +38,10 @@ def tune(*, folds: Path, model: Path, data: Path, out: Path, budget: float, json
     from rich.console import Console
     from rich.progress import Progress
 
-    from calibration import curves, tuned
-    from calibration.tune import read_run
-    from calibration.tune import tune as run
+    from calibration.operating_points import curves
+    from calibration.operating_points import tuned_bundles as tuned
+    from calibration.operating_points.tuning import read_run
+    from calibration.operating_points.tuning import tune as run
     from edge.bundle.manifest import load_bundle
 
     bundle = load_bundle(model)

@@ -6,14 +6,14 @@ import torch
 import toy_data
 from torch import nn
 
-from calibration import graph
-from calibration.bundles import write_manifest
-from calibration.golden import write_golden
-from calibration.quantize import Task, quantize
+from calibration.bundle.manifest import write_manifest
+from calibration.export import graph
+from calibration.export.golden import write_golden
+from calibration.quantization.quantizer import Task, quantize
 from ecgnat.model import EcgNat, named_config
 from edge.bundle.manifest import SCHEMA_VERSION, Manifest, Pooling, load_bundle
-from training.labels import PRODUCT_LABELS
-from training.windows import INPUT
+from training.data.labels import PRODUCT_LABELS
+from training.data.windows import INPUT
 
 SHORT = msgspec.structs.replace(INPUT, window_s=2.56)  # of a length that is not the shipped one
 SPREAD = 4.0  # random logits lie together; this draws them apart, so that the outputs say something

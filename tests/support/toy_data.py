@@ -6,8 +6,8 @@ import numpy as np
 
 from edge.core.leads import LEADS
 from edge.sources.synthetic import render
-from training import splits
-from training.statements import SCP_STATEMENTS
+from training.data import splits
+from training.data.statements import SCP_STATEMENTS
 
 # rhythm of the synthetic source -> statements in PTB-XL, class in CinC 2017, rhythm and beats in MIT-BIH
 RHYTHMS = {

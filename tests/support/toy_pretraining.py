@@ -12,9 +12,9 @@ import torch
 from ecgnat import ranks
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
-from training.cache import WindowSet
-from training.pretraining import PretrainConfig, Pretrainer
-from training.unlabelled import Pool
+from training.data.cache import WindowSet
+from training.data.unlabelled import Pool
+from training.masked.pretraining import PretrainConfig, Pretrainer
 
 TOY = ModelConfig(
     outputs=1, dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5), drop_path=0.0, dropout=0.0

@@ -10,11 +10,11 @@ import toy_pretraining
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
 from ecgnat.networks import make_network, network_config
-from training.labels import NAMES
-from training.pretraining import PretrainConfig, Pretrainer
-from training.resuming import read_log
-from training.stores import Store
-from training.windows import cut_windows
+from training.data.labels import NAMES
+from training.data.stores import Store
+from training.data.windows import cut_windows
+from training.loop.resuming import read_log
+from training.masked.pretraining import PretrainConfig, Pretrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 TOY = ModelConfig(outputs=1, dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5), drop_path=0.0)

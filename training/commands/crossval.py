@@ -59,7 +59,7 @@ def crossval(  # noqa: PLR0913 - one argument an option
 ) -> None:
     r"""Train a network for each of five folds of MIT-BIH's DS1, and let each judge the patients that it never saw.
 
-    The folds are fixed (training/folds.py). Run it again with the same options to take up a run that was stopped.
+    The folds are fixed (training/data/folds.py). Run it again with the same options to take up a run that was stopped.
 
     \b
     Examples:
@@ -69,9 +69,9 @@ def crossval(  # noqa: PLR0913 - one argument an option
     """
     import json
 
-    from training.crossval import SHARES, Task
-    from training.crossval import crossval as run
-    from training.trainer import TrainConfig
+    from training.supervised.crossval import SHARES, Task
+    from training.supervised.crossval import crossval as run
+    from training.supervised.trainer import TrainConfig
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")

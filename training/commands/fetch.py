@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from training.fetching import PHYSIONET, SETS
+from training.data.fetching import PHYSIONET, SETS
 
 
 @click.command()
@@ -32,7 +32,7 @@ def fetch(*, name: str, data: Path, source: str) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from training.fetching import fetch as run
+    from training.data.fetching import fetch as run
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:

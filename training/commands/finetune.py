@@ -87,11 +87,11 @@ def finetune(  # noqa: PLR0913 - one argument an option
     import dataclasses
 
     from ecgnat.networks import network_config
-    from training import checkpoint
-    from training.finetune import Start
-    from training.finetune import finetune as run
-    from training.labels import NAMES
-    from training.trainer import TrainConfig
+    from training.data.labels import NAMES
+    from training.loop import checkpoint
+    from training.supervised.finetune import Start
+    from training.supervised.finetune import finetune as run
+    from training.supervised.trainer import TrainConfig
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")

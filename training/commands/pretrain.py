@@ -70,9 +70,9 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     from ecgnat import ranks
     from ecgnat.masked import MaskConfig
     from ecgnat.model import named_config
-    from training.pretrain import open_pools
-    from training.pretrain import pretrain as run
-    from training.pretraining import PretrainConfig
+    from training.masked.pretrain import open_pools
+    from training.masked.pretrain import pretrain as run
+    from training.masked.pretraining import PretrainConfig
 
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgnat.model import Network
-from training import cache, splits
-from training.datasets.ptb_xl import read_entries, read_groups
+from training.data import cache, splits
+from training.data.labels import INDEX
+from training.data.sets.ptb_xl import read_entries, read_groups
+from training.data.windows import INPUT, STRETCH_SAMPLES
+from training.evaluation.predictions import predict
 from training.evaluation.ptb_xl import Task, tasks
-from training.labels import INDEX
-from training.trainer import predict
-from training.windows import INPUT, STRETCH_SAMPLES
 
 PARTS = {
     "fold 9": "judge",
@@ -37,9 +37,9 @@ def judge(model: Network, data: Path, part: str, window_s: float = INPUT.window_
 
     Parameters
     ----------
-    model : network with all outputs of `training.labels`
+    model : network with all outputs of `training.data.labels`
     data : folder of the data sets
-    part : one of `training.splits.PARTS`
+    part : one of `training.data.splits.PARTS`
     window_s : of the windows that the network looks at
 
     Raises

@@ -14,11 +14,11 @@ from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.bootstrap import bootstrap_interval
-from training.datasets.cinc2017 import CLASSES, read_classes
+from training.data.sets.cinc2017 import CLASSES, read_classes
+from training.data.splits import cinc2017_part
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
-from training.metrics import f1
-from training.splits import cinc2017_part
+from training.evaluation.metrics import f1
 
 PROTOCOL = (
     "CinC 2017, one lead, record level: argmax over the device's windows of the mean of SR, AF and NOISE and the "
@@ -30,7 +30,7 @@ PROTOCOL = (
 def evaluate(
     bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Score a bundle on the records of one part of `training.splits` (None: all that are there).
+    """Score a bundle on the records of one part of `training.data.splits` (None: all that are there).
 
     Raises
     ------

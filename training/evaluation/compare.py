@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
 from edge.lab.scoring.bootstrap import bootstrap_interval
-from training import checkpoint
+from training.data.labels import NAMES
+from training.data.statements import SCP_STATEMENTS
 from training.errors import CheckpointError
 from training.evaluation.checkpoints import PARTS, judge
+from training.evaluation.metrics import label_aucs, macro
 from training.evaluation.ptb_xl import PROTOCOL, Task
-from training.labels import NAMES
-from training.metrics import label_aucs, macro
-from training.statements import SCP_STATEMENTS
+from training.loop import checkpoint
 
 GROUPS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
 

@@ -16,12 +16,12 @@ from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.bootstrap import bootstrap_interval
-from training.datasets.snomed import read_diagnoses
+from training.data.labels import statement_name
+from training.data.sets.snomed import read_diagnoses
+from training.data.splits import snomed_part
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
-from training.labels import statement_name
-from training.metrics import label_aucs, macro
-from training.splits import snomed_part
+from training.evaluation.metrics import label_aucs, macro
 
 PROTOCOL = (
     "CPSC 2018 in PhysioNet's copy, record level, nine classes: one predicted class a record, the largest mean over "
@@ -46,7 +46,7 @@ _BEATS = ("PAC", "PVC")
 def evaluate(
     bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Score a bundle on the records of one part of `training.splits` (None: all that are there).
+    """Score a bundle on the records of one part of `training.data.splits` (None: all that are there).
 
     Raises
     ------

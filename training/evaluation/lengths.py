@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from ecgnat.model import Network
 from edge.core.leads import LEADS
-from training import cache, checkpoint, splits
+from training.data import cache, splits
+from training.data.labels import INDEX, NAMES
+from training.data.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, cut_windows
 from training.errors import CheckpointError, DataError
 from training.evaluation.checkpoints import judge
-from training.labels import INDEX, NAMES
-from training.metrics import label_aucs, macro
-from training.trainer import answers, predict
-from training.windows import INPUT, STRETCH_S, STRETCH_SAMPLES, cut_windows
+from training.evaluation.metrics import label_aucs, macro
+from training.evaluation.predictions import answers, predict
+from training.loop import checkpoint
 
 RHYTHMS = ("AF", "STACH", "SBRAD")
 GROUPS = ("all", "superdiagnostic", "rhythm")

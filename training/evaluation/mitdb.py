@@ -1,6 +1,6 @@
 """AUC and F1 a label and window on MIT-BIH, pooled and for each patient.
 
-The windows are the device's, 2 s apart, labelled by the table in `training.datasets.mitdb`; F1 is at the bundle's
+The windows are the device's, 2 s apart, labelled by the table in `training.data.sets.mitdb`; F1 is at the bundle's
 thresholds. Windows of one patient resemble each other: an interval would need patients, and they are few.
 """
 
@@ -15,15 +15,15 @@ from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.annotation import patient_of, read_annotation
-from training.datasets.mitdb import HOP_S, marks
+from training.data.labels import INDEX
+from training.data.sets.mitdb import HOP_S, marks
+from training.data.splits import mitdb_part
 from training.errors import DataError
 from training.evaluation.device import classify, windows_of
-from training.labels import INDEX
-from training.metrics import auc, f1
-from training.splits import mitdb_part
+from training.evaluation.metrics import auc, f1
 
 PROTOCOL = (
-    "MIT-BIH, the device's windows every 2 s, labels by the rules of training/datasets/mitdb.py; "
+    "MIT-BIH, the device's windows every 2 s, labels by the rules of training/data/sets/mitdb.py; "
     "AUC and F1 (at the bundle's thresholds) by window, over all patients and for each"
 )
 
@@ -31,7 +31,7 @@ PROTOCOL = (
 def evaluate(
     bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Score a bundle on the records of one part of `training.splits` (None: all that are there).
+    """Score a bundle on the records of one part of `training.data.splits` (None: all that are there).
 
     Raises
     ------

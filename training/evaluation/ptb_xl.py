@@ -17,12 +17,12 @@ from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.bootstrap import bootstrap_interval
-from training.datasets.ptb_xl import Entry, find_record, read_entries, read_groups
+from training.data.labels import SUPERCLASSES, statement_name
+from training.data.sets.ptb_xl import Entry, find_record, read_entries, read_groups
+from training.data.statements import SCP_STATEMENTS
 from training.errors import DataError
 from training.evaluation.device import classify_record, output_index
-from training.labels import SUPERCLASSES, statement_name
-from training.metrics import label_aucs, macro
-from training.statements import SCP_STATEMENTS
+from training.evaluation.metrics import label_aucs, macro
 
 PROTOCOL = (
     "PTB-XL, record level: mean over the device's windows, all statements whatever their likelihood; "

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from ecgnat.masked import MaskConfig
 from ecgnat.model import ModelConfig, NetworkConfig, named_config
-from training.labels import NAMES
-from training.windows import INPUT
+from training.data.labels import NAMES
+from training.data.windows import INPUT
 
 SEEDS = (1, 2, 3)
 TINY, SMALL = named_config("tiny", len(NAMES)), named_config("small", len(NAMES))

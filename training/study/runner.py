@@ -15,17 +15,17 @@ from rich.console import Console
 
 from edge.core.files import atomic_path
 from edge.core.machine import processor
-from training import checkpoint
 from training.errors import CheckpointError
 from training.evaluation.checkpoints import accuracy, judge
-from training.finetune import Start, finetune
-from training.metrics import label_aucs, macro
-from training.pretrain import open_pools, pretrain
-from training.pretraining import PretrainConfig
-from training.pretraining import Progress as Pretrained
-from training.resuming import STATE, read_extra
+from training.evaluation.metrics import label_aucs, macro
+from training.loop import checkpoint
+from training.loop.resuming import STATE, read_extra
+from training.masked.pretrain import open_pools, pretrain
+from training.masked.pretraining import PretrainConfig
+from training.masked.pretraining import Progress as Pretrained
 from training.study.arms import Arm, Pretraining
-from training.trainer import TrainConfig
+from training.supervised.finetune import Start, finetune
+from training.supervised.trainer import TrainConfig
 
 RESULT = "result.json"
 Say = Callable[[str], None]

@@ -9,7 +9,7 @@
                                       PACED also where the rhythm is noted
     SBRAD, STACH                      nobody annotated a rate: left open below 65 and from 90 beats a minute
 
-These are the meanings that the labels have in training (`training/datasets/mitdb.py`), which scores windows where
+These are the meanings that the labels have in training (`training/data/sets/mitdb.py`), which scores windows where
 this scores time; a test compares the two on every record. Written for MIT-BIH. Another set that has rhythm notes or
 beats is read in the same way, and what it has not is not judged. AVB1, NOISE and the technical alarms are never
 annotated.

@@ -7,8 +7,8 @@ from edge.core.errors import RecordError
 from edge.lab.scoring.annotation import Annotation, NamedSpan, patient_of, read_annotation
 from edge.lab.scoring.reference import holds_in_window, references
 from edge.lab.scoring.spans import clip, intersect, seconds, union
-from training.datasets import mitdb
-from training.labels import INDEX
+from training.data.labels import INDEX
+from training.data.sets import mitdb
 
 WINDOW_S = 10.0
 JUDGED = ["AF", "AFL", "SVT", "VT", "PVC", "PAC", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "LBBB", "RBBB", "PACED"]

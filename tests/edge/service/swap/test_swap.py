@@ -15,7 +15,7 @@ from feeder import FIBRILLATING, LOUD, Feeder
 from running import EDGE, Watcher, config_text, service, stop
 from waiting import wait_until
 
-from calibration.signing import new_key, public_key, read_key, sign_bundle
+from calibration.bundle.signing import new_key, public_key, read_key, sign_bundle
 from edge.__main__ import cli
 from edge.bundle.manifest import load_bundle
 from edge.core.errors import BundleError

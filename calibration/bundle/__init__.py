@@ -1,0 +1,1 @@
+"""Bundle files: the manifest with its hashes, keys and signatures."""

@@ -1,0 +1,1 @@
+"""Every precision of a bundle beside FP32: accuracy, time, and the gate."""

@@ -1,0 +1,120 @@
+"""Thresholds from validation patients, so that sinus rhythm does not alarm.
+
+A label that has an alarm gets the lowest threshold that satisfies both
+
+    at most `SINUS_RATE` of the sinus windows that do not have the label reach it, and none where the alarm's
+    priority is high (for PVC, PAC, BIGEMINY and TRIGEMINY: of those without any premature beat, since these
+    are taken for each other),
+    at least `PRECISION` of the windows that reach it have the label (where 20 or more windows have it; where
+    no threshold does that, the one of the best F1 is the least),
+
+but never less than `FLOOR` nor more than `CEILING`. A label without an alarm gets the threshold of the best
+F1. Windows: the validation parts of all sets, and PTB-XL's once more as lead I alone and as lead II alone,
+since a device often has no more.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.manifest import Label
+from training.data.labels import INDEX
+
+SINUS_RATE = 0.002  # of windows; single ones seldom outlast an on delay, and some are slips of the annotation
+PRECISION = 0.8
+FLOOR = 0.3
+CEILING = 0.98
+_FEW = 20
+_ECTOPY = ("PVC", "PAC", "BIGEMINY", "TRIGEMINY")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Windows of one group with what the model says and what is true; (windows, labels) each."""
+
+    name: str
+    probabilities: NDArray[np.float32]
+    target: NDArray[np.uint8]
+    known: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold and what it does on the windows it was chosen on."""
+
+    label: str
+    threshold: float
+    sinus_windows: int
+    sinus_above: int
+    positive: int
+    found: int  # of the positive windows
+    false: int  # known negative windows above the threshold
+
+
+def as_one(groups: list[Judged]) -> Judged:
+    """Put groups together; a PTB-XL window in sinus rhythm counts as free of VT, which that set never names."""
+    freed = [replace(g, known=_free_of_vt(g)) if g.name.startswith("ptb-xl") else g for g in groups]
+    return Judged(
+        "all",
+        np.concatenate([g.probabilities for g in freed]),
+        np.concatenate([g.target for g in freed]),
+        np.concatenate([g.known for g in freed]),
+    )
+
+
+def _free_of_vt(group: Judged) -> NDArray[np.uint8]:
+    known: NDArray[np.uint8] = group.known.copy()
+    known[:, INDEX["VT"]] |= group.target[:, INDEX["SR"]]
+    return known
+
+
+def choose(windows: Judged, label: Label) -> Choice:
+    """Choose the threshold of one label."""
+    column = INDEX[label.abbreviation]
+    seen = windows.known[:, column] > 0
+    scores = windows.probabilities[seen, column].astype(np.float64)
+    holds = windows.target[seen, column] > 0
+    sinus = (windows.target[seen, INDEX["SR"]] > 0) & ~holds
+    if label.abbreviation in _ECTOPY:
+        sinus &= ~windows.target[seen][:, [INDEX["PVC"], INDEX["PAC"]]].any(axis=1)
+    if label.priority == "none":
+        threshold = np.floor(_best_f1(scores, holds) * 1000) / 1000
+    else:
+        rate = 0.0 if label.priority == "high" else SINUS_RATE
+        least = max(FLOOR, _sinus_rule(scores[sinus], rate), _precision_rule(scores, holds))
+        threshold = np.ceil(least * 1000) / 1000
+    threshold = min(max(threshold, 0.001), CEILING)
+    above = scores >= threshold
+    return Choice(
+        label.abbreviation,
+        float(threshold),
+        int(sinus.sum()),
+        int((above & sinus).sum()),
+        int(holds.sum()),
+        int((above & holds).sum()),
+        int((above & ~holds).sum()),
+    )
+
+
+def _sinus_rule(scores: NDArray[np.float64], rate: float) -> float:
+    allowed = int(rate * scores.size)
+    return float(np.nextafter(np.sort(scores)[-allowed - 1], 1.0)) if scores.size else 0.0
+
+
+def _precision_rule(scores: NDArray[np.float64], holds: NDArray[np.bool_]) -> float:
+    if holds.sum() < _FEW:
+        return 0.0
+    order = np.argsort(-scores, kind="stable")
+    precision = np.cumsum(holds[order]) / np.arange(1, scores.size + 1)
+    good = np.flatnonzero(precision >= PRECISION)
+    return float(scores[order[good[-1]]]) if good.size else _best_f1(scores, holds)
+
+
+def _best_f1(scores: NDArray[np.float64], holds: NDArray[np.bool_]) -> float:
+    if not holds.any():
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(holds[order])
+    f1 = 2 * found / (np.arange(1, scores.size + 1) + holds.sum())
+    return float(scores[order[np.argmax(f1)]])

@@ -1,0 +1,181 @@
+"""Networks side by side, and studies: from toy data to the tables."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import toy_data
+
+from ecgnat.networks import make_network, network_config
+from training.data.cache import WindowSet
+from training.data.labels import INDEX, NAMES
+from training.evaluation.checkpoints import accuracy, judge
+from training.evaluation.lengths import RHYTHMS, high_in_sinus, reaction
+from training.loop import checkpoint
+from training.study import arms, runner
+from training.study.report import table
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("studies")
+    toy_data.write(root / "data")
+    for seed, name in enumerate(("tiny", "resnet")):
+        torch.manual_seed(seed)
+        checkpoint.save_model(root / name, make_network(network_config(name, len(NAMES))), NAMES)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _cache(place, monkeypatch):
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+
+
+def test_networks_side_by_side(place, ecg_train):
+    results = place / "RESULTS.md"
+    command = ("compare", place / "tiny", place / "resnet", "--data", place / "data", "--resamples", 20)
+    code, text, error = ecg_train(*command, "--threads", 1, "--results", results, "--json", place / "c.json")
+    assert code == 0, error
+    figures = json.loads((place / "c.json").read_text())
+    assert set(figures["parts"]) == {"fold 9", "unseen patients of folds 1-8"}
+    groups = figures["parts"]["fold 9"]["groups"]
+    assert "delta" not in groups["all"]["tiny"]
+    other = groups["all"]["resnet"]
+    assert other["delta"] == pytest.approx(other["macro_auc"] - groups["all"]["tiny"]["macro_auc"])
+    assert other["delta_ci95"][0] <= other["delta"] <= other["delta_ci95"][1]
+    judged = judge(checkpoint.load_model(place / "tiny")[0], place / "data", "judge")
+    assert len(judged["all"][1]) == figures["parts"]["fold 9"]["records"]
+    assert "2.43 M parameters" in text
+    assert text.strip() in results.read_text()
+    each = figures["parts"]["fold 9"]["statements"]
+    assert np.mean([aucs["resnet"] for aucs in each.values()]) == pytest.approx(other["macro_auc"])
+    assert (place / "statements.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_of_one_name_are_refused(place, ecg_train):
+    code, _, error = ecg_train("compare", place / "tiny", place / "tiny", "--data", place / "data")
+    assert (code, "the same folder name" in error) == (2, True)
+
+
+def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
+    def toys():
+        pretraining = arms.Pretraining("toy", steps=1, sets=("ptb-xl",))
+        yield arms.Arm("probe-random-10", 1, steps=1, labels=0.1, batch_size=4, probe_share=1.0)
+        yield arms.Arm("whole-toy-10", 1, steps=1, labels=0.1, batch_size=4, pretraining=pretraining)
+
+    monkeypatch.setitem(arms.STUDIES, "few-labels", toys)
+    command = ("study", "few-labels", "--data", place / "data", "--out", place / "few", "--threads", 1)
+    code, text, error = ecg_train(*command, "--results", place / "few.md")
+    assert code == 0, error
+    assert "| whole-toy-10 | 1 |" in text
+    assert (place / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
+    trained = place / "few" / "arms" / "whole-toy-10-1"
+    pretrained = checkpoint.load_model(place / "few" / "pretraining" / "toy")[0].state_dict()
+    assert pretrained.keys() == checkpoint.load_model(trained)[0].state_dict().keys()
+    other = ("study", "few-labels", "--data", place / "data", "--out", place / "other", "--arm", "whole-*")
+    assert ecg_train(*other, "--encoder", place / "few" / "pretraining" / "toy")[0] == 0
+    assert not (place / "other" / "pretraining").exists(), "an encoder that is given is not pretrained again"
+    monkeypatch.setattr(runner, "finetune", lambda *_, **__: pytest.fail("it was trained already"))
+    code, again, _ = ecg_train(*command, "--arm", "whole-*")
+    assert (code, "probe-random" in again) == (0, False)
+    assert ecg_train(*command, "--arm", "none")[0] == 2
+    monkeypatch.setitem(arms.STUDIES, "few-labels", lambda: (replace(arm, steps=9) for arm in toys()))
+    code, _, error = ecg_train(*command)
+    assert (code, "another recipe" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("study", "few-labels", "--out", "x"), "a single process"),
+        (("finetune", "--out", "x", "--minutes", "1"), "share no clock"),
+    ],
+)
+def test_what_torchrun_cannot_share_is_refused(place, ecg_train, monkeypatch, arguments, reason):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, error = ecg_train(*arguments, "--data", place / "data")
+    assert (code, reason in " ".join(error.replace("│", " ").split())) == (2, True), error
+
+
+def test_one_encoder_does_not_stand_for_many(place, ecg_train):
+    """Masks that were compared would all have been the masks of the encoder that was given."""
+    command = ("study", "ablations", "--data", place / "data", "--out", place / "a", "--encoder", place / "tiny")
+    code, _, error = ecg_train(*command, "--arm", "usual-*", "--arm", "mask-leads-*")
+    assert (code, "cannot stand for leads, usual" in " ".join(error.split())) == (2, True)
+    assert not (place / "a").exists()
+
+
+def test_an_encoder_that_no_arm_starts_from_is_refused(place, ecg_train):
+    command = ("study", "shapes", "--data", place / "data", "--out", place / "s", "--encoder", place / "tiny")
+    code, _, error = ecg_train(*command)
+    assert (code, "no arm of shapes starts from an --encoder" in error) == (2, True)
+
+
+def test_the_arms_of_a_study_differ():
+    every = [arm.name for study in arms.STUDIES.values() for arm in study()]
+    assert len(set(every)) == len(every)
+    for study in arms.STUDIES.values():
+        names = [arm.name for arm in study()]
+        assert len(set(names)) == len(names) > 1
+        recipes = {arm.pretraining for arm in study() if arm.pretraining}
+        assert len({recipe.name for recipe in recipes}) == len(recipes)
+    assert {arm.seed for arm in arms.few_labels()} == set(arms.SEEDS)
+
+
+def test_the_table_shows_mean_and_spread():
+    rows = [
+        {"group": "g", "figures": dict.fromkeys(("all", "superdiagnostic", "rhythm", "accuracy"), v)}
+        for v in (0.2, 0.4)
+    ]
+    assert "| g | 2 | 0.3000 ± 0.1414 |" in table(rows)
+
+
+def test_accuracy_counts_yes_and_no():
+    scores, target = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[1, 0], [1, 0]], np.uint8)
+    assert accuracy((scores, target)) == 0.5
+
+
+def test_lengths_of_the_window(place, ecg_train):
+    results, command = place / "lengths.md", ("lengths", place / "tiny", "--data", place / "data")
+    code, text, error = ecg_train(*command, "--window", 2.56, "--window", 5.12, "--results", results, "--json", "-")
+    assert code == 0, error
+    figures = json.loads(text[text.index("{") :])["windows"]
+    assert list(figures) == ["2.56", "5.12"]
+    for figure in figures.values():
+        assert figure["forward_ms"] > 0
+        assert all(0 <= reaction["found"] <= 1 and reaction["pairs"] > 0 for reaction in figure["reaction"].values())
+    assert "| 2.56 | " in results.read_text()
+
+
+class _HearsTachycardia(torch.nn.Module):
+    """Is as sure of tachycardia as there is energy in lead I of the window's end; its one weight says where it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, signal, _keep):
+        logits = torch.zeros(len(signal), len(NAMES))
+        logits[:, INDEX["STACH"]] = signal[:, 0, -100:].abs().amax(dim=1) - 1
+        return logits
+
+
+@pytest.mark.parametrize("window_s", [2.56, 5.12])
+def test_reaction_is_from_the_joint_to_the_end_of_the_window_that_heard_it(window_s):
+    """The other rhythm is loud from its second second on; at each of four phases the next window hears it."""
+    count = 8
+    target, known = (np.zeros((count, len(NAMES)), np.uint8) for _ in range(2))
+    known[:, [INDEX[name] for name in ("SR", *RHYTHMS)]] = 1
+    target[:6, INDEX["SR"]], target[6:, INDEX["STACH"]] = 1, 1
+    signal = np.random.default_rng(0).normal(0, 0.01, (count, 12, 1000))
+    signal[:2] *= 0.1  # well below what 1% of the others pass
+    signal[6:, :, 200:] += np.sin(np.arange(800) * 0.7)
+    every, names = np.ones((count, 12), np.uint8), np.array([str(number) for number in range(count)])
+    places = np.full(count, -1, np.int16)
+    windows = WindowSet("ptb-xl", signal, every, target, known, places, names, names, np.zeros(count))
+    rows = {"judge": np.array([0, 1, 6, 7]), "validation": np.arange(2, 6)}
+    high = high_in_sinus(_HearsTachycardia(), windows, rows, window_s)
+    figures = reaction(_HearsTachycardia(), windows, rows, "STACH", window_s, high)
+    assert figures == {"pairs": 2, "found": 1.0, "median_s": pytest.approx(2.495), "by_chance": 0.0}

@@ -1,0 +1,143 @@
+"""Cross-validation: the folds, and a run of two small ones over real files that is broken and taken up."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+import toy_data
+
+from ecgnat.networks import make_network, network_config
+from edge.lab.scoring.annotation import patient_of
+from training.__main__ import main
+from training.data import cache, folds, splits
+from training.data.folds import FOLDS, rows_without
+from training.data.labels import NAMES
+from training.errors import CheckpointError
+from training.evaluation.outputs import load_outputs
+from training.loop import checkpoint
+from training.supervised import crossval
+from training.supervised.trainer import TrainConfig
+
+DS1 = {"101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122", "124"} | {
+    "201",
+    "203",
+    "205",
+    "207",
+    "208",
+    "209",
+    "215",
+    "220",
+    "223",
+    "230",
+}
+TWO = {"fold-1": ("101",), "fold-2": ("203", "215")}
+
+
+def test_the_folds_are_the_unpaced_records_of_ds1_each_once():
+    records = [record for fold in FOLDS.values() for record in fold]
+    assert len(FOLDS) == 5
+    assert len(records) == 22
+    assert set(records) == DS1
+    assert all(patient_of(record) == record for record in records), "no two records of one person"
+
+
+@pytest.mark.parametrize(
+    ("records", "at_least"),
+    [(("201", "203"), 2), (("203", "205", "207", "223"), 4), (("106", "119", "201", "203", "208", "223"), 5)],
+    ids=["AF", "VT", "PVC"],
+)
+def test_what_is_rare_is_spread(records, at_least):
+    assert sum(bool(set(records) & set(fold)) for fold in FOLDS.values()) == at_least
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Toy sets, and the folder of their caches."""
+    root = tmp_path_factory.mktemp("crossval")
+    toy_data.write(root / "data")
+    return root
+
+
+@pytest.fixture
+def ecg_train(place, monkeypatch, capsys):
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+    monkeypatch.setattr(crossval, "FOLDS", TWO)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, capsys.readouterr()
+
+    return command
+
+
+def test_a_fold_never_trains_on_its_patients(place, monkeypatch):
+    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+    data = place / "data"
+    for name in ("mitdb", "cinc2017"):
+        windows = cache.load(name, data)
+        usual, rows = splits.rows_of(windows, data), rows_without(("203", "208"))(windows, data)
+        if name == "cinc2017":
+            assert all(np.array_equal(rows[part], usual[part]) for part in splits.PARTS)
+            continue
+        assert set(windows.patient[rows["validation"]]) == {"203", "208"}
+        assert set(windows.patient[rows["train"]]) == {"101", "106", "201", "215"}
+
+
+def test_two_folds(place, ecg_train):
+    data, base, out = place / "data", place / "base", place / "out"
+    small = ("--data", data, "--batch-size", 8, "--threads", 1, "--steps", 2)
+    code, said = ecg_train("finetune", *small, "--set", "ptb-xl", "--set", "cinc2017", "--out", base, "--model", "tiny")
+    assert code == 0, said.err
+    arguments = ("crossval", *small, "--init", base, "--teacher", base, "--out", out, "--whole", "--json", "-")
+    code, said = ecg_train(*arguments)
+    assert code == 0, said.err
+    assert '"fold-2"' in said.out
+    outputs = {record: load_outputs(out / "probabilities" / f"{record}.npz") for record in ("101", "203", "215")}
+    for one in outputs.values():
+        assert one.probabilities.shape == (len(one.first_sample), len(NAMES))
+        assert np.diff(one.first_sample).tolist() == [100] * (len(one.first_sample) - 1)
+    assert not (checkpoint.load_model(out / folds.WHOLE)[0].training)
+    trained = [(out / name / checkpoint.WEIGHTS).stat().st_mtime_ns for name in TWO]
+    (out / "probabilities" / "215.npz").unlink()
+    code, said = ecg_train(*arguments)
+    assert code == 0, said.err
+    assert said.err.count("trained already") == 3
+    assert [(out / name / checkpoint.WEIGHTS).stat().st_mtime_ns for name in TWO] == trained
+    assert np.array_equal(
+        load_outputs(out / "probabilities" / "215.npz").probabilities, outputs["215"].probabilities, equal_nan=True
+    )
+
+
+def test_the_teachers_answer_for_all_sets_but_mitdb(place, monkeypatch):
+    base, starts = place / "base", []
+    monkeypatch.setattr(crossval, "FOLDS", TWO)
+    monkeypatch.setattr(crossval, "_check", lambda _: None)
+    monkeypatch.setattr(crossval, "_answer", lambda *_: None)
+    monkeypatch.setattr(crossval, "finetune", lambda *task, resume: starts.append((task[3], resume)))
+    checkpoint.save_model(base, make_network(network_config("tiny", len(NAMES))), NAMES)
+    task = crossval.Task(place / "data", place / "fake", base, TrainConfig(steps=1), (base,))
+    crossval.crossval(task, lambda _: None)
+    assert [start.teachers for start, _ in starts] == [(base,)] * 2
+    assert all(set(start.taught) == {"ptb-xl", "cinc2017"} < set(start.sets) for start, _ in starts)
+    other = dataclasses.replace(task, config=TrainConfig(steps=1, blend=0.5), teachers=())
+    with pytest.raises(CheckpointError, match="begun with another teachers, blend"):
+        crossval.crossval(other, lambda _: None)
+    for damaged in ("{", "[1]", "3"):
+        (place / "fake" / crossval.REPORT).write_text(damaged, encoding="utf-8")
+        with pytest.raises(CheckpointError, match="not the options of a run"):
+            crossval.crossval(task, lambda _: None)
+
+
+def test_networks_that_may_have_seen_mitdb_are_refused(place, ecg_train):
+    small = ("--data", place / "data", "--steps", 1)
+    tiny = (*small, "--batch-size", 8, "--model", "tiny")
+    seen, unseen = place / "seen", place / "unseen"
+    ecg_train("finetune", *tiny, "--out", seen)
+    ecg_train("finetune", *tiny, "--out", unseen, "--set", "ptb-xl")
+    for init, teacher in ((seen, unseen), (unseen, seen)):
+        code, said = ecg_train("crossval", *small, "--init", init, "--teacher", teacher, "--out", place / "no")
+        assert code == 1
+        assert f"{seen}: command.txt does not say that it never saw MIT-BIH" in said.err

@@ -1,0 +1,1 @@
+"""Data sets as labelled windows: reading, splitting, caching, augmenting, drawing batches."""

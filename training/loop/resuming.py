@@ -1,0 +1,149 @@
+"""Resuming: everything a run needs to go on as if it had never stopped, in one file that is replaced whole.
+
+    state.safetensors  the weights of every module (raw, averaged, of the start), the optimizer's moments, the state of
+                       every random generator, torch's own included; step and configuration as metadata
+
+One file, so that a run killed at any moment leaves a state that fits together. With a budget in steps the
+resumed run ends with the weights of the uninterrupted one, on a CPU bit for bit on the same machine and threads
+(a GPU adds up in an order of its own); with a budget in minutes the clock decides when it ends. A run goes on
+where it began, on a CPU or on a GPU, for the random numbers of one cannot be gone on with on the other.
+"""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from edge.core.files import atomic_path
+from training.errors import CheckpointError
+from training.loop.checkpoint import contiguous
+
+STATE = "state.safetensors"
+LOG = "log.csv"
+Generator = torch.Generator | np.random.Generator
+_TORCH, _CUDA = "random.torch", "random.cuda"  # the states of torch's own generators
+
+
+class Resumable:
+    """The parts of a run whose state is kept.
+
+    Parameters
+    ----------
+    modules : by name
+    optimizer : its moments are kept, its groups are not
+    generators : random generators of torch and NumPy, by name
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+        generators: Mapping[str, Generator],
+    ) -> None:
+        self._modules, self._optimizer, self._generators = modules, optimizer, generators
+
+    def save(self, folder: Path, extra: dict[str, Any]) -> None:
+        """Write the state; `extra` is anything that JSON holds."""
+        tensors: dict[str, Tensor] = {_TORCH: torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors[_CUDA] = torch.cuda.get_rng_state()
+        numpy_states = {}
+        for name, module in self._modules.items():
+            tensors |= {f"module.{name}.{key}": value for key, value in module.state_dict().items()}
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+        for name, generator in self._generators.items():
+            if isinstance(generator, torch.Generator):
+                tensors[f"random.of.{name}"] = generator.get_state()
+            else:
+                numpy_states[name] = generator.bit_generator.state
+        metadata = {"state": json.dumps({"extra": extra, "numpy": numpy_states})}
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / STATE) as path:
+            save_file(contiguous(tensors), path, metadata)
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Restore every part in place and return `extra`, or raise CheckpointError."""
+        try:
+            with safe_open(folder / STATE, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+                state = json.loads(file.metadata()["state"])
+            for name, module in self._modules.items():
+                module.load_state_dict(_below(tensors, f"module.{name}."))
+            self._load_moments(_below(tensors, "optimizer."))
+            for name, generator in self._generators.items():
+                if isinstance(generator, torch.Generator):
+                    _restore(generator, tensors[f"random.of.{name}"])
+                else:
+                    generator.bit_generator.state = state["numpy"][name]
+            torch.set_rng_state(tensors[_TORCH])
+            if torch.cuda.is_available() and _CUDA in tensors:
+                torch.cuda.set_rng_state(tensors[_CUDA])
+            extra: dict[str, Any] = state["extra"]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
+            raise CheckpointError(f"{folder}: no usable checkpoint to resume there ({exc})") from exc
+        return extra
+
+    def _load_moments(self, tensors: dict[str, Tensor]) -> None:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
+
+
+def read_extra(folder: Path) -> dict[str, Any]:
+    """Read the `extra` of a saved state alone, or raise CheckpointError."""
+    try:
+        with safe_open(folder / STATE, framework="pt") as file:
+            extra: dict[str, Any] = json.loads(file.metadata()["state"])["extra"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
+        raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
+    return extra
+
+
+def _restore(generator: torch.Generator, state: Tensor) -> None:
+    if state.numel() != generator.get_state().numel():
+        raise ValueError("it was begun on another --device")
+    generator.set_state(state)
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def append_log(folder: Path, row: dict[str, Any]) -> None:
+    """Append a row to the log, and the header to a new one; log first and save the state after."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOG
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(row)
+        writer.writerow([f"{value:.5g}" if isinstance(value, float) else value for value in row.values()])
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Read the rows of the log."""
+    with (folder / LOG).open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def cut_log(folder: Path, step: int) -> None:
+    """Take the rows out of the log that stand behind `step`: what is resumed will write them again."""
+    path = folder / LOG
+    if not path.exists():
+        return
+    header, *lines = path.read_text().splitlines(keepends=True)
+    place = header.strip().split(",").index("step")
+    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[place]) <= step]
+    with atomic_path(path) as scratch:
+        scratch.write_text(header + "".join(kept), newline="")

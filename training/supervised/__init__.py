@@ -1,0 +1,1 @@
+"""Training on labelled windows, and its cross-validation."""
