@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calibration.held_out.records import Record, records_of
 from edge.bundle.manifest import InputSpec, Manifest
 from edge.core.leads import LEADS
-from edge.monitor.pooling import Pooler
+from edge.monitor.pooling import pool_windows
 from training.data.labels import INDEX
 from training.errors import DataError
 from training.evaluation.device import windows_of
@@ -170,10 +170,7 @@ def pool(outputs: NDArray[np.float32], windows: Windows, manifest: Manifest) -> 
     pooled = np.empty((len(windows.first), outputs.shape[1]), np.float32)
     labels = [label.abbreviation for label in manifest.labels]
     for case, rows in enumerate(np.split(outputs, windows.first[1:])):
-        pooler = Pooler(manifest.pooling, labels)
-        for row in rows:
-            last = pooler.push(row)
-        pooled[case] = last
+        pooled[case] = pool_windows(rows, manifest.pooling, labels)[-1]
     return pooled
 
 

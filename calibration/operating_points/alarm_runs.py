@@ -119,17 +119,3 @@ def _next(true: NDArray[np.bool_]) -> list[int]:
     places = np.append(np.where(true, np.arange(true.size), true.size), true.size)
     following: list[int] = np.minimum.accumulate(places[::-1])[::-1].tolist()
     return following
-
-
-def pool(probabilities: NDArray[np.float32], windows: int) -> NDArray[np.float32]:
-    """Average each window's (windows, labels) outputs with those before it, as `edge.monitor.pooling` does.
-
-    NaN where a window was not good; such a window takes its turn.
-    """
-    good = ~np.isnan(probabilities)
-    sums = np.cumsum(np.where(good, probabilities, 0.0), axis=0, dtype=np.float64)
-    counts = np.cumsum(good, axis=0)
-    sums[windows:] -= sums[:-windows].copy()
-    counts[windows:] -= counts[:-windows].copy()
-    pooled: NDArray[np.float32] = np.where(good, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
-    return pooled

@@ -30,12 +30,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.operating_points.alarm_runs import Evidence, Setting, Step, pool
-from edge.bundle.manifest import Label, Manifest
+from calibration.operating_points.alarm_runs import Evidence, Setting, Step
+from edge.bundle.manifest import Label, Manifest, Pooling
 from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.episodes import Counts, compare
 from edge.lab.scoring.reference import BEAT_LABELS, holds_in_window, references
+from edge.monitor.pooling import pool_windows
 from training.evaluation.outputs import Outputs
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
@@ -145,14 +146,15 @@ class Bench:
         says = np.array(~np.isnan(probabilities).any(axis=1))
         for column, label in enumerate(self._manifest.labels):
             if label.kind == "technical":
-                noise = pool(probabilities[:, column : column + 1], self._manifest.pooling.of(label.abbreviation))
+                noise = pool_windows(probabilities[:, [column]], self._manifest.pooling, [label.abbreviation])
                 says &= ~(noise[:, 0] >= label.threshold).astype(np.bool_)
         return says
 
     def _pool(self, record: int, pooled: int) -> NDArray[np.float32]:
         key = record, pooled
         if key not in self._pooled:
-            self._pooled[key] = pool(self.records[record].outputs.probabilities, pooled)
+            pooling = Pooling("mean", pooled)
+            self._pooled[key] = pool_windows(self.records[record].outputs.probabilities, pooling, list(self._column))
         return self._pooled[key]
 
     def _score(self, label: str, record: int, settings: Sequence[Setting]) -> list[Counts]:

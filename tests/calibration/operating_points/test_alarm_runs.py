@@ -5,14 +5,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.operating_points.alarm_runs import Evidence, Setting, pool
+from calibration.operating_points.alarm_runs import Evidence, Setting
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import SCHEMA_VERSION, InputSpec, Label, Manifest, Pooling
 from edge.core.samples import Cause
 from edge.lab.scoring.record import Heard, Judge
-from edge.monitor.pooling import Pooler
+from edge.monitor.pooling import Pooler, pool_windows
 
 RATE_HZ, WINDOW_S = 100, 5
 INPUT = InputSpec(sample_rate_hz=100, window_s=WINDOW_S, hop_s=1, min_coverage=0.9)
@@ -72,7 +72,8 @@ def test_the_same_alarms_as_the_machine(windows, setting):
     if not present:
         return
     number, level, kind = map(np.array, zip(*present, strict=True))
-    values = pool(np.where(kind == "b", np.nan, level).astype(np.float32)[:, None], setting.pooled)[:, 0]
+    outputs = np.where(kind == "b", np.nan, level).astype(np.float32)[:, None]
+    values = pool_windows(outputs, Pooling("mean", setting.pooled), ["AF"])[:, 0]
     start_s = number.astype(float)
     evidence = Evidence.of(values, start_s, start_s + WINDOW_S, np.isin(kind, ["g"]))
     if evidence.lost.any():

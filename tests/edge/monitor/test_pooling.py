@@ -3,7 +3,7 @@
 import numpy as np
 
 from edge.bundle.manifest import Pooling
-from edge.monitor.pooling import Pooler
+from edge.monitor.pooling import Pooler, pool_windows
 
 
 def run(pooling, outputs):
@@ -30,3 +30,9 @@ def test_a_label_may_be_pooled_over_another_number_of_windows():
     pooler = Pooler(Pooling("mean", 3, {"PVC": 1, "VT": 2}), ["PVC", "AF", "VT"])
     pooled = [pooler.push(np.full(3, value, np.float32)).tolist() for value in (0.0, 0.5, 1.0)]
     assert pooled == [[0.0, 0.0, 0.0], [0.5, 0.25, 0.25], [1.0, 0.5, 0.75]]
+
+
+def test_a_recording_is_pooled_like_a_stream():
+    outputs = np.array([[1.0, 0.0], [np.nan, np.nan], [0.5, 0.5]], np.float32)
+    pooled = pool_windows(outputs, Pooling("mean", 3, {"AF": 1}), ["PVC", "AF"])
+    np.testing.assert_array_equal(pooled, [[1.0, 0.0], [np.nan, np.nan], [0.75, 0.5]])
