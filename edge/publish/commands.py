@@ -1,4 +1,4 @@
-"""Commands that come over MQTT: which are passed on, and what became of each. Knows neither topics nor a client."""
+"""Receives commands over MQTT, checks them, and counts what became of each."""
 
 import logging
 import threading
@@ -12,39 +12,37 @@ from edge.core.errors import FrameError
 from edge.publish.payloads import MAX_COMMAND_BYTES, decode
 
 _LOG = logging.getLogger(__name__)
-OnCommand = Callable[[str, Command], bool]  # stream, command; says whether it could be passed on
+OnCommand = Callable[[str, Command], bool]
+"""Takes a stream and a command to it; returns whether the command was accepted."""
 
 
-class Commands:
-    """Takes commands in paho's thread; any thread may ask what became of them."""
+class CommandReceiver:
+    """Receives commands in paho's thread; any thread may read `counts`."""
 
     def __init__(self) -> None:
+        self.handler: OnCommand | None = None
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._on_command: OnCommand | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody obeys."""
-        return self._on_command is not None
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many were taken, refused and bad."""
+        """Commands so far, by result: taken, refused (by the handler) and bad (not valid)."""
         with self._lock:
             return dict(self._counts)
 
-    def on_command(self, on_command: OnCommand) -> None:
-        """Pass commands on to `on_command`."""
-        self._on_command = on_command
-
-    def take(self, stream: str, message: MQTTMessage) -> None:
-        """Pass a command on; one that is retained is of the past, and a broker would repeat it for ever."""
-        try:
-            command = None if message.retain else decode(bytes(message.payload), Command, MAX_COMMAND_BYTES)
-        except FrameError as exc:
-            command = None
-            _LOG.info("%s: %s", message.topic, exc)
-        taken = command is not None and self._on_command is not None and self._on_command(stream, command)
+    def receive(self, stream: str, message: MQTTMessage) -> None:
+        """Check a command and pass it to the handler."""
+        result = self._handle(stream, message)
         with self._lock:
-            self._counts["bad" if command is None else "taken" if taken else "refused"] += 1
+            self._counts[result] += 1
+
+    def _handle(self, stream: str, message: MQTTMessage) -> str:
+        # A broker repeats a retained command on every connect, long after the alarm that it was for.
+        if message.retain:
+            return "bad"
+        try:
+            command = decode(bytes(message.payload), Command, MAX_COMMAND_BYTES)
+        except FrameError as exc:
+            _LOG.info("%s: %s", message.topic, exc)
+            return "bad"
+        return "taken" if self.handler is not None and self.handler(stream, command) else "refused"

@@ -1,7 +1,7 @@
-"""What waits to be sent, and which of it goes next. Pure but for the outbox; the publisher holds the lock.
+"""The messages that wait, and which of them is sent next. Pure but for the outbox; the connection holds the lock.
 
-The status goes first, then alerts and predictions, then retained states, such as those of alarms that are on, and the
-health when nothing else waits. A state never goes before the alerts that led to it.
+The status is sent first, then alerts and predictions, then retained states such as those of the alarms that are on, and
+the health when nothing else waits. A state is never sent before the alerts that led to it.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from edge.publish.queue import Message, MessageQueue
 
 
 class Outgoing:
-    """Messages that wait.
+    """The messages that wait.
 
     Parameters
     ----------
@@ -33,10 +33,12 @@ class Outgoing:
         self._outbox = outbox
         self._queue = MessageQueue(capacity)
         self._states: dict[str, bytes] = {}  # topic -> retained message
-        self._stale: dict[str, None] = {}  # topics whose retained state the broker does not know yet, in order
-        self._greet = False  # the status is to be sent
+        # Topics whose retained state is not what the broker has. An ordered set: only the latest state of a topic is
+        # sent, so alarms that flutter while the broker is away cost one message each.
+        self._stale: dict[str, None] = {}
+        self._status_is_stale = False
         self._health: bytes | None = None
-        self._closing = False
+        self._closed = False
 
     @property
     def queued(self) -> int:
@@ -46,73 +48,71 @@ class Outgoing:
     @property
     def idle(self) -> bool:
         """Whether nothing waits at all."""
-        return not (self._greet or self._queue or self._alerts_wait or self._stale or self._health)
+        return not (self._status_is_stale or self._queue or self._outbox_waits or self._stale or self._health)
 
     @property
     def ready(self) -> bool:
-        """Whether there is a message to take; alerts that wait for their commit are not there yet."""
-        alerts = self._outbox is not None and self._outbox.ready
-        return bool(self._greet or alerts or self._queue or self._health or (self._stale and not self._alerts_wait))
+        """Whether `take` has a message to give. Alerts that wait for their commit to disk do not count yet."""
+        states = self._stale and not self._outbox_waits
+        return bool(self._status_is_stale or self._outbox_is_ready or self._queue or states or self._health)
 
-    def put_alert(self, topic: str, payload: bytes, rank: int, now_s: float) -> None:
-        """Let an alert wait, in the outbox where there is one; `now_s` is monotonic time."""
+    def put_event(self, topic: str, payload: bytes, rank: int, now_s: float) -> None:
+        """Add an alert or a device event, to the outbox where there is one; `now_s` is monotonic time."""
         message = Message(topic, payload, rank, CLOUD_EVENTS, put_s=now_s)
-        if self._outbox is None or self._closing:
+        if self._outbox is None or self._closed:
             self._put(message)
         else:
             self._outbox.put(message)
 
     def put_prediction(self, topic: str, payload: bytes) -> None:
-        """Let a prediction wait: the first to be given up."""
+        """Add a prediction, with the lowest rank."""
         self._put(Message(topic, payload))
 
     def put_health(self, payload: bytes) -> None:
-        """Let the health wait; one that was not sent yet is replaced."""
+        """Replace the health."""
         self._health = payload
 
     def retain(self, topic: str, payload: bytes) -> None:
-        """Change a state that the broker is to keep; an empty one removes it."""
+        """Change a state that the broker retains; an empty payload removes it."""
         if payload:
             self._states[topic] = payload
         else:
             self._states.pop(topic, None)
         self._stale[topic] = None
 
-    def clear_stale(self, topic: str) -> bool:
-        """Have a state removed that the broker keeps and nobody here knows; say whether it is one."""
-        unknown = topic not in self._states
-        if unknown:
+    def clear_stale(self, topic: str) -> None:
+        """Remove a state that the broker retains and this run did not make; an earlier run left it behind."""
+        if topic not in self._states:
             self._stale[topic] = None
-        return unknown
 
     def set_status(self, **changes: object) -> None:
-        """Change the status, and have it sent."""
+        """Change some fields of the status, and send it."""
         self.status = msgspec.structs.replace(self.status, **changes)
-        self._greet = True
+        self._status_is_stale = True
 
     def resend_all(self) -> None:
-        """Have the status and every state sent, to a broker that may know none."""
-        self._greet = True
+        """Send the status and every state again: the broker may have restarted without its memory."""
+        self._status_is_stale = True
         self._stale.update(dict.fromkeys(self._states))
 
     def close(self) -> None:
-        """Take no more alerts and predictions."""
-        self._closing = True
+        """Accept no more alerts and predictions."""
+        self._closed = True
 
-    def give_up(self) -> None:
-        """Count what waits in memory as lost."""
+    def drop_all(self) -> None:
+        """Count what waits in memory as dropped."""
         self.dropped["closed"] += len(self._queue)
 
     def take(self) -> Message:
-        """Remove and return the next message; there must be one that is `ready`."""
-        if self._greet:
-            self._greet = False
+        """Remove and return the next message; only when `ready`."""
+        if self._status_is_stale:
+            self._status_is_stale = False
             return Message(topics.status_topic(self._device), encode(self.status), retain=True)
         if self._outbox is not None and self._outbox.ready:
             return self._outbox.take()
         if self._queue:
             return self._queue.take()
-        if self._stale and not self._alerts_wait:
+        if self._stale and not self._outbox_waits:
             topic = next(iter(self._stale))
             del self._stale[topic]
             return Message(topic, self._states.get(topic, b""), retain=True)
@@ -120,16 +120,20 @@ class Outgoing:
         return Message(topics.health_topic(self._device), payload, retain=True)
 
     def done(self, message: Message | None) -> None:
-        """Note that a message that was taken needs no keeping any more: the broker has it, or it is damaged."""
+        """Delete a message that was taken from the outbox: the broker has it, or it is damaged."""
         if self._outbox is not None and message is not None:
             self._outbox.done(message)
 
     @property
-    def _alerts_wait(self) -> bool:
+    def _outbox_is_ready(self) -> bool:
+        return self._outbox is not None and self._outbox.ready
+
+    @property
+    def _outbox_waits(self) -> bool:
         return self._outbox is not None and self._outbox.waiting
 
     def _put(self, message: Message) -> None:
-        if self._closing:
+        if self._closed:
             self.dropped["closed"] += 1
         else:
             self.dropped["queue_full"] += len(self._queue.put(message))

@@ -88,12 +88,12 @@ def encode(payload: Payload | Command) -> bytes:
 
 
 def decode(raw: bytes, kind: type[T], most_bytes: int = MAX_PAYLOAD_BYTES) -> T:
-    """Return the payload in some bytes from a wire.
+    """Return the payload in bytes from a wire.
 
     Raises
     ------
     FrameError
-        When the bytes are too many, are no JSON, or do not fit the struct.
+        When there are too many bytes, or they are no valid JSON for the struct.
     """
     if len(raw) > most_bytes:
         raise FrameError(f"payload of {len(raw)} bytes, more than the {most_bytes} allowed")
@@ -103,8 +103,13 @@ def decode(raw: bytes, kind: type[T], most_bytes: int = MAX_PAYLOAD_BYTES) -> T:
         raise FrameError(f"no {kind.__name__}: {exc}") from exc
 
 
+def last_will(status: DeviceStatus) -> DeviceStatus:
+    """Return the status that the broker publishes if the device vanishes; nobody can know when that will be."""
+    return msgspec.structs.replace(status, state="offline", since=None, swap=None)
+
+
 def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
-    """Return the state that an event leaves behind; None when the alarm has ended."""
+    """Return the alarm's state after an event; None when the alarm has ended."""
     if event.what == "cleared":
         return None
     return AlarmState(
@@ -122,7 +127,7 @@ def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
 
 
 def prediction(decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> Prediction:
-    """Return what one window says; `labels` are in the manifest's order."""
+    """Return the prediction of one window; `labels` are in the manifest's order."""
     outputs, rate_bpm = decision.probabilities, decision.pulse.rate_bpm
     return Prediction(
         epoch=epoch,

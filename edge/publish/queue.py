@@ -1,4 +1,4 @@
-"""A bounded queue of messages that gives up the least important first. Pure; the publisher holds the lock."""
+"""A bounded queue of messages that drops the least important first. Pure; the owner holds the lock."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edge.bundle.manifest import Priority
 
 RANKS: dict[Priority, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,43 +15,43 @@ class Message:
 
     topic: str
     payload: bytes
-    rank: int = 0  # what is higher is kept longer
+    rank: int = 0  # a full queue drops the lowest rank first
     content_type: str = "application/json"
     retain: bool = False
     put_s: float = 0.0  # monotonic time at which it was made
     key: int = 0  # in the outbox; 0: it is not there
-    earlier: bool = False  # an earlier run made it
+    earlier: bool = False  # an earlier run of the program made it
 
 
 class MessageQueue:
-    """First in, first out; when full, the oldest messages of the lowest rank go.
+    """First in, first out. When it is full, the oldest messages of the lowest rank are dropped.
 
     Parameters
     ----------
     capacity : most messages
-    most_bytes : of all payloads together
+    max_bytes : most bytes of payload
     """
 
-    def __init__(self, capacity: int, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, capacity: int, max_bytes: int = MAX_BYTES) -> None:
         self._messages: deque[Message] = deque()
         self._capacity = capacity
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def put(self, message: Message) -> list[Message]:
-        """Append a message; return those that were given up for it, itself perhaps."""
+        """Append a message; return the dropped ones, which may include it."""
         self._messages.append(message)
         self._bytes += len(message.payload)
-        victims: list[Message] = []
-        while len(self._messages) > self._capacity or self._bytes > self._most_bytes:
-            victim = min(self._messages, key=lambda queued: queued.rank)
-            self._messages.remove(victim)
-            self._bytes -= len(victim.payload)
-            victims.append(victim)
-        return victims
+        dropped: list[Message] = []
+        while len(self._messages) > self._capacity or self._bytes > self._max_bytes:
+            least = min(self._messages, key=lambda queued: queued.rank)  # the oldest of them: `min` returns the first
+            self._messages.remove(least)
+            self._bytes -= len(least.payload)
+            dropped.append(least)
+        return dropped
 
     def take(self) -> Message:
         """Remove and return the oldest message; IndexError when there is none."""

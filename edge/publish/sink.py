@@ -48,7 +48,7 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: Pub
     outbox = (
         None
         if config.outbox is None
-        else Outbox(Path(config.outbox), config.outbox_messages, most_bytes=config.outbox_mb << 20)
+        else Outbox(Path(config.outbox), config.outbox_messages, max_bytes=config.outbox_mb << 20)
     )
     alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
     return Publisher(

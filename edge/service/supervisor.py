@@ -189,7 +189,7 @@ class Service:
     def _state(self) -> str:
         """Return one line for `systemctl status`."""
         streams = self.runtime.streams
-        waiting = self._publisher.counts.queued
+        waiting = self._publisher.health.queued
         broker = self._publisher.trouble or f"{self._config.broker.address}: connected"
         return f"streams: {streams}; broker {broker}" + (f"; {waiting} messages wait" if waiting else "")
 
@@ -310,5 +310,5 @@ class Service:
             totals.windows,
             totals.shed_windows,
             self._refused_blocks,
-            self._publisher.counts,
+            self._publisher.health,
         )

@@ -174,8 +174,8 @@ def test_publisher_and_source_tell_it_too(server, login, publisher):
 def test_it_connects_by_itself_when_the_certificate_is_renewed(server, login, publisher, caplog):
     server.serve("expired")
     sender = publisher(login())
-    sender._client.reconnect_delay_set(1, 1)
-    wait_until(lambda: sender.counts.failures >= 2, what="another try")
+    sender._connection._client.reconnect_delay_set(1, 1)
+    wait_until(lambda: sender.health.failures >= 2, what="another try")
     assert sum("expired" in record.message for record in caplog.records) == 1  # told once, not at each try
     server.serve()
     wait_until(lambda: sender.connected, what="the publisher to connect")

@@ -57,7 +57,7 @@ def main() -> None:
     publisher.connect()
     if drain:
         publisher.close(60.0)
-        print(publisher.counts)  # noqa: T201  the test reads it
+        print(publisher.health)  # noqa: T201  the test reads it
     else:
         flow(publisher, outbox, epoch)
 

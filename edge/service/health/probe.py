@@ -16,7 +16,6 @@ from edge.publish.health import (
     MOST_STREAMS,
     DeviceHealth,
     LatencyHealth,
-    PublisherHealth,
     QueueHealth,
     StreamHealth,
 )
@@ -84,7 +83,7 @@ class HealthProbe:
             precision=serving and serving.precision,
             latency=self._latency(),
             queue=self._queue(),
-            publisher=self._messages(),
+            publisher=self._publisher.health,
             blocks_refused=sources.blocks_refused,
             blocks_unkept=sources.blocks_unkept,
             source_events=dict(sources.events),
@@ -104,20 +103,6 @@ class HealthProbe:
     def _queue(self) -> QueueHealth:
         backlog = self._runtime.backlog
         return QueueHealth(windows=backlog.windows, oldest_s=round(backlog.oldest_s, 3))
-
-    def _messages(self) -> PublisherHealth:
-        counts = self._publisher.counts
-        return PublisherHealth(
-            connected=self._publisher.connected,
-            queued=counts.queued,
-            outbox=counts.outbox,
-            sent=counts.sent,
-            connects=counts.connects,
-            failures=counts.failures,
-            commands=counts.commands,
-            dropped=counts.dropped,
-            unlogged=counts.unlogged,
-        )
 
 
 def _stream(monitor: StreamMonitor, true_rates_hz: Mapping[str, float]) -> StreamHealth:

@@ -33,7 +33,7 @@ class Device:
         self.publisher = Publisher(BrokerConfig(host=broker[0], port=broker[1]), self.name, version="1", bundle=bundle)
         self.publisher.on_command(self.on_command)
         self.publisher.connect()
-        wait_until(lambda: self.publisher._client._last_mid > 0)
+        wait_until(lambda: self.publisher._connection._client._last_mid > 0)
 
     def on_command(self, stream: str, command: Command) -> bool:
         self.taken.append((stream, command))
@@ -75,8 +75,8 @@ def test_only_valid_commands_are_taken(broker, device) -> None:
     good = msgspec.json.encode(Command(command="silence", label="AF", silence_s=5.0))
     send(broker, topics.commands_topic(device.name, "s1"), [*bad, good])
     send(broker, topics.commands_topic(device.name, "s2"), [good])
-    wait_until(lambda: sum(device.publisher.counts.commands.values()) == len(bad) + 2)
-    assert device.publisher.counts.commands == {"bad": len(bad), "taken": 1, "refused": 1}
+    wait_until(lambda: sum(device.publisher.health.commands.values()) == len(bad) + 2)
+    assert device.publisher.health.commands == {"bad": len(bad), "taken": 1, "refused": 1}
     assert [stream for stream, _ in device.taken] == ["s1", "s2"]
 
 
@@ -91,7 +91,7 @@ def test_a_retained_command_is_of_the_past(broker, bundle) -> None:
     )
     again.on_command(first.on_command)
     again.connect()
-    wait_until(lambda: again.counts.commands == {"bad": 1})
+    wait_until(lambda: again.health.commands == {"bad": 1})
     again.close()
     assert first.taken == []
     send(broker, topic, [b""], retain=True)

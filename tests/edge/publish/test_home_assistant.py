@@ -125,12 +125,12 @@ def test_device_and_stream_appear_and_their_states_follow(broker, device, home, 
 
     def step(update):
         sink(update)
-        wait_until(lambda: publisher._idle)
+        wait_until(lambda: publisher._connection.idle)
 
     with announcer:
         name = f"synthetic:{SCENARIO}"
         replay_recording(open_recording(name), tiny_bundle, ReplayConfig(record="bed-7"), sink=step)
-        wait_until(lambda: publisher._idle)
+        wait_until(lambda: publisher._connection.idle)
     publisher.close()
     own, stream = f"ecg-nat/{device}", f"ecg-nat/{device}/bed-7"
     wait_until(lambda: home.hear().history.get(f"{own}/status", [])[-1:] == ["off"], 30, "the device's end")

@@ -11,8 +11,8 @@ from waiting import wait_until
 from edge.core.errors import ConfigError
 from edge.publish.in_flight import InFlight
 from edge.publish.outbox import Outbox
+from edge.publish.outbox_database import OutboxDatabase
 from edge.publish.queue import Message
-from edge.publish.store import Store
 
 
 @pytest.fixture
@@ -128,14 +128,14 @@ def test_a_file_that_is_damaged_inside_is_set_aside(tmp_path, new_outbox, caplog
 
 
 def test_a_file_that_another_program_holds_is_waited_for(tmp_path, new_outbox, caplog) -> None:
-    other = Store(tmp_path / "outbox.db")
+    other = OutboxDatabase(tmp_path / "outbox.db")
     outbox = new_outbox()
     put(outbox, ["a"])
     assert topics(take(outbox, 1)) == ["a"]  # from memory meanwhile
     assert "locked" in caplog.text
     put(outbox, ["b"])
     other.close()
-    wait_until(lambda: not outbox._trouble, what="the file")
+    wait_until(lambda: not outbox._disk_error, what="the file")
     assert outbox.lost == {}
 
 
@@ -152,11 +152,13 @@ def test_a_missing_folder_is_named(tmp_path) -> None:
 )
 def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, commits, capacity, taken) -> None:
     """Against a plain list: after each commit the oldest of the lowest rank are gone, but for what was taken."""
-    store = Store(tmp_path_factory.mktemp("store") / "outbox.db")
+    database = OutboxDatabase(tmp_path_factory.mktemp("store") / "outbox.db")
     model: list[tuple[int, int]] = []  # key, rank
     key = 0
     for ranks in commits:
-        evicted = store.exchange([Message("t", b"", rank) for rank in ranks], [], capacity=capacity, evict_after=taken)
+        evicted = database.exchange(
+            [Message("t", b"", rank) for rank in ranks], [], capacity=capacity, evict_after=taken
+        )
         for rank in ranks:
             key += 1
             model.append((key, rank))
@@ -164,9 +166,9 @@ def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, comm
         while len(model) > capacity and any(old > taken for old, _ in model):
             model.remove(min((pair for pair in model if pair[0] > taken), key=lambda pair: (pair[1], pair[0])))
         assert evicted == before - len(model)
-        assert [(message.key, message.rank) for message in store.read(0, 1000)] == model
-        assert store.count == len(model)
-    store.close()
+        assert [(message.key, message.rank) for message in database.read(0, 1000)] == model
+        assert database.count == len(model)
+    database.close()
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -177,13 +179,13 @@ def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, comm
 )
 def test_the_file_keeps_no_more_bytes_than_it_may(tmp_path_factory, commits, most, acknowledged) -> None:
     path = tmp_path_factory.mktemp("store") / "outbox.db"
-    store = Store(path)
+    database = OutboxDatabase(path)
     model: dict[int, tuple[int, int]] = {}  # key -> rank, bytes
     key = 0
     for sizes in commits:
         gone = [each for each in acknowledged if each <= key]
         messages = [Message("t", bytes(size), rank) for rank, size in sizes]
-        evicted = store.exchange(messages, gone, capacity=1000, evict_after=0, most_bytes=most)
+        evicted = database.exchange(messages, gone, capacity=1000, evict_after=0, max_bytes=most)
         for pair in sizes:
             key += 1
             model[key] = pair
@@ -193,16 +195,16 @@ def test_the_file_keeps_no_more_bytes_than_it_may(tmp_path_factory, commits, mos
         while (sizes or gone) and sum(size for _, size in model.values()) > most:
             del model[min(model, key=lambda each: (model[each][0], each))]
         assert evicted == before - len(model)
-        assert [message.key for message in store.read(0, 1000)] == list(model)
-        assert (store.count, store.bytes) == (len(model), sum(size for _, size in model.values()))
-    store.close()
-    again = Store(path)
-    assert (again.count, again.bytes) == (store.count, store.bytes)
+        assert [message.key for message in database.read(0, 1000)] == list(model)
+        assert (database.count, database.bytes) == (len(model), sum(size for _, size in model.values()))
+    database.close()
+    again = OutboxDatabase(path)
+    assert (again.count, again.bytes) == (database.count, database.bytes)
     again.close()
 
 
 def test_bytes_are_counted_as_they_come(new_outbox) -> None:
-    outbox = new_outbox(most_bytes=2500)
+    outbox = new_outbox(max_bytes=2500)
     for name, rank in (("low", 1), ("high", 3), ("medium", 2), ("higher", 3)):
         outbox.put(Message(name, bytes(1000), rank))
     settled(outbox)
@@ -211,40 +213,40 @@ def test_bytes_are_counted_as_they_come(new_outbox) -> None:
 
 
 def test_a_commit_that_fails_leaves_nothing_and_can_be_repeated(tmp_path) -> None:
-    store = Store(tmp_path / "outbox.db")
-    store._database.execute("PRAGMA max_page_count = 6")
+    database = OutboxDatabase(tmp_path / "outbox.db")
+    database._sqlite.execute("PRAGMA max_page_count = 6")
     messages = [Message("t", bytes(1000)) for _ in range(20)]
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        store.exchange(messages, [], capacity=100, evict_after=0)
-    store.close()
-    store = Store(tmp_path / "outbox.db")
-    assert store.count == 0
-    store.exchange(messages, [], capacity=100, evict_after=0)
-    assert store.count == len(store.read(0, 100)) == 20
-    store.close()
+        database.exchange(messages, [], capacity=100, evict_after=0)
+    database.close()
+    database = OutboxDatabase(tmp_path / "outbox.db")
+    assert database.count == 0
+    database.exchange(messages, [], capacity=100, evict_after=0)
+    assert database.count == len(database.read(0, 100)) == 20
+    database.close()
 
 
 def test_nothing_new_leaves_while_the_old_is_repeated() -> None:
-    flight = InFlight(3)
+    in_flight = InFlight(3)
     one, two = Message("one", b""), Message("two", b"")
-    flight.leave()
-    assert flight.name(1, one) is None
-    flight.leave()
-    assert flight.open
-    flight.lose_connection()
-    assert not flight.open
-    assert flight.land(1) is one
-    assert not flight.open
-    assert flight.land(2) is None  # acknowledged before its id was known here
-    assert flight.name(2, two) is two
-    assert flight.open
-    assert len(flight) == 0
+    in_flight.add()
+    assert in_flight.identify(1, one) is None
+    in_flight.add()
+    assert in_flight.has_room
+    in_flight.lose_connection()
+    assert not in_flight.has_room
+    assert in_flight.acknowledge(1) is one
+    assert not in_flight.has_room
+    assert in_flight.acknowledge(2) is None  # acknowledged before its id was known here
+    assert in_flight.identify(2, two) is two
+    assert in_flight.has_room
+    assert len(in_flight) == 0
     for _ in range(3):
-        flight.leave()
-    assert not flight.open
+        in_flight.add()
+    assert not in_flight.has_room
 
 
 def test_a_connection_lost_with_nothing_on_its_way_stays_open() -> None:
-    flight = InFlight(1)
-    flight.lose_connection()
-    assert flight.open
+    in_flight = InFlight(1)
+    in_flight.lose_connection()
+    assert in_flight.has_room

@@ -24,7 +24,7 @@ def taken(outgoing):
 def fill(outgoing):
     outgoing.put_health(b"{}")
     outgoing.retain("state", b"{}")
-    outgoing.put_alert("alert", b"{}", 3, 0.0)
+    outgoing.put_event("alert", b"{}", 3, 0.0)
     outgoing.put_prediction("prediction", b"{}")
     outgoing.set_status(classifier="onnx")
 
@@ -58,9 +58,9 @@ def test_a_state_of_an_earlier_run_is_removed(new):
     outgoing = new()
     outgoing.retain("mine", b"{}")
     outgoing.take()
-    assert not outgoing.clear_stale("mine")
+    outgoing.clear_stale("mine")
     assert outgoing.idle
-    assert outgoing.clear_stale("theirs")
+    outgoing.clear_stale("theirs")
     assert outgoing.take().payload == b""
 
 
@@ -69,6 +69,6 @@ def test_every_loss_has_its_cause(new):
     for _ in range(3):
         outgoing.put_prediction("prediction", b"{}")
     outgoing.close()
-    outgoing.put_alert("alert", b"{}", 3, 0.0)
-    outgoing.give_up()
+    outgoing.put_event("alert", b"{}", 3, 0.0)
+    outgoing.drop_all()
     assert outgoing.dropped == {"queue_full": 1, "closed": 1 + 2}

@@ -99,8 +99,8 @@ def test_status_alert_and_state_from_start_to_end(config, device, publisher, eve
     with Subscriber(config, topics.filters(device)) as late:
         assert [(part, body["state"]) for part, body, _ in Ear(late).until(1)] == [("status", "offline")]
         assert late.get(0.2) is None  # neither the alert nor the ended alarm was kept
-    assert sender.counts.sent == 6
-    assert sender.counts.dropped == {}
+    assert sender.health.sent == 6
+    assert sender.health.dropped == {}
 
 
 def test_a_device_that_vanishes_is_offline_by_its_will(config, device, publisher) -> None:
@@ -109,9 +109,9 @@ def test_a_device_that_vanishes_is_offline_by_its_will(config, device, publisher
     with Subscriber(config, topics.filters(device)) as subscriber:
         ear = Ear(subscriber)
         assert ear.until(1)[0][1]["state"] == "online"
-        sender._client._thread_terminate = True  # as dead as kill -9: no DISCONNECT, no reconnect
-        sender._client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sender._client._sock.shutdown(socket.SHUT_RDWR)
+        sender._connection._client._thread_terminate = True  # as dead as kill -9: no DISCONNECT, no reconnect
+        sender._connection._client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sender._connection._client._sock.shutdown(socket.SHUT_RDWR)
         status = ear.until(2)[1][1]
         assert (status["state"], status["since"]) == ("offline", None)
     sender.close(0.0)
@@ -141,7 +141,7 @@ def test_a_state_left_behind_by_an_earlier_run_is_removed(config, device, publis
     killed = publisher(config)
     killed.connect()
     killed.publish_event(events()[0], sample_rate_hz=250.0)
-    wait_until(lambda: killed.counts.sent == 3)
+    wait_until(lambda: killed.health.sent == 3)
     killed.close()
     with Subscriber(config, [topics.alarm_topic(device, "s1", "AF")]) as subscriber:
         ear = Ear(subscriber)
@@ -158,7 +158,7 @@ def test_alerts_wait_while_the_broker_is_away_and_states_come_again(mosquitto, d
     sender = publisher(config)
     sender.connect()
     sender.publish_event(raised, sample_rate_hz=250.0)
-    wait_until(lambda: sender.counts.sent == 3)
+    wait_until(lambda: sender.health.sent == 3)
     mosquitto.stop()
     wait_until(lambda: not sender.connected)
     sender.publish_event(cleared, sample_rate_hz=250.0)
@@ -171,7 +171,7 @@ def test_alerts_wait_while_the_broker_is_away_and_states_come_again(mosquitto, d
     assert [body["id"] for part, body, _ in heard if part == "alerts"] == [str(cleared.id), str(events(2)[2].id)]
     assert [body["alarm_id"] for part, body, _ in heard if part == "AF"] == [str(events(2)[2].alarm_id)]
     assert [body["state"] for part, body, _ in heard if part == "status"] == ["online"]
-    assert sender.counts.connects == 2
+    assert sender.health.connects == 2
 
 
 def test_what_is_in_flight_when_the_broker_dies_is_sent_again(mosquitto, publisher, events) -> None:
@@ -179,12 +179,12 @@ def test_what_is_in_flight_when_the_broker_dies_is_sent_again(mosquitto, publish
     sender = publisher(config)
     sender.connect()
     publish(sender, events(100))
-    wait_until(lambda: sender.counts.sent >= 5)
+    wait_until(lambda: sender.health.sent >= 5)
     mosquitto.stop()
     mosquitto.start()
-    wait_until(lambda: sender.counts.connects == 2)
-    wait_until(lambda: sender._idle)
-    counts = sender.counts
+    wait_until(lambda: sender.health.connects == 2)
+    wait_until(lambda: sender._connection.idle)
+    counts = sender.health
     sender.close()
     assert counts.sent >= 200 + 2
     assert counts.queued == 0
@@ -195,11 +195,11 @@ def test_a_service_starts_without_a_broker_and_counts_what_it_gives_up(publisher
     sender = publisher(BrokerConfig(host="127.0.0.1", port=free_port()), capacity=4)
     sender.start()
     publish(sender, events(5))
-    wait_until(lambda: sender.counts.failures >= 1)
+    wait_until(lambda: sender.health.failures >= 1)
     sender.close()
-    assert sender.counts.dropped == {"queue_full": 6, "closed": 4}
+    assert sender.health.dropped == {"queue_full": 6, "closed": 4}
     publish(sender, events(1))
-    assert sender.counts.dropped == {"queue_full": 6, "closed": 6}
+    assert sender.health.dropped == {"queue_full": 6, "closed": 6}
 
 
 @pytest.mark.parametrize("side", ["publisher", "subscriber"])
@@ -261,7 +261,7 @@ def test_the_latest_health_is_kept_by_the_broker(publisher, device, config) -> N
     for state in ("first", "second"):
         sender.publish_health(DeviceStatus(state="online", version=state, bundle=None, since=None))
     sender.connect()
-    wait_until(lambda: sender.counts.sent == 2, what="status and health")
+    wait_until(lambda: sender.health.sent == 2, what="status and health")
     with Subscriber(config, [topics.health_topic(device)]) as subscriber:
         kept = subscriber.get(5)
     assert kept.retained

@@ -27,7 +27,7 @@ def test_no_room_at_all() -> None:
 
 
 def test_bytes_are_bounded_too() -> None:
-    queue = MessageQueue(100, most_bytes=10)
+    queue = MessageQueue(100, max_bytes=10)
     puts = [(3, 6), (1, 3), (2, 3), (3, 9)]
     lost = [[victim.payload for victim in queue.put(Message("t", bytes(size), rank))] for rank, size in puts]
     assert lost == [[], [], [bytes(3)], [bytes(3), bytes(6)]]

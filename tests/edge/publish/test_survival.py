@@ -21,10 +21,11 @@ from edge.mqtt import topics
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.subscriber import Subscriber
 from edge.publish.cloud_events import AlertEvent
+from edge.publish.connection import LATE_S
 from edge.publish.outbox import INCOMING, Outbox
+from edge.publish.outbox_database import _open
 from edge.publish.payloads import decode
-from edge.publish.publisher import LATE_S, Publisher
-from edge.publish.store import _open
+from edge.publish.publisher import Publisher
 
 SOURCE = Path(__file__).parents[2] / "support" / "alert_source.py"
 KILLS = 8
@@ -134,7 +135,7 @@ def test_a_broker_that_was_away_for_a_day_gets_all_flagged_as_historical(mosquit
     for event in late:
         publisher.publish_event(event, sample_rate_hz=250.0)
     publisher.close()
-    assert publisher.counts.queued == 202
+    assert publisher.health.queued == 202
     mosquitto.start()
     with Subscriber(BrokerConfig(port=mosquitto.port), [topics.alerts_topic(device, "s1")]) as subscriber:
         listener = Listener(subscriber)
@@ -144,7 +145,7 @@ def test_a_broker_that_was_away_for_a_day_gets_all_flagged_as_historical(mosquit
     again.close()
     assert [alert.id for alert in listener.alerts] == [str(event.id) for event in events(101)]
     assert all(alert.data.historical for alert in listener.alerts)
-    assert again.counts.queued == 0
+    assert again.health.queued == 0
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -171,7 +172,7 @@ def test_a_broker_that_forgets_is_told_again_what_is_on(mosquitto, device, new_p
     publisher.connect()
     for event in events(20)[:39]:
         publisher.publish_event(event, sample_rate_hz=250.0)
-    wait_until(lambda: publisher._idle)
+    wait_until(lambda: publisher._connection.idle)
     mosquitto.stop()
     wait_until(lambda: not publisher.connected)
     mosquitto.start()
@@ -189,7 +190,7 @@ def test_a_broker_that_forgets_is_told_again_what_is_on(mosquitto, device, new_p
 def test_a_full_disk_loses_nothing_while_the_broker_is_there(
     broker, device, new_publisher, events, monkeypatch, caplog
 ) -> None:
-    monkeypatch.setattr("edge.publish.store._open", opener(SimpleNamespace(most=12)))
+    monkeypatch.setattr("edge.publish.outbox_database._open", opener(SimpleNamespace(most=12)))
     publisher = new_publisher(broker[1])
     with Subscriber(BrokerConfig(port=broker[1]), [topics.alerts_topic(device, "s1")]) as subscriber:
         listener = Listener(subscriber)
@@ -199,7 +200,7 @@ def test_a_full_disk_loses_nothing_while_the_broker_is_there(
         listener.until(lambda: len(listener.alerts) >= 200, "every alert")
     publisher.close()
     assert [alert.id for alert in listener.first_time] == [str(event.id) for event in events(100)]
-    assert publisher.counts.dropped == {}
+    assert publisher.health.dropped == {}
     assert [record.levelname for record in caplog.records if "full" in record.message] == ["ERROR"]
 
 
@@ -209,20 +210,20 @@ def test_on_a_full_disk_without_a_broker_the_loss_is_counted_and_the_rest_goes_o
     caplog.set_level(logging.WARNING, "edge.publish.outbox")
     mosquitto.stop()
     pages = SimpleNamespace(most=12)
-    monkeypatch.setattr("edge.publish.store._open", opener(pages))
+    monkeypatch.setattr("edge.publish.outbox_database._open", opener(pages))
     publisher = new_publisher(mosquitto.port, incoming=50)
     publisher.start()
     sent = events(200)
     for event in sent:
         publisher.publish_event(event, sample_rate_hz=250.0)
         if event.what == "raised":  # no faster than the writer tries
-            wait_until(lambda: not publisher._outbox._incoming or bool(publisher._outbox._trouble))
-    wait_until(lambda: bool(publisher._outbox._trouble) and not publisher._outbox._committing)
+            wait_until(lambda: not publisher._outbox._incoming or bool(publisher._outbox._disk_error))
+    wait_until(lambda: bool(publisher._outbox._disk_error) and not publisher._outbox._committing)
     wait_until(lambda: publisher._outbox.lost.get("disk", 0) > 0)
     pages.most = 10_000  # room again
-    wait_until(lambda: not publisher._outbox._trouble)
-    lost = publisher.counts.dropped
-    kept = publisher.counts.queued
+    wait_until(lambda: not publisher._outbox._disk_error)
+    lost = publisher.health.dropped
+    kept = publisher.health.queued
     assert set(lost) == {"disk"}
     assert kept + lost["disk"] == len(sent)
     mosquitto.start()

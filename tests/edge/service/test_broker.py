@@ -7,7 +7,7 @@ import pytest
 from running import LOUD, Watcher, config_text, service, stop
 from waiting import wait_until
 
-from edge.publish.store import Store
+from edge.publish.outbox_database import OutboxDatabase
 
 
 def test_a_broker_that_is_absent_is_waited_for(tmp_path, mosquitto, tiny_bundle_path):
@@ -55,9 +55,9 @@ def test_alerts_wait_in_the_outbox_for_the_next_run(tmp_path, mosquitto, tiny_bu
     watcher.close()
     assert all(alert["data"]["historical"] for alert in watcher.alerts())
     assert "LEAD_OFF" in watcher.raised()
-    store = Store(tmp_path / "outbox.db")
-    assert store.count == 0
-    store.close()
+    database = OutboxDatabase(tmp_path / "outbox.db")
+    assert database.count == 0
+    database.close()
 
 
 @pytest.fixture
