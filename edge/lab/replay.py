@@ -19,7 +19,7 @@ from edge.monitor.runtime import Runtime
 from edge.monitor.update import Sink, StreamUpdate
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.topics import stream_id
-from edge.sources.framing.adc import AdcSource
+from edge.sources.formats.adc import AdcSource
 from edge.sources.pace import Pace
 
 _QUEUE_WINDOWS = 32  # two batches: enough to keep the classifier busy, and latencies say something at full speed

@@ -24,9 +24,9 @@ from edge.core.samples import Block
 from edge.mqtt.client import BrokerConfig, new_client, open_connection
 from edge.sources.base import Source, SourceBase
 from edge.sources.config import MqttConfig, SerialConfig
-from edge.sources.framing.adc import AdcBlock, AdcSource
-from edge.sources.framing.frame import FrameWriter
-from edge.sources.framing.payload import PayloadWriter
+from edge.sources.formats.adc import AdcBlock, AdcSource
+from edge.sources.formats.frame import FrameWriter
+from edge.sources.formats.mqtt_payload import PayloadWriter
 from edge.sources.pace import Pace
 
 if TYPE_CHECKING:

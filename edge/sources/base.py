@@ -1,7 +1,4 @@
-"""What every source of samples is: blocks in order, a way to stop it, and counters for what is no sample.
-
-Knows nothing of wires, records or of what is done with the blocks.
-"""
+"""The interface of every source of samples: blocks in order, a way to stop, and counters of what was dropped."""
 
 import threading
 from collections import Counter
@@ -14,23 +11,23 @@ from edge.core.samples import Block
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
-_LOOP_LIMIT_S = 120.0  # how long a source may take until it looks at its wire again
+_LOOP_LIMIT_S = 120.0  # longest turn of a source before the watchdog calls it stuck
 
 
 class Source(Protocol):
     """A source of blocks, of one stream or of several.
 
-    Lost samples are told inside the blocks (`Block.missing`, jumps of `Block.first_sample`). `counters`
-    is for what is no sample: garbage bytes, duplicate blocks, rejected payloads.
+    Lost samples show in the blocks (`Block.missing`, jumps of `Block.first_sample`). `counters` counts everything else:
+    garbage bytes, duplicate blocks, rejected payloads.
     """
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What was thrown away so far, by name; safe to read from any thread."""
+        """What was dropped so far, by name; safe to read from any thread."""
 
     @property
     def loop(self) -> Loop:
-        """The loop of `blocks`: a live source turns it each time that it looks at its wire."""
+        """The loop of `blocks`; a live source turns it each time it reads its wire."""
 
     @property
     def loops(self) -> Sequence[Loop]:
@@ -38,7 +35,7 @@ class Source(Protocol):
 
     @property
     def true_rates_hz(self) -> Mapping[str, float]:
-        """The rate at which the samples of each stream really arrive, where that can be told; from any thread."""
+        """Measured sample rate of each stream, where it is known; safe to read from any thread."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the source ends or `stop` is called; may be called once.
@@ -53,7 +50,7 @@ class Source(Protocol):
         """Make `blocks` end soon; may be called from any thread, or from a signal handler."""
 
     def close(self) -> None:
-        """Stop, and let go of what the source holds; may be called twice."""
+        """Stop, and release port or connection; may be called twice."""
 
     def __enter__(self) -> "Self":
         """Return the source itself."""
@@ -63,7 +60,7 @@ class Source(Protocol):
 
 
 class SourceBase:
-    """The part that all sources share: the stop flag, the counters and `with`."""
+    """Shared by all sources: the stop flag, the counters and `with`."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
@@ -72,7 +69,7 @@ class SourceBase:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What was thrown away so far, by name."""
+        """What was dropped so far, by name."""
         return dict(self._counters)
 
     @property
@@ -82,7 +79,7 @@ class SourceBase:
 
     @property
     def true_rates_hz(self) -> Mapping[str, float]:
-        """The rate at which the samples of each stream really arrive; a recording has none."""
+        """Measured sample rate of each stream; a recording has none."""
         return {}
 
     def stop(self) -> None:
@@ -90,7 +87,7 @@ class SourceBase:
         self._stopping.set()
 
     def close(self) -> None:
-        """Stop; a source that holds a port or a connection lets go of it here."""
+        """Stop; a source with a port or a connection releases it here."""
         self.stop()
 
     def __enter__(self) -> "Self":

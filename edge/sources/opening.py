@@ -1,16 +1,16 @@
-"""Opens the source that a configuration describes; imports a source, and the library behind it, only then."""
+"""Opens the source that a configuration describes; each source and its library are imported only when needed."""
 
 from edge.sources.base import Source
 from edge.sources.config import MqttConfig, SerialConfig, SourceConfig, SyntheticConfig, WfdbConfig
 
 
 def open_source(config: SourceConfig) -> Source:
-    """Return the source that `config` describes; its wire is opened by `blocks`.
+    """Return the source that `config` describes; `blocks` opens its wire.
 
     Raises
     ------
     ConfigError
-        When a value cannot be meant.
+        When a value is out of range.
     SourceError
         When a record cannot be opened, or a library is missing.
     """

@@ -1,4 +1,4 @@
-"""Lets recorded time pass at a multiple of real time."""
+"""Paces a replay: stream time passes at a multiple of real time."""
 
 import math
 import threading
@@ -6,7 +6,7 @@ import time
 
 
 class Pace:
-    """Lets stream time pass at a multiple of real time; infinity is as fast as it goes."""
+    """Waits until each block is due. A speed of infinity never waits."""
 
     def __init__(self, speed: float, stopped: threading.Event) -> None:
         self._speed = speed
@@ -14,7 +14,7 @@ class Pace:
         self._began: tuple[float, float] | None = None  # stream time and monotonic time of the first block
 
     def wait(self, stream_s: float) -> None:
-        """Return when a block that ends at this stream time would have been measured."""
+        """Return when a block that ends at this stream time is due."""
         if math.isinf(self._speed):
             return
         if self._began is None:

@@ -1,15 +1,15 @@
-"""What can be replayed: WFDB records and the synthetic patient, both as the integers of an ADC."""
+"""Recordings for a replay: WFDB records and the synthetic patient, both as ADC integers."""
 
 from typing import Protocol
 
-from edge.sources.framing.adc import AdcSource
+from edge.sources.formats.adc import AdcSource
 
 SYNTHETIC = "synthetic"
 _SYNTHETIC_LEADS = ("II", "V1")  # as an ambulatory recorder has them
 
 
 class Recording(AdcSource, Protocol):
-    """Samples with a known end."""
+    """ADC integers of a known length."""
 
     @property
     def samples(self) -> int:

@@ -1,7 +1,7 @@
 """A device on a serial port, which may be unplugged and plugged in again while its stream stays open.
 
-What the bytes mean is for `edge.sources.framing` to say. A port that is missing or vanishes is opened again, each time
-a little later; meanwhile, as while the device says nothing, the stream's instants count as silent.
+A port that is missing or vanishes is opened again, each time after a longer wait. Meanwhile, and whenever the device
+sends nothing, the stream's instants count as silent.
 """
 
 import logging
@@ -16,54 +16,54 @@ from edge.core.errors import SourceError
 from edge.core.samples import Block
 from edge.sources.base import SourceBase
 from edge.sources.config import SerialConfig
-from edge.sources.live import LiveStream
-from edge.sources.serial_formats import serial_format
+from edge.sources.live_stream import LiveStream
+from edge.sources.serial_formats import wire_format
 
 _LOG = logging.getLogger(__name__)
-_POLL_S = 0.1  # how soon `stop` is seen
+_POLL_S = 0.1  # longest wait before `stop` is checked again
 _WRITE_TIMEOUT_S = 1.0
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0  # before a port is opened again; doubled each time, then made random
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0  # before a port is opened again; doubled each time, with random jitter
 _RANDOM = secrets.SystemRandom()
-BY_ID = Path("/dev/serial/by-id")  # names that follow the device, not the order of plugging in
+BY_ID = Path("/dev/serial/by-id")  # names that belong to the device, whichever port it is plugged into
 
 
 class SerialPortSource(SourceBase):
     """The blocks that arrive on a serial port, until `stop`.
 
-    `counters` are those of the decoder, and `silences` (how often no samples came for `silent_after_s`),
-    `late_instants` (samples that came after they were given up as silent), `disconnects`.
+    `counters`: those of the decoder, `silences` (no samples came for `silent_after_s`), `late_instants` (samples that
+    came after they were counted as silent), `disconnects`.
 
     Raises
     ------
     ConfigError
-        When leads, rate or scale cannot be meant.
+        When leads, rate or scale are out of range.
     """
 
     def __init__(self, config: SerialConfig) -> None:
         super().__init__()
         self._config = config
-        self._format = serial_format(config)
+        self._format = wire_format(config)
         self._decoder = self._format.decoder
         self._path = port_path(config.port)
         self._port: serial.Serial | None = None
         self._failures = 0
         self._retry_s = 0.0  # monotonic time of the next try
-        self._start_s = 0.0  # monotonic time before which the device is not told to send again
+        self._next_start_s = 0.0  # monotonic time at which the start command may be sent again
         self._live: LiveStream | None = None
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What was thrown away so far, by name."""
+        """What was dropped so far, by name."""
         return {**dict(self._counters), **dict(self._decoder.counters)}
 
     @property
     def true_rates_hz(self) -> Mapping[str, float]:
-        """The rate at which the samples of each stream really arrive, where that can be told."""
+        """Measured sample rate of the stream, where it is known."""
         rate_hz = self._live.true_rate_hz if self._live is not None else None
         return {} if rate_hz is None else {self._config.stream: rate_hz}
 
     def open(self) -> None:
-        """Open the port, if it is not open; `blocks` does it too.
+        """Open the port, unless it is open; `blocks` does it too.
 
         Raises
         ------
@@ -83,30 +83,30 @@ class SerialPortSource(SourceBase):
             ) from exc
         stable = stable_name(self._path)
         if stable is not None:
-            _LOG.warning("serial port %s may get another name; its stable one is %s", self._path, stable)
+            _LOG.warning("serial port %s may get another name; its stable name is %s", self._path, stable)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield what arrives until `stop`, and silence where nothing does."""
+        """Yield blocks as they arrive, and silent ones where none do, until `stop`."""
         config = self._config
         live = LiveStream(
             config.stream,
             config.silent_after_s,
             self._counters,
             time.monotonic(),
-            unheard=self._format.unheard(config.stream),
+            placeholder=self._format.placeholder(config.stream),
         )
         self._live = live
-        self._ask_to_send(time.monotonic())
+        self._send_start_command(time.monotonic())
         while not self._stopping.is_set():
             self.loop.turn()
             data = self._read()
             now_s = time.monotonic()
             if data:
                 self._failures = 0
-            yield from live.heard(self._decoder.feed(data), now_s, sequence=self._format.sequence)
+            yield from live.receive(self._decoder.feed(data), now_s, numbered=self._format.numbered)
             yield from live.tick(now_s)
             if live.silent:
-                self._ask_to_send(now_s)
+                self._send_start_command(now_s)
         self.close()
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class SerialPortSource(SourceBase):
             self._port.close()
 
     def _read(self) -> bytes:
-        """Return what is there, or wait a moment for the first byte, or for the port."""
+        """Return the bytes that are there; wait a moment for the first byte, or for the port."""
         if self._port is None and not self._reopen():
             self._stopping.wait(_POLL_S)
             return b""
@@ -126,7 +126,7 @@ class SerialPortSource(SourceBase):
         try:
             return bytes(port.read(max(1, port.in_waiting)))
         except (serial.SerialException, OSError, TypeError) as exc:  # TypeError: closed by another thread meanwhile
-            self._let_go(exc)
+            self._lose_port(exc)
             return b""
 
     def _reopen(self) -> bool:
@@ -139,8 +139,8 @@ class SerialPortSource(SourceBase):
             wait_s = self._wait_longer(now_s)
             _LOG.warning("%s; trying again in %.1f s", exc, wait_s)
             return False
-        self._start_s = 0.0
-        self._ask_to_send(now_s)
+        self._next_start_s = 0.0
+        self._send_start_command(now_s)
         return self._port is not None
 
     def _wait_longer(self, now_s: float) -> float:
@@ -150,7 +150,7 @@ class SerialPortSource(SourceBase):
         self._retry_s = now_s + wait_s
         return wait_s
 
-    def _let_go(self, why: Exception) -> None:
+    def _lose_port(self, why: Exception) -> None:
         """Close a port that failed; it is opened again later."""
         port, self._port = self._port, None
         if port is None or self._stopping.is_set():
@@ -160,25 +160,25 @@ class SerialPortSource(SourceBase):
         _LOG.warning("serial port %s vanished (%s); trying again in %.1f s", self._path, _reason(why), wait_s)
         port.close()
 
-    def _ask_to_send(self, now_s: float) -> None:
-        """Tell a device that sends only when told; it may have been switched on just now."""
-        if not self._format.start or self._port is None or now_s < self._start_s:
+    def _send_start_command(self, now_s: float) -> None:
+        """Start a device that sends only after a command; it may have been switched on just now."""
+        if not self._format.start_command or self._port is None or now_s < self._next_start_s:
             return
-        self._start_s = now_s + self._config.silent_after_s
+        self._next_start_s = now_s + self._config.silent_after_s
         try:
-            self._port.write(self._format.start)
+            self._port.write(self._format.start_command)
         except (serial.SerialException, OSError, TypeError) as exc:  # TypeError: closed by another thread meanwhile
-            self._let_go(exc)
+            self._lose_port(exc)
 
 
 def port_path(port: str) -> str:
-    """Return the path of a port; a plain name that stands below /dev/serial/by-id is meant there."""
+    """Return the path of a port; a plain name that exists below /dev/serial/by-id is resolved there."""
     stable = BY_ID / port
     return str(stable) if "/" not in port and stable.exists() else port
 
 
 def stable_name(path: str) -> str | None:
-    """Return the name below /dev/serial/by-id of a port that was named otherwise, None where there is none."""
+    """Return the stable name of a port (below /dev/serial/by-id); None without one, or when `path` is that name."""
     if not BY_ID.is_dir():
         return None
     device = Path(path).resolve()

@@ -1,10 +1,10 @@
-"""A scripted, seeded patient: twelve leads with rhythms that are known, as a source like any other.
+"""A synthetic patient from a script and a seed: twelve leads with known rhythms, as a source like any other.
 
     parse_scenario("sinus:30 af:40 lead_off:10")  ->  SyntheticSource(...).blocks()
 
-Samples are quantised to an ADC's integers, so that any wire can carry them. The signal is made in cells
-of 10 s that depend neither on each other nor on the block length, so hours need the memory of one cell.
-For demonstrations, tests and golden windows: it is no data to train on or to judge a model by.
+Samples are ADC integers, so that any wire can carry them. The signal is made in cells of 10 s that depend neither on
+each other nor on the block length, so that hours need the memory of one cell. Meant for demonstrations, tests and
+golden windows. It is not fit to train or to evaluate a model.
 """
 
 import bisect
@@ -18,9 +18,9 @@ from edge.core.errors import ConfigError
 from edge.core.leads import LEADS, lead_positions
 from edge.core.samples import Block, Cause
 from edge.sources.base import SourceBase
-from edge.sources.framing.adc import AdcBlock, AdcSpec, mv_from_adc
-from edge.sources.synthesis.disturbance import Disturbance
+from edge.sources.formats.adc import AdcBlock, AdcSpec, mv_from_adc
 from edge.sources.synthesis.heart import AFTER_S, BEFORE_S, Heart
+from edge.sources.synthesis.noise import Noise
 from edge.sources.synthesis.rhythms import (
     RHYTHMS,
     SCENARIOS,
@@ -47,12 +47,12 @@ __all__ = [
 
 ADC_GAIN = 1000.0  # ADC units per mV; the baseline is 0
 _CELL_S = 10.0
-_RAMP_S = 0.4  # f-waves and noise come and go, they are not switched
+_RAMP_S = 0.4  # over which f-waves and noise come and go
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One episode of the ground truth, by the product's label."""
+    """One episode of the ground truth, with the product's label."""
 
     label: str
     first_sample: int
@@ -82,7 +82,7 @@ class SyntheticSource(SourceBase):
     Raises
     ------
     ConfigError
-        When one of these is not possible.
+        When one of these is out of range.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SyntheticSource(SourceBase):
         self._beats = plan_beats(self.scenario, seed)
         self._beat_times = [beat.time_s for beat in self._beats]
         self._heart = Heart(seed)
-        self._disturbance = Disturbance(seed, self.sample_rate_hz)
+        self._noise = Noise(seed, self.sample_rate_hz)
         self._cell_samples = round(_CELL_S * sample_rate_hz)
         self._cell: tuple[int, NDArray[np.int32]] | None = None  # the last one made, by its number
 
@@ -118,7 +118,7 @@ class SyntheticSource(SourceBase):
 
     @property
     def annotations(self) -> tuple[Annotation, ...]:
-        """What each stretch is; without gap or overlap from 0 to `samples`."""
+        """The episodes, without gap or overlap from 0 to `samples`."""
         return tuple(
             Annotation(RHYTHMS[episode.rhythm].label, first, end)
             for episode, first, end in zip(self.scenario, self._edges, self._edges[1:], strict=False)
@@ -126,24 +126,24 @@ class SyntheticSource(SourceBase):
 
     @property
     def beats(self) -> tuple[BeatAnnotation, ...]:
-        """Every beat at the sample of its R peak; none where the lead is off."""
+        """Every beat, at the sample of its R peak; none where the leads are off."""
         rate_hz, final = self.sample_rate_hz, self.samples - 1
         return tuple(BeatAnnotation(min(round(beat.time_s * rate_hz), final), beat.symbol) for beat in self._beats)
 
     @property
     def spec(self) -> AdcSpec:
-        """What the ADC's integers mean."""
+        """Leads, rate and scale of the integers."""
         count = len(self.leads)
         return AdcSpec(self.leads, self.sample_rate_hz, gain=(ADC_GAIN,) * count, baseline=(0,) * count)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the scenario block by block, as fast as it is asked for."""
+        """Yield the scenario block by block, without waiting."""
         spec = self.spec
         for block in self.adc_blocks():
             yield block.to_block(self.stream, spec)
 
     def adc_blocks(self) -> Iterator[AdcBlock]:
-        """Yield the same blocks as the integers that a wire carries."""
+        """Yield the same blocks as ADC integers."""
         for first in range(0, self.samples, self._block_samples):
             if self._stopping.is_set():
                 return
@@ -157,7 +157,7 @@ class SyntheticSource(SourceBase):
             )
 
     def adc(self, first: int, end: int) -> NDArray[np.int32]:
-        """Return the ADC's integers from one sample instant to another as (leads, samples) int32."""
+        """Return the ADC integers from one sample instant to another as (leads, samples) int32."""
         pieces = []
         for cell in range(first // self._cell_samples, -(-end // self._cell_samples)):
             start = cell * self._cell_samples
@@ -165,7 +165,7 @@ class SyntheticSource(SourceBase):
         return np.concatenate(pieces, axis=1)[self._rows]
 
     def missing(self, first: int, end: int) -> NDArray[np.uint8]:
-        """Return why samples are missing from one instant to another as (leads, samples) uint8, a `Cause` each."""
+        """Return the causes of missing samples from one instant to another as (leads, samples) uint8."""
         missing = np.zeros((len(self.leads), end - first), np.uint8)
         for mark in self.annotations:
             if mark.label == "LEAD_OFF":
@@ -179,12 +179,12 @@ class SyntheticSource(SourceBase):
             low = bisect.bisect_left(self._beat_times, time_s[0] - AFTER_S)
             high = bisect.bisect_right(self._beat_times, time_s[-1] + BEFORE_S)
             signal = self._heart.leads(time_s, self._beats[low:high], self._presence("af", time_s))
-            signal += self._disturbance.leads(cell, time_s, self._presence("noise", time_s))
+            signal += self._noise.leads(cell, time_s, self._presence("noise", time_s))
             self._cell = cell, _twelve(np.rint(signal * ADC_GAIN).astype(np.int32))
         return self._cell[1]
 
     def _presence(self, rhythm: str, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how much of a rhythm there is at each time, 0 to 1, as (samples,) float64."""
+        """Return how strong a rhythm is at each time, 0 to 1, as (samples,) float64."""
         present = np.zeros(time_s.size)
         for episode, start, end in zip(self.scenario, self._edges_s, self._edges_s[1:], strict=False):
             if episode.rhythm == rhythm and start < time_s[-1] and end > time_s[0]:
@@ -200,7 +200,7 @@ def render(rhythm: str, seconds: float, *, sample_rate_hz: float = 100.0, seed: 
 
 
 def _twelve(measured: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return all leads, (12, samples) int32, from I, II, V1 to V6; III = II - I and Goldberger's leads in integers."""
+    """Return all leads, (12, samples) int32, from I, II, V1 to V6; III and the augmented leads follow in integers."""
     one, two = measured[0], measured[1]
     limbs = np.stack([one, two, two - one, -(one + two) // 2, one - two // 2, two - one // 2])
     return np.concatenate([limbs, measured[2:]])
@@ -209,14 +209,14 @@ def _twelve(measured: NDArray[np.int32]) -> NDArray[np.int32]:
 def _rows(leads: tuple[str, ...]) -> list[int]:
     rows = [row for row in lead_positions(leads) if row is not None]
     if not rows or len(rows) != len(leads):
-        raise ConfigError(f"leads {', '.join(leads) or 'none'}: each once, out of {', '.join(LEADS)}")
+        raise ConfigError(f"leads {', '.join(leads) or 'none'}: each once, from {', '.join(LEADS)}")
     return rows
 
 
 def _check_settings(sample_rate_hz: float, seed: int, block_s: float) -> None:
     if not 50 <= sample_rate_hz <= 2000:
-        raise ConfigError(f"sample rate {sample_rate_hz:g} Hz; 50 to 2000 are possible")
+        raise ConfigError(f"sample rate {sample_rate_hz:g} Hz is not in 50 to 2000")
     if seed < 0:
-        raise ConfigError(f"seed {seed}; 0 or more is possible")
+        raise ConfigError(f"seed {seed} is negative")
     if not 0 < block_s <= 60:
-        raise ConfigError(f"block of {block_s:g} s; more than 0 and at most 60 are possible")
+        raise ConfigError(f"block of {block_s:g} s is not above 0 and at most 60")

@@ -1,9 +1,9 @@
 """WFDB records as a source: read as ADC integers, so that a replay can send them over any wire.
 
-Only channels that are one of the twelve leads are read. A signal file that is shorter than its header says
-gives what it holds; the rest is told as missing (a last, empty block at the header's length), because those
-instants were recorded once and a report must show that they are gone. Refused in one line: records of
-several segments, leads of different rates, units that are no voltage. Needs the `wfdb` package, imported on first use.
+Only channels that are one of the twelve leads are read. Where a signal file is shorter than its header states, the rest
+counts as missing (a last, empty block at the header's length), because a report must show that recorded instants are
+gone. Records of several segments, leads of different rates, and units that are not a voltage are refused. Needs the
+`wfdb` package, which is imported on first use.
 """
 
 import logging
@@ -23,12 +23,12 @@ from edge.core.leads import lead_positions
 from edge.core.samples import Block, Cause
 from edge.mqtt.topics import stream_id
 from edge.sources.base import SourceBase
-from edge.sources.framing.adc import AdcBlock, AdcSpec, invalid_code
+from edge.sources.formats.adc import AdcBlock, AdcSpec, invalid_code
 
 _LOG = logging.getLogger(__name__)
-_READ_S = 300.0  # how much of a record is in memory at once
-_PER_MV = {"nv": 1e6, "uv": 1e3, "µv": 1e3, "μv": 1e3, "mv": 1.0, "v": 1e-3}  # both signs for micro are in use
-# Bytes of a sample and width on a wire, after signal(5) of the WFDB manual; FLAC formats have no fixed size.
+_READ_S = 300.0  # length of the pieces in which a local record is read
+_PER_MV = {"nv": 1e6, "uv": 1e3, "µv": 1e3, "μv": 1e3, "mv": 1.0, "v": 1e-3}  # two Unicode signs for micro are in use
+# Bytes of a sample in each format, after signal(5) of the WFDB manual; FLAC formats have no fixed size.
 _BYTES: dict[str, int | Fraction] = {
     "8": 1,
     "80": 1,
@@ -39,8 +39,9 @@ _BYTES: dict[str, int | Fraction] = {
     "310": Fraction(4, 3),
 }
 _BYTES |= {"311": Fraction(4, 3), "24": 3, "32": 4}
+# Width of a sample on a wire, where two bytes are not enough.
 _WIDTHS = {"24": 3, "524": 3, "32": 4}
-# The sample value that each format reserves for "no value"; from signal(5) as wfdb-python has it.
+# The value that stands for "no value" in each format, as in wfdb-python.
 _INVALID = {"80": -128, "508": -128, "212": -(1 << 11), "310": -(1 << 9), "311": -(1 << 9), "24": -(1 << 23)}
 _INVALID |= {"524": -(1 << 23), "32": -(1 << 31), "16": -(1 << 15), "61": -(1 << 15), "160": -(1 << 15)}
 _INVALID |= {"516": -(1 << 15)}
@@ -48,7 +49,7 @@ _INVALID |= {"516": -(1 << 15)}
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
-    """Where a record lies: `path` without extension, below the PhysioNet directory `pn_dir` if there is one."""
+    """Location of a record: `path` without extension, below the PhysioNet directory `pn_dir` if that is set."""
 
     path: str
     pn_dir: str | None = None
@@ -65,7 +66,7 @@ def resolve_record(name: str) -> RecordRef:
     Raises
     ------
     RecordError
-        When the name is neither a file here nor of PhysioNet's form `database/record`.
+        When there is no such file, and the name has not PhysioNet's form `database/record`.
     """
     stem = name.removesuffix(".hea")
     for path in (Path(stem).expanduser(), data_root() / stem):
@@ -88,13 +89,13 @@ class WfdbRecord:
     Attributes
     ----------
     spec : AdcSpec - leads, rate, gains and baselines
-    samples : int - length in sample instants, as the header says
-    available : int - sample instants that the signal files really hold
+    samples : int - length in sample instants, as the header states
+    available : int - sample instants that the signal files hold
 
     Raises
     ------
     RecordError
-        When the record cannot be found, read or used.
+        When the record cannot be found or read, or is not supported.
     SourceError
         When wfdb is not installed.
     """
@@ -121,7 +122,7 @@ class WfdbRecord:
         return self.samples - self.available
 
     def adc_blocks(self) -> Iterator[AdcBlock]:
-        """Yield the record in blocks; the last one is empty and stands at the header's length.
+        """Yield the record in blocks; the last one is empty and begins at the header's length.
 
         Raises
         ------
@@ -155,16 +156,23 @@ class WfdbRecord:
     def _header(self) -> Any:  # noqa: ANN401 - wfdb has no types
         header = self._call("rdheader")
         if isinstance(header, self._wfdb.MultiRecord):
-            raise RecordError(f"record {self.name} has several segments; give one of them by its name")
+            raise RecordError(f"record {self.name} has several segments; give the name of one of them")
         if not header.n_sig or header.file_name is None:
             raise RecordError(f"record {self.name} has no signals")
         return header
 
     def _call(self, function: str, **options: object) -> Any:  # noqa: ANN401 - wfdb has no types
-        """Call wfdb with the record's place; every error becomes one line."""
+        """Call a function of wfdb on the record; every error becomes one line."""
         try:
             return getattr(self._wfdb, function)(self.ref.path, pn_dir=self.ref.pn_dir, **options)
-        except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError) as exc:  # all seen on bad files
+        except (
+            OSError,
+            ValueError,
+            IndexError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as exc:  # all of them occur on bad files
             reason = " ".join(str(exc).split())[:160]
             if self.ref.pn_dir:
                 raise RecordError(
@@ -174,7 +182,7 @@ class WfdbRecord:
             raise RecordError(f"record {self.name} cannot be read: {reason}") from exc
 
     def _available_frames(self, header: Any) -> int:  # noqa: ANN401 - wfdb has no types
-        """Return how many frames every signal file holds, the header's number where a file's size does not tell."""
+        """Return how many frames every signal file holds; the header's number where a file's size does not show it."""
         stated = int(header.sig_len or 0)
         if self.ref.pn_dir:
             return stated
@@ -195,11 +203,11 @@ class WfdbRecord:
 
 
 class WfdbRecordSource(SourceBase):
-    """A record as a source of blocks, as fast as they are asked for.
+    """A record as a source of blocks, without waiting.
 
     Parameters
     ----------
-    record : a name for `resolve_record`, or a record that is open already
+    record : a name for `resolve_record`, or an open record
     block_s : length of a block, when `record` is a name
     stream : id of the stream; made from the record's name if left out
     """
@@ -235,7 +243,7 @@ def _usable_channels(name: str, header: Any) -> tuple[list[int], int]:  # noqa: 
     names = [text or "" for text in header.sig_name]
     channels = [channel for channel, position in enumerate(lead_positions(names)) if position is not None]
     if not channels:
-        raise RecordError(f"record {name} has no lead that is one of the twelve: {', '.join(names) or 'no names'}")
+        raise RecordError(f"record {name} has none of the twelve leads; its channels: {', '.join(names) or 'no names'}")
     per_frame = {int(header.samps_per_frame[channel]) for channel in channels}
     if len(per_frame) > 1:
         raise RecordError(f"record {name} has leads of different sample rates")
@@ -245,7 +253,7 @@ def _usable_channels(name: str, header: Any) -> tuple[list[int], int]:  # noqa: 
 def _spec(name: str, header: Any, channels: list[int], per_frame: int) -> AdcSpec:  # noqa: ANN401 - wfdb has no types
     units = [str(header.units[channel]) for channel in channels]
     if unknown := [unit for unit in units if unit.lower() not in _PER_MV]:
-        raise RecordError(f"record {name}: unit {unknown[0]!r} is no voltage; known are V, mV, uV and nV")
+        raise RecordError(f"record {name}: unit {unknown[0]!r} is not a voltage; V, mV, uV and nV are")
     try:
         return AdcSpec(
             leads=tuple(header.sig_name[channel] or "" for channel in channels),

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.core.samples import Cause
-from edge.sources.framing.adc import AdcBlock, AdcSpec
-from edge.sources.framing.frame import FrameWriter
-from edge.sources.framing.frame_decoder import FrameDecoder
+from edge.sources.formats.adc import AdcBlock, AdcSpec
+from edge.sources.formats.frame import FrameWriter
+from edge.sources.formats.frame_decoder import FrameDecoder
 
 FIRMWARE = Path(__file__).parents[2] / "deploy" / "firmware"
 SKETCH = FIRMWARE / "ecg_frame"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcBlock, AdcSpec
+from edge.sources.formats.adc import AdcBlock, AdcSpec
 
 SPEC = AdcSpec(("II", "V1"), 250.0, (200.0, 409.6), (1024, -3), 2)
 

@@ -38,9 +38,9 @@ from edge.mqtt.client import BrokerConfig, new_client, open_connection
 from edge.mqtt.subscriber import Subscriber
 from edge.publish.health import DeviceHealth
 from edge.publish.payloads import decode
-from edge.sources.framing.adc import AdcBlock, AdcSpec
-from edge.sources.framing.frame import FrameWriter
-from edge.sources.framing.payload import PayloadWriter
+from edge.sources.formats.adc import AdcBlock, AdcSpec
+from edge.sources.formats.frame import FrameWriter
+from edge.sources.formats.mqtt_payload import PayloadWriter
 
 DEVICE = "chaos"
 BEDS = ("bed-1", "bed-2", "bed-3")

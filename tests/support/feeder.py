@@ -6,8 +6,8 @@ import numpy as np
 from waiting import wait_until
 
 from edge.mqtt.client import BrokerConfig, new_client, open_connection
-from edge.sources.framing.adc import AdcBlock, AdcSpec
-from edge.sources.framing.payload import PayloadWriter
+from edge.sources.formats.adc import AdcBlock, AdcSpec
+from edge.sources.formats.mqtt_payload import PayloadWriter
 
 RATE = 250
 SUCCESS = 0  # otherwise 16: no matching subscribers

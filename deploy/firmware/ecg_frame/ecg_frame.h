@@ -1,7 +1,7 @@
 /* The ECG-NAT serial frame, encoded on a microcontroller. Plain C99, no allocation, no library.
  *
- * The format stands in edge/framing/frame.py; a test holds the two together byte for byte. Each function writes one
- * frame, with a zero byte before and behind it, and returns its length, or 0 where it does not fit.
+ * edge/sources/formats/frame.py describes the format; a test compares the two byte for byte. Each function writes one
+ * frame, with a zero byte before and after it, and returns its length, or 0 where it does not fit.
  *
  *     COBS( u8 kind | u16 session | u32 sequence | body | u16 CRC-16/IBM-3740 )      all little-endian
  *

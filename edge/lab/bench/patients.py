@@ -7,8 +7,8 @@ import functools
 
 import msgspec
 
-from edge.sources.framing.adc import AdcBlock, pack
-from edge.sources.framing.payload import SamplesPayload
+from edge.sources.formats.adc import AdcBlock, pack
+from edge.sources.formats.mqtt_payload import SamplesPayload
 from edge.sources.synthetic import ADC_GAIN, SyntheticSource
 
 SCENARIO = "sinus:20 af:20 sinus:10 vt:8 sinus:12 bigeminy:15 sinus:10 pvc:15 sinus:10"  # 120 s, and alerts in it

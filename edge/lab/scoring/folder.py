@@ -21,7 +21,7 @@ from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.folds import FoldBundles
 from edge.lab.scoring.record import Heard, Judge, judge_beats
 from edge.lab.scoring.summary import Judged, RecordScore, Total, record_score, total
-from edge.sources.framing.adc import AdcSource
+from edge.sources.formats.adc import AdcSource
 from edge.sources.recordings import Recording, open_recording
 
 SEEN = "seen_records.json"

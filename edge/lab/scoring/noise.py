@@ -20,7 +20,7 @@ from edge.core.errors import RecordError
 from edge.core.samples import Cause
 from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.spans import Spans, union
-from edge.sources.framing.adc import AdcBlock, AdcSpec, mv_from_adc
+from edge.sources.formats.adc import AdcBlock, AdcSpec, mv_from_adc
 from edge.sources.recordings import Recording
 
 CLEAN_START_S, TURN_S = 300.0, 120.0

@@ -1,1 +1,1 @@
-"""The parts of the synthetic patient: what its rhythms are, how its heart looks in the leads, what disturbs them."""
+"""The parts of the synthetic patient: its rhythms, how its heart looks in the leads, and noise."""

@@ -1,8 +1,8 @@
-"""How beats look: a moving dipole as a sum of Gaussians, seen through the leads.
+"""The shape of beats: a moving dipole as a sum of Gaussians, projected on the leads.
 
 The dipole model is that of McSharry et al. 2003 (doi 10.1109/TBME.2003.808805) in three dimensions, as in
-Sameni et al. 2007 (doi 10.1155/2007/43407), with Gaussians in time; its figures are this module's own,
-set by eye against normal 12-lead records. Knows nothing of noise or of when beats come.
+Sameni et al. 2007 (doi 10.1155/2007/43407), with Gaussians in time. The parameters are our own, set by eye against
+normal 12-lead records.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edge.sources.synthesis.rhythms import Beat
 from edge.sources.synthesis.tones import Tones
 
-BEFORE_S, AFTER_S = 0.30, 0.65  # around the R peak; nothing of a beat is visible outside
+BEFORE_S, AFTER_S = 0.30, 0.65  # extent of a beat around the R peak
 
-# Frank's X (to the left), Y (down), Z (to the back), mV, to I, II, V1 to V6: Dower, Machado & Osborne 1980,
+# From Frank's X (to the left), Y (down) and Z (to the back) to I, II, V1 to V6: Dower, Machado & Osborne 1980,
 # doi 10.1002/clc.1980.3.2.87. The other four leads follow from I and II.
 DOWER = np.array(
     [
@@ -57,7 +57,7 @@ _F_WAVE_RMS = np.array([0.018, 0.032, 0.042])
 
 
 class Heart:
-    """One patient's heart: axis, amplitude and f-waves vary with the seed, the amplitude with breathing too."""
+    """One patient's heart. Axis, amplitude and f-waves depend on the seed; the amplitude follows breathing too."""
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng([seed, 2])
@@ -78,7 +78,7 @@ class Heart:
         Parameters
         ----------
         time_s : (samples,) float64, equally spaced
-        beats : those that may be seen in this stretch, and perhaps more
+        beats : all that reach into this stretch; more do no harm
         fibrillation : (samples,) float64, 0 to 1, how strong the f-waves are
         """
         dipole = np.zeros((time_s.size, 3))

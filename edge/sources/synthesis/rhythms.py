@@ -1,7 +1,4 @@
-"""The rhythms that a scenario may name, the text that spells a scenario, and the beats that it plans.
-
-Knows when the heart beats and which beats are ectopic; knows nothing of how a beat looks or of samples.
-"""
+"""Scenarios of the synthetic patient: their rhythms, their text form, and the beats that they plan."""
 
 import difflib
 import itertools
@@ -15,14 +12,14 @@ from edge.sources.synthesis.tones import Tones
 
 MIN_EPISODE_S, MAX_SCENARIO_S = 0.5, 86400.0
 _SINUS_RR_S = 0.80
-_COUPLING = 0.56  # of a sinus cycle from a beat to the ectopic one after it; the pause after that is compensatory
+_COUPLING = 0.56  # sinus cycles from a beat to the ectopic beat after it; the pause after that is compensatory
 
-Steps = Iterator[tuple[float, str]]  # seconds since the beat before, and N (conducted) or V (ventricular)
+Steps = Iterator[tuple[float, str]]  # RR interval in s, and N (conducted) or V (ventricular)
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """A rhythm: the product's label for it, its beats without end, and whether a P wave leads the normal ones."""
+    """A rhythm: its label, an endless sequence of beats, and whether normal beats have a P wave."""
 
     label: str
     steps: Callable[[np.random.Generator], Steps] | None  # None: no beats
@@ -59,7 +56,7 @@ def _regular(rr_s: float) -> Callable[[np.random.Generator], Steps]:
 
 
 def _ectopy(pick_normal_beats: Callable[[np.random.Generator], int]) -> Callable[[np.random.Generator], Steps]:
-    """Return steps with a ventricular beat after so many normal ones."""
+    """Return beats with a ventricular one after each run of normal ones."""
 
     def steps(rng: np.random.Generator) -> Steps:
         while True:
@@ -73,7 +70,7 @@ def _ectopy(pick_normal_beats: Callable[[np.random.Generator], int]) -> Callable
 
 
 def _fibrillation(rng: np.random.Generator) -> Steps:
-    """Yield intervals without memory, longer than the AV node's refractory time: mean 0.67 s, deviation 0.16 s."""
+    """Yield independent intervals, longer than the AV node's refractory time: mean 0.67 s, deviation 0.16 s."""
     while True:
         yield 0.38 + rng.gamma(3.0, 0.095), "N"
 
@@ -103,12 +100,12 @@ SCENARIOS = {
 
 
 def parse_scenario(text: str) -> Scenario:
-    """Read a scenario such as `sinus:30 af:40 lead_off:10` (seconds each), or one of `SCENARIOS` by its name.
+    """Read a scenario such as `sinus:30 af:40 lead_off:10` (in seconds), or the name of one of `SCENARIOS`.
 
     Raises
     ------
     ConfigError
-        For an unknown rhythm, named with the nearest known one, a length that is too short or too long, or no episode.
+        For an unknown rhythm, with the nearest known one, a length out of range, or no episode.
     """
     words = SCENARIOS.get(text.strip(), text).replace(",", " ").split()
     scenario = tuple(_parse_episode(word) for word in words)
@@ -122,7 +119,7 @@ def _parse_episode(word: str) -> Episode:
     try:
         return Episode(rhythm, float(seconds))
     except ValueError:
-        why = f"{seconds!r} is no number" if colon else "no length"
+        why = f"{seconds!r} is not a number" if colon else "the length is missing"
         raise ConfigError(f"scenario: {word!r}: {why}; write RHYTHM:SECONDS, such as {rhythm}:30") from None
 
 
@@ -130,22 +127,26 @@ def _check_rhythm(rhythm: str) -> None:
     if rhythm not in RHYTHMS:
         nearest = difflib.get_close_matches(rhythm.lower(), [*RHYTHMS, *SCENARIOS], n=1, cutoff=0.0)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        raise ConfigError(f"scenario: no rhythm {rhythm!r}; {hint}known are {', '.join(RHYTHMS)}")
+        raise ConfigError(f"scenario: unknown rhythm {rhythm!r}; {hint}known rhythms: {', '.join(RHYTHMS)}")
 
 
 def check_scenario(scenario: Scenario) -> None:
-    """Raise ConfigError when a scenario cannot be played."""
+    """Raise ConfigError for an unknown rhythm or a length out of range."""
     for episode in scenario:
         _check_rhythm(episode.rhythm)
         if not episode.seconds >= MIN_EPISODE_S:
-            raise ConfigError(f"scenario: {episode.rhythm} for {episode.seconds:g} s; {MIN_EPISODE_S:g} s or more")
+            raise ConfigError(
+                f"scenario: {episode.rhythm} for {episode.seconds:g} s; at least {MIN_EPISODE_S:g} s are needed"
+            )
     total = sum(episode.seconds for episode in scenario)
     if not 0 < total <= MAX_SCENARIO_S:
-        raise ConfigError(f"scenario: {total:g} s in all; more than 0 and at most {MAX_SCENARIO_S:g} are possible")
+        raise ConfigError(
+            f"scenario: {total:g} s in all; at most {MAX_SCENARIO_S:g} s are allowed, and at least one episode"
+        )
 
 
 def episode_edges(scenario: Scenario) -> list[float]:
-    """Return where episodes begin and end: one more than there are episodes, from 0, seconds."""
+    """Return the edges of the episodes in seconds, from 0: one more than there are episodes."""
     return list(itertools.accumulate((episode.seconds for episode in scenario), initial=0.0))
 
 

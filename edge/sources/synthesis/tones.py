@@ -1,4 +1,4 @@
-"""Slow random signals that are plain functions of time, so that any stretch can be made without the one before."""
+"""Slow random signals as functions of time, so that any stretch can be made without the one before it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ class Tones:
     ----------
     hertz : (tones,) float64
     rms : (tones, channels) float64, root mean square of each tone in each channel
-    rng : where the phases come from
+    rng : gives the phases
     """
 
     def __init__(self, hertz: NDArray[np.float64], rms: NDArray[np.float64], rng: np.random.Generator) -> None:

@@ -23,8 +23,8 @@ from edge.lab import wires
 from edge.lab.replay import ReplayConfig, replay_recording
 from edge.lab.report import Report
 from edge.mqtt.client import BrokerConfig
-from edge.sources.framing.adc import AdcBlock, AdcSpec
-from edge.sources.framing.payload import decode_payload
+from edge.sources.formats.adc import AdcBlock, AdcSpec
+from edge.sources.formats.mqtt_payload import decode_payload
 from edge.sources.recordings import open_recording
 
 EDGE = Path(sys.executable).with_name("ecg-edge")

@@ -13,8 +13,8 @@ from tones import RATE, Said, balanced, block, new_runtime, tone
 from edge.core.errors import StreamError
 from edge.core.samples import Cause
 from edge.monitor.runtime import MAX_GAP_S
-from edge.sources.framing.order import StreamOrder
-from edge.sources.silence import SilenceFiller
+from edge.sources.formats.sequence import SequenceTracker
+from edge.sources.silence_filler import SilenceFiller
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,12 @@ def test_silence_raises_an_alarm_and_a_backlog_takes_it_back(start):
     parts = [block(samples[:, k : k + RATE], k) for k in range(0, samples.shape[1], RATE)]
     with start(sink) as runtime:
         for second, part in enumerate(parts[:50]):
-            runtime.run(silence.heard(part, float(second)))
+            runtime.run(silence.receive(part, float(second)))
         for tick in range(400):
             runtime.run(silence.tick(49.0 + tick / 10))
         quiet = runtime.totals()
         for part in parts[50:]:
-            runtime.run(silence.heard(part, 90.0))
+            runtime.run(silence.receive(part, 90.0))
         runtime.end("s")
     no_data = [event[2] for event in sink.events if event[1] == "NO_DATA"]
     assert no_data == ["raised", "cleared"]
@@ -120,7 +120,7 @@ def test_what_comes_late_is_counted_once_as_late(start):
     """It is too late for a window, and no longer a gap; once more it is a repetition, and in the end all adds up."""
     with start(Said()) as runtime:
         second = RATE
-        order = StreamOrder(Counter())
+        order = SequenceTracker(Counter())
         for k in (0, 1, 4, 2, 2, 3, 0, 5):
             runtime.run(order.add(block(tone(1), k * second)))
             assert balanced(runtime.totals())

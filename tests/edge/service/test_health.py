@@ -13,7 +13,7 @@ from edge.mqtt.subscriber import Subscriber
 from edge.mqtt.topics import health_topic
 from edge.publish.health import DeviceHealth
 from edge.publish.payloads import decode
-from edge.sources.framing.payload import PayloadWriter
+from edge.sources.formats.mqtt_payload import PayloadWriter
 from edge.sources.synthetic import SyntheticSource
 
 

@@ -17,8 +17,8 @@ from edge.service.config import ServiceConfig
 from edge.service.supervisor import Service
 from edge.sources.base import SourceBase
 from edge.sources.config import MqttConfig, SerialConfig, SyntheticConfig
-from edge.sources.framing.frame import FrameWriter
-from edge.sources.framing.payload import PayloadWriter
+from edge.sources.formats.frame import FrameWriter
+from edge.sources.formats.mqtt_payload import PayloadWriter
 from edge.sources.pace import Pace
 from edge.sources.synthetic import SyntheticSource
 

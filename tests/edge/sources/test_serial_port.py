@@ -12,8 +12,8 @@ from waiting import wait_until
 from edge.core.errors import ConfigError, SourceError
 from edge.core.samples import Cause
 from edge.sources.config import SerialConfig
-from edge.sources.framing.adc import mv_from_adc
-from edge.sources.framing.frame import FrameWriter
+from edge.sources.formats.adc import mv_from_adc
+from edge.sources.formats.frame import FrameWriter
 from edge.sources.serial_port import SerialPortSource, port_path, stable_name
 
 

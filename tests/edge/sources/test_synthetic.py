@@ -11,7 +11,7 @@ from edge.core.errors import ConfigError
 from edge.core.leads import LEADS
 from edge.core.samples import Cause
 from edge.signal.conditioning import condition
-from edge.sources.framing.adc import mv_from_adc, pack, unpack
+from edge.sources.formats.adc import mv_from_adc, pack, unpack
 from edge.sources.synthesis.heart import Heart
 from edge.sources.synthetic import RHYTHMS, SCENARIOS, SyntheticSource, parse_scenario, render
 
@@ -282,11 +282,11 @@ def test_the_demo_shows_the_main_alarms():
         ("sinus:10 bigemny:5", "did you mean 'bigeminy'"),
         ("AF:10", "did you mean 'af'"),
         ("demos", "did you mean 'demo'"),
-        ("sinus", "no length"),
-        ("sinus:ten", "'ten' is no number"),
-        ("sinus:0", "0.5 s or more"),
-        ("sinus:-3", "0.5 s or more"),
-        ("sinus:nan", "0.5 s or more"),
+        ("sinus", "the length is missing"),
+        ("sinus:ten", "'ten' is not a number"),
+        ("sinus:0", "at least 0.5 s"),
+        ("sinus:-3", "at least 0.5 s"),
+        ("sinus:nan", "at least 0.5 s"),
         ("sinus:inf", "in all"),
         ("", "in all"),
     ],

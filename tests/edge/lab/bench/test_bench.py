@@ -15,7 +15,7 @@ from edge.lab.bench.patients import Patient
 from edge.lab.bench.search import kept_up, largest
 from edge.lab.bench.trial import Trial
 from edge.monitor.latencies import Latency
-from edge.sources.framing.payload import PayloadStream, decode_payload
+from edge.sources.formats.mqtt_payload import PayloadStream, decode_payload
 
 EDGE = Path(sys.executable).with_name("ecg-edge")
 KEYS = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
-from edge.sources.framing.cyton import UNITS_PER_MV, CytonDecoder, cyton_spec
+from edge.sources.formats.cyton import UNITS_PER_MV, CytonDecoder, cyton_spec
 
 NAMES = ("II", "-", "V1")
 SPEC = cyton_spec(NAMES)

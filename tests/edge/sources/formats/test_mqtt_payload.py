@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
-from edge.sources.framing import payload as payload_module
-from edge.sources.framing.adc import AdcSpec, mv_from_adc
-from edge.sources.framing.payload import MAX_PAYLOAD_BYTES, PayloadStream, PayloadWriter, SamplesPayload, decode_payload
+from edge.sources.formats import mqtt_payload
+from edge.sources.formats.adc import AdcSpec, mv_from_adc
+from edge.sources.formats.mqtt_payload import (
+    MAX_PAYLOAD_BYTES,
+    PayloadStream,
+    PayloadWriter,
+    SamplesPayload,
+    decode_payload,
+)
 
 SIZES = (20, 7, 30)
 SIMPLE = {"version": 1, "sample_rate_hz": 250, "leads": ["I"], "samples": [[0.5, None, -1.25]]}
@@ -225,5 +231,5 @@ def test_a_long_block_is_split_below_the_limit() -> None:
 
 def test_the_smallest_payload_of_the_documentation_is_read() -> None:
     text = '{"version": 1, "sample_rate_hz": 250, "leads": ["I"], "samples": [[0.01, 0.02]]}'
-    assert text in (payload_module.__doc__ or "")
+    assert text in (mqtt_payload.__doc__ or "")
     assert isinstance(decode_payload(text.encode()), SamplesPayload)

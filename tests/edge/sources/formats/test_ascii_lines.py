@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.core.samples import Cause
-from edge.sources.framing.adc import AdcSpec
-from edge.sources.framing.ascii_lines import AsciiDecoder
+from edge.sources.formats.adc import AdcSpec
+from edge.sources.formats.ascii_lines import AsciiDecoder
 
 SPEC = AdcSpec(("I",), 250.0, (225.0,), (512,))
 WIRE = b"12\r\n512\r\n737\r\n!\r\n\r\nx9\r\n51251\r\n-4\r\n" + b"7" * 50 + b"\n287\n"

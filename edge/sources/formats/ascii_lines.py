@@ -1,8 +1,8 @@
 """Lines of text, as the AD8232 sketches print them: one decimal sample a line, `!` when an electrode is off.
 
-The wire declares neither rate nor scale, so both come from the configuration. There is no sequence and no
-checksum either: a lost line cannot be seen, and a damaged one shows only when it is no number, no value that the
-converter can give, or one that the ECG cannot have reached. Pure: bytes in, blocks out.
+The wire carries neither rate nor scale, so both come from the configuration. It has no sequence and no checksum. A lost
+line cannot be detected. A damaged line is detected when it is not a number, not a value of the converter, or further
+from the one before than an ECG can move.
 """
 
 from collections import Counter
@@ -10,31 +10,32 @@ from collections import Counter
 import numpy as np
 
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcBlock, AdcSpec
-from edge.sources.framing.packets import Plausibility
+from edge.sources.formats.adc import AdcBlock, AdcSpec
+from edge.sources.formats.packets import PlausibilityCheck
 
 _MAX_LINE_BYTES = 32
-_SLEW_MV_PER_S = 500.0  # IEC 60601-2-27 has monitors follow 320; a digit lost or put in is far more
+# IEC 60601-2-27 requires monitors to follow 320 mV/s; a lost or added digit is a far larger step.
+_MAX_SLEW_MV_PER_S = 500.0
 
 
 class AsciiDecoder:
     """Turns lines into blocks of one lead.
 
-    Every ended line that is not blank is one sample instant: `!` is `LEAD_OFF`, what is no whole number from
-    0 to `adc_max` is `INVALID`, as is a value at either end, or a leap away from the one
-    before. The first line is thrown away, as are lines of more than 32 bytes.
+    Every complete line that is not blank is one sample instant. `!` is `LEAD_OFF`. A line that is not a whole number
+    from 0 to `adc_max` is `INVALID`, and so is a value at either limit or a jump from the one before. The first line is
+    dropped, because it may be the end of one, and so are lines of more than 32 bytes.
 
     Parameters
     ----------
     stream : id of the stream
     spec : one lead; an AD8232 on a 10-bit converter of 5 V has about 225 units per mV around 512
-    adc_max : largest value that the converter gives
+    adc_max : largest value of the converter
     epoch : names this count of lines, which begins at 0
 
     Attributes
     ----------
-    counters : `garbage_lines` (no number, or none that the converter gives), `implausible_samples` (at its ends, or a
-        leap), `garbage_bytes` of lines that were thrown away
+    counters : `garbage_lines` (not a value of the converter), `implausible_samples` (at a limit, or a jump),
+        `garbage_bytes` (of lines that were dropped)
     """
 
     def __init__(self, stream: str, spec: AdcSpec, adc_max: int = 1023, epoch: str = "") -> None:
@@ -43,14 +44,14 @@ class AsciiDecoder:
         self._spec = spec
         self._adc_max = adc_max
         self._epoch = epoch
-        step_mv = _SLEW_MV_PER_S / spec.sample_rate_hz
-        self._plausibility = Plausibility(spec, adc_max, self.counters, floor=0, step_mv=step_mv)
+        step_mv = _MAX_SLEW_MV_PER_S / spec.sample_rate_hz
+        self._plausibility = PlausibilityCheck(spec, adc_max, self.counters, floor=0, step_mv=step_mv)
         self._pending = bytearray()
-        self._skipping = True  # the first line may have been joined midway
+        self._skipping = True  # the first line may be incomplete
         self._next_sample = 0
 
     def feed(self, data: bytes) -> list[Block]:
-        """Take the next bytes and return the block of the lines that they end, if there is one."""
+        """Take the next bytes and return the block of the lines that they complete, if any."""
         self._pending += data
         *lines, rest = self._pending.split(b"\n")
         samples = []
@@ -80,7 +81,7 @@ class AsciiDecoder:
         missing = np.array([[cause for _, cause in samples]], np.uint8)
         numbers = missing[0] == Cause.PRESENT
         if numbers.any():
-            missing[:, numbers] = self._plausibility.judge(adc[:, numbers])
+            missing[:, numbers] = self._plausibility.check(adc[:, numbers])
         device_us = round(self._next_sample * 1e6 / self._spec.sample_rate_hz)
         block = AdcBlock(self._next_sample, adc, missing, device_us)
         self._next_sample = block.end_sample

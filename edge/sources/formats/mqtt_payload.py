@@ -1,29 +1,10 @@
-"""The MQTT payload: one struct, as MessagePack for devices and as JSON for people who just want to try.
+"""The MQTT payload: one struct, as MessagePack for devices or as JSON for a quick try.
 
-The stream's id is not in the payload, it is the level of the topic that the subscription's `+` stands for.
-A payload that begins with `{` is JSON, any other is MessagePack. The fields, in both encodings a map:
-
-    version         1
-    sample_rate_hz  10 to 20000
-    leads           1 to 16 names of up to 8 ASCII characters
-    first_sample    index of the first instant, counted from the start of the session; may be left out, and
-                    then the block is taken to follow the one before, and lost payloads cannot be seen
-    samples         either integers: bytes, little-endian, `width` bytes each (2, 3 or 4), all leads of an instant
-                    together, the most negative value for "no value"; in JSON as base64
-                    or millivolts: one list of numbers a lead, all of one length, null for "no value"
-    width           with integers only
-    gain            with integers only: per lead, ADC units per mV
-    baseline        with integers only: per lead, the ADC value of 0 mV
-    device_us       the device's clock at the first instant, in us (0 if left out)
-    lead_off        names of the leads whose electrode is off during the block (none if left out)
-    session         another number each time the device starts to count anew (0 if left out)
-    last            true when the stream ends with this block (false if left out)
+A payload that begins with `{` is JSON, any other is MessagePack. The stream's id is not in the payload: it is the level
+of the topic that the subscription's `+` stands for. At most 64 KiB; unknown fields are refused. QoS 1 is advised, and
+one topic per device.
 
 The smallest JSON payload: {"version": 1, "sample_rate_hz": 250, "leads": ["I"], "samples": [[0.01, 0.02]]}.
-At most 64 KiB; unknown fields are refused. QoS 1 is advised, and one topic a device. Gaps may be ten minutes at once,
-and after that twice the time that passes.
-
-Pure: bytes in, blocks out; knows no broker.
 """
 
 import functools
@@ -34,34 +15,56 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcBlock, AdcSpec, check_stream, lead_off_runs, pack, unpack
-from edge.sources.framing.order import StreamOrder
+from edge.sources.formats.adc import AdcBlock, AdcSpec, check_stream, lead_off_runs, pack, unpack
+from edge.sources.formats.sequence import SequenceTracker
 
 MAX_PAYLOAD_BYTES = 64 * 1024
-_RESTART_S = 10.0
+_RESTART_S = 10.0  # a payload this far behind may be a device that restarted
 _MAX_U64 = (1 << 63) - 1  # msgspec's constraints are signed
 
-Millivolts = Annotated[list[float | None], msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
+Millivolts = Annotated[list[float | None], Meta(max_length=MAX_PAYLOAD_BYTES)]
 
 
 class SamplesPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """The fields, as the module describes them."""
+    """A run of consecutive sample instants of one stream."""
 
-    version: Literal[1]
-    sample_rate_hz: float
-    leads: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)]
-    samples: bytes | list[Millivolts]
-    first_sample: Annotated[int, msgspec.Meta(ge=0, le=_MAX_U64)] | None = None
-    width: int | None = None
-    gain: tuple[float, ...] | None = None
-    baseline: tuple[int, ...] | None = None
-    device_us: Annotated[int, msgspec.Meta(ge=0, le=_MAX_U64)] = 0
-    lead_off: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)] = ()
-    session: Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)] = 0
-    last: bool = False
+    version: Annotated[Literal[1], Meta(description="Version of the payload.")]
+    sample_rate_hz: Annotated[float, Meta(description="Samples per second and lead. 10 to 20000.")]
+    leads: Annotated[tuple[str, ...], Meta(max_length=16, description="1 to 16 names of up to 8 ASCII characters.")]
+    samples: Annotated[
+        bytes | list[Millivolts],
+        Meta(
+            description="Either integers: bytes, little-endian, `width` bytes each, all leads of an instant together, "
+            "the most negative value for 'no value'; in JSON as base64. Or millivolts: one list of numbers for each "
+            "lead, all of one length, null for 'no value'."
+        ),
+    ]
+    first_sample: Annotated[
+        Annotated[int, Meta(ge=0, le=_MAX_U64)] | None,
+        Meta(
+            description="Index of the first instant, counted from the start of the session. Without it, the payload is "
+            "taken to follow the one before, and lost payloads cannot be detected."
+        ),
+    ] = None
+    width: Annotated[int | None, Meta(description="Only with integers: bytes of a sample. 2, 3 or 4.")] = None
+    gain: Annotated[
+        tuple[float, ...] | None, Meta(description="Only with integers: ADC units per mV of each lead.")
+    ] = None
+    baseline: Annotated[tuple[int, ...] | None, Meta(description="Only with integers: ADC value of 0 mV.")] = None
+    device_us: Annotated[
+        int, Meta(ge=0, le=_MAX_U64, description="The device's clock at the first instant, in microseconds.")
+    ] = 0
+    lead_off: Annotated[
+        tuple[str, ...], Meta(max_length=16, description="Leads whose electrode is off during the payload.")
+    ] = ()
+    session: Annotated[
+        int, Meta(ge=0, le=(1 << 32) - 1, description="A new number each time the device restarts its count.")
+    ] = 0
+    last: Annotated[bool, Meta(description="Whether the stream ends with this payload.")] = False
 
     @property
     def epoch(self) -> str:
@@ -74,10 +77,10 @@ class SamplesPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Raises
         ------
         FrameError
-            When the fields contradict each other, or a number is absurd.
+            When the fields contradict each other, or a number is out of range.
         """
         if unknown := set(self.lead_off) - set(self.leads):
-            raise FrameError(f"lead_off names {min(unknown)[:20]!r}, which is no lead of the payload")
+            raise FrameError(f"lead_off names {min(unknown)[:20]!r}, which is not a lead of the payload")
         if isinstance(self.samples, bytes):
             return self._adc_block(self.samples, stream, first_sample)
         check_stream(self.leads, self.sample_rate_hz)
@@ -93,9 +96,9 @@ class SamplesPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     def _mv_block(self, rows: list[list[float | None]], stream: str, first_sample: int) -> Block:
         if not (self.width is None and self.gain is None and self.baseline is None):
-            raise FrameError("width, gain and baseline do not go with samples in millivolts")
+            raise FrameError("width, gain and baseline are only for samples as integers")
         if len(rows) != len(self.leads) or len({len(row) for row in rows}) != 1:
-            raise FrameError(f"samples must be {len(self.leads)} lists of one length, a list for each lead")
+            raise FrameError(f"samples must be {len(self.leads)} lists of one length, one for each lead")
         values = np.array([[math.nan if value is None else value for value in row] for row in rows], np.float64)
         absent = np.array([[value is None for value in row] for row in rows], np.bool_).reshape(values.shape)
         if not np.all(absent | (np.abs(values) < 1e6)):  # false for NaN and infinity too
@@ -118,7 +121,7 @@ class SamplesPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         )
 
 
-# A stream's payloads all say the same; bounded, as any device may say anything.
+# All payloads of a stream have the same spec, and checking it costs time. Bounded, because devices are not trusted.
 _adc_spec = functools.lru_cache(maxsize=256)(AdcSpec)
 _FROM_JSON = msgspec.json.Decoder(SamplesPayload)
 _FROM_MSGPACK = msgspec.msgpack.Decoder(SamplesPayload)
@@ -130,15 +133,15 @@ def decode_payload(data: bytes) -> SamplesPayload:
     Raises
     ------
     FrameError
-        When it is larger than 64 KiB, or no such payload; the text is one line.
+        When it is larger than 64 KiB or malformed; the text is one line.
     """
     if len(data) > MAX_PAYLOAD_BYTES:
-        raise FrameError(f"a payload of {len(data)} bytes; at most {MAX_PAYLOAD_BYTES} are read")
+        raise FrameError(f"a payload of {len(data)} bytes; at most {MAX_PAYLOAD_BYTES} are allowed")
     decoder = _FROM_JSON if data[:1] == b"{" else _FROM_MSGPACK
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise FrameError(f"no samples payload: {' '.join(str(exc).split())[:200]}") from exc
+        raise FrameError(f"not a samples payload: {' '.join(str(exc).split())[:200]}") from exc
 
 
 class PayloadWriter:
@@ -147,7 +150,7 @@ class PayloadWriter:
     Parameters
     ----------
     spec : of the stream
-    session : another number each time the sample count starts anew
+    session : a new number each time the sample count restarts
     """
 
     def __init__(self, spec: AdcSpec, session: int = 0) -> None:
@@ -156,7 +159,7 @@ class PayloadWriter:
         self._instants = max(1, (MAX_PAYLOAD_BYTES - 2048) // spec.instant_bytes)
 
     def encode(self, block: AdcBlock) -> list[bytes]:
-        """Return the payloads of a block, in order; the end of the stream is an empty payload of its own.
+        """Return the payloads of a block, in order; the end of the stream is a separate, empty payload.
 
         Raises
         ------
@@ -192,10 +195,10 @@ class PayloadWriter:
 
 
 class PayloadStream:
-    """The payloads of one stream as blocks in order.
+    """Turns the payloads of one stream into blocks in order.
 
-    A session that begins again more than 10 s back is a device that restarted without a new session number, once a
-    second payload follows on the first: the blocks then have an epoch of their own (`.1`, `.2` behind the session).
+    A payload more than 10 s behind, continued by a second one, means that the device restarted without a new session
+    number. The blocks then begin a new epoch: the session's name with `.1`, `.2` and so on.
 
     Parameters
     ----------
@@ -208,34 +211,35 @@ class PayloadStream:
         self._counters = counters
         self._session: int | None = None
         self._restarts = 0
-        self._follows = -1  # where a payload begins that follows on one from far back
-        self._order = StreamOrder(counters)
+        self._restart_sample = -1  # first sample of a payload that would confirm a restart; -1: none is expected
+        self._tracker = SequenceTracker(counters)
 
     def gap_s(self, payload: SamplesPayload) -> float:
-        """Return how long the gap is that a payload claims before it, in s; 0 where it begins a session."""
+        """Return the length of the gap before a payload in s; 0 where it begins a session."""
         first_sample = payload.first_sample
         if first_sample is None or payload.session != self._session:
             return 0.0
-        return max(first_sample - self._order.next_sample, 0) / payload.sample_rate_hz
+        return max(first_sample - self._tracker.next_sample, 0) / payload.sample_rate_hz
 
     def add(self, payload: SamplesPayload, cause: Cause = Cause.SEQUENCE_GAP) -> list[Block]:
-        """Return the blocks of the next payload; `cause` is that of a gap before it.
+        """Return the blocks of the next payload; `cause` is the cause of a gap before it.
 
         Raises
         ------
         FrameError
-            When the payload contradicts itself, or the stream's leads or rate.
+            When the payload contradicts itself, or leads or rate changed within the session.
         """
-        same = payload.session == self._session
-        order, restarts = (self._order, self._restarts) if same else (StreamOrder(self._counters), 0)
-        first_sample = order.next_sample if payload.first_sample is None else payload.first_sample
+        known = payload.session == self._session
+        tracker, restarts = (self._tracker, self._restarts) if known else (SequenceTracker(self._counters), 0)
+        first_sample = tracker.next_sample if payload.first_sample is None else payload.first_sample
         block = payload.to_block(self._stream, first_sample)
-        far_back = order.next_sample - first_sample > _RESTART_S * payload.sample_rate_hz
-        if far_back and first_sample == self._follows:
-            order, restarts, far_back = StreamOrder(self._counters), restarts + 1, False
-        self._follows = block.end_sample if far_back else -1
+        far_behind = tracker.next_sample - first_sample > _RESTART_S * payload.sample_rate_hz
+        # One payload from far behind may be late; a second one that continues it is a restart.
+        if far_behind and first_sample == self._restart_sample:
+            tracker, restarts, far_behind = SequenceTracker(self._counters), restarts + 1, False
+        self._restart_sample = block.end_sample if far_behind else -1
         if restarts:
             block = replace(block, epoch=f"{block.epoch}.{restarts}")
-        blocks = order.add(block, cause)
-        self._session, self._restarts, self._order = payload.session, restarts, order
+        blocks = tracker.add(block, cause)  # raises before the state below changes
+        self._session, self._restarts, self._tracker = payload.session, restarts, tracker
         return blocks

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.core.errors import FrameError
-from edge.sources.framing import cobs
+from edge.sources.formats import cobs
 
 
 @pytest.mark.parametrize(

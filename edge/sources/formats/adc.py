@@ -1,7 +1,7 @@
-"""Samples as the integers of an analog-to-digital converter, which is what wires and WFDB files carry.
+"""Samples as the integers of an analog-to-digital converter (ADC), as wires and WFDB files carry them.
 
-mV = (adc - baseline) / gain, computed by `mv_from_adc` alone, so that a record gives the same samples bit
-for bit over any wire. Knows nothing of frames, files or streams.
+mV = (adc - baseline) / gain. Only `mv_from_adc` computes it, so that a record gives the same samples, bit for bit, over
+any wire.
 """
 
 import itertools
@@ -29,7 +29,7 @@ class AdcSpec:
     Raises
     ------
     FrameError
-        When a value is absurd: no lead or too many, a rate outside 10 Hz to 20 kHz, a gain of 0 or beyond.
+        When a value is out of range: no lead or too many, a rate outside 10 Hz to 20 kHz, a gain of 0.
     """
 
     leads: tuple[str, ...]
@@ -47,7 +47,7 @@ class AdcSpec:
         if not all(-(1 << 31) <= baseline < 1 << 31 for baseline in self.baseline):
             raise FrameError(f"baselines {self.baseline} do not fit 32 bits")
         if self.width not in WIDTHS:
-            raise FrameError(f"samples of {self.width} bytes; known are {WIDTHS}")
+            raise FrameError(f"samples of {self.width} bytes; the width must be one of {WIDTHS}")
 
     @property
     def instant_bytes(self) -> int:
@@ -68,11 +68,11 @@ def check_stream(leads: tuple[str, ...], sample_rate_hz: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AdcBlock:
-    """A run of consecutive sample instants as integers; the twin of `edge.core.samples.Block`."""
+    """A run of consecutive sample instants as integers; `to_block` converts it to millivolts."""
 
     first_sample: int
     adc: NDArray[np.int32]  # (leads, samples); the value of a missing sample has no meaning
-    missing: NDArray[np.uint8]  # (leads, samples), a `Cause` each; 0 is present
+    missing: NDArray[np.uint8]  # (leads, samples), a `Cause` each; 0: present
     device_us: int  # the device's own clock at the first sample
     last: bool = False
 
@@ -110,18 +110,21 @@ class AdcBlock:
 
 
 class AdcSource(Protocol):
-    """Something whose samples exist as integers, so that a replay can send them over any wire."""
+    """A source of ADC integers, which a replay can send over any wire."""
 
     @property
     def spec(self) -> AdcSpec:
-        """What the integers mean."""
+        """Leads, rate and scale of the integers."""
 
     def adc_blocks(self) -> Iterator[AdcBlock]:
-        """Yield the blocks in order; the last one, which may be empty, says so."""
+        """Yield the blocks in order; the last one has `last` set and may be empty."""
 
 
 def mv_from_adc(adc: NDArray[np.int32], spec: AdcSpec) -> NDArray[np.float32]:
-    """Return (leads, samples) float32 mV for (leads, samples) ADC integers, rounded once from float64."""
+    """Return (leads, samples) float32 mV for (leads, samples) ADC integers.
+
+    Computed in float64 and rounded once, so that every wire gives the same bits.
+    """
     baseline = np.array(spec.baseline, np.float64)[:, None]
     gain = np.array(spec.gain, np.float64)[:, None]
     mv: NDArray[np.float32] = ((adc - baseline) / gain).astype(np.float32)
@@ -129,14 +132,14 @@ def mv_from_adc(adc: NDArray[np.int32], spec: AdcSpec) -> NDArray[np.float32]:
 
 
 def invalid_code(width: int) -> int:
-    """Return the integer that means "no value": the most negative one, as in WFDB formats 16, 24 and 32."""
+    """Return the integer that stands for "no value": the most negative one, as in WFDB formats 16, 24 and 32."""
     return -(1 << (8 * width - 1))
 
 
 def pack(block: AdcBlock, spec: AdcSpec) -> bytes:
     """Return the samples as little-endian integers of `spec.width` bytes, all leads of an instant together.
 
-    A missing sample becomes the reserved code.
+    A missing sample becomes the code for "no value".
 
     Raises
     ------
@@ -150,30 +153,32 @@ def pack(block: AdcBlock, spec: AdcSpec) -> bytes:
         raise FrameError(f"samples from {present.min()} to {present.max()} do not fit {spec.width} bytes")
     if spec.width == 2:
         return bytes(values.astype("<i2").tobytes())
+    # 24 bits and 32 bits: the low bytes of a little-endian int32 are the narrower integer.
     return bytes(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 4)[:, : spec.width].tobytes())
 
 
 def unpack(data: bytes, spec: AdcSpec, lead_off: int = 0) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return what `pack` packed as (leads, samples) integers and (leads, samples) causes.
+    """Reverse `pack`: return (leads, samples) integers and (leads, samples) causes.
 
     Parameters
     ----------
     data : whole instants
     spec : of the stream
-    lead_off : bit k says that the electrode of lead k was off
+    lead_off : bit k is set when the electrode of lead k was off
 
     Raises
     ------
     FrameError
-        When `data` holds a broken instant, or a bit of `lead_off` names no lead.
+        When `data` ends within an instant, or a bit of `lead_off` stands for no lead.
     """
     if len(data) % spec.instant_bytes:
-        raise FrameError(f"{len(data)} bytes are no whole number of {spec.instant_bytes}-byte instants")
+        raise FrameError(f"{len(data)} bytes are not a whole number of {spec.instant_bytes}-byte instants")
     if lead_off >> len(spec.leads):
-        raise FrameError(f"lead-off bits {lead_off:#x} name more than {len(spec.leads)} leads")
+        raise FrameError(f"lead-off bits {lead_off:#x} for {len(spec.leads)} leads")
     if spec.width == 2:
         values = np.frombuffer(data, "<i2").astype(np.int32)
     else:
+        # The bytes go to the top of an int32; the arithmetic shift back down extends the sign.
         wide = np.zeros((len(data) // spec.width, 4), np.uint8)
         wide[:, 4 - spec.width :] = np.frombuffer(data, np.uint8).reshape(-1, spec.width)
         values = (wide.view("<i4")[:, 0] >> (8 * (4 - spec.width))).astype(np.int32)
@@ -186,7 +191,7 @@ def unpack(data: bytes, spec: AdcSpec, lead_off: int = 0) -> tuple[NDArray[np.in
 
 
 def lead_off_runs(block: AdcBlock, spec: AdcSpec, max_instants: int) -> Iterator[tuple[AdcBlock, int]]:
-    """Split a block where a lead goes off or on, and into at most `max_instants`; with the lead-off bits."""
+    """Split a block where a lead goes off or on, and into at most `max_instants`; yield parts and lead-off bits."""
     weights = 1 << np.arange(len(spec.leads), dtype=np.int64)
     bits = weights @ (block.missing == Cause.LEAD_OFF)  # (samples,) int64
     edges = [0, *(np.flatnonzero(np.diff(bits)) + 1).tolist(), len(bits)]

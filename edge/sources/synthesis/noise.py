@@ -1,7 +1,6 @@
-"""What disturbs the leads: muscles, breathing, skin and motion, each at its own electrode.
+"""Noise of the synthetic patient: muscles, breathing, skin and motion, at each electrode.
 
-Noise is made at the nine electrodes and then taken as leads, so that Einthoven's law holds for it too.
-Knows nothing of the heart.
+It is made at the nine electrodes and then taken as leads, so that Einthoven's law holds for it too.
 """
 
 import numpy as np
@@ -18,14 +17,14 @@ _LEADS[2:, :3] = -1 / 3
 _LEADS[2:, 3:] = np.eye(6)
 _ELECTRODES = 9
 
-_EMG_MV_PER_ROOT_HZ = np.array([0.6] * 3 + [0.3] * 6) / 1000  # a person at rest: limbs, chest
+_EMG_MV_PER_ROOT_HZ = np.array([0.6] * 3 + [0.3] * 6) / 1000  # muscles at rest: limbs, chest
 _EMG_BURST_MV_PER_ROOT_HZ = 0.035  # muscles at work
 _WANDER_MV = 0.030
 _BREATH_MV = 0.012
 _MOTION_MV = 0.32
 
 
-class Disturbance:
+class Noise:
     """One patient's noise; the same seed gives the same noise."""
 
     def __init__(self, seed: int, sample_rate_hz: float) -> None:
@@ -34,7 +33,7 @@ class Disturbance:
         self._rate_hz = sample_rate_hz
         hertz = np.concatenate([rng.uniform(0.03, 0.35, 10), rng.normal(0.25, 0.012, 3)])
         rms = np.concatenate([np.full(10, _WANDER_MV / np.sqrt(10)), np.full(3, _BREATH_MV / np.sqrt(3))])
-        strength = np.exp(rng.normal(0, 0.4, _ELECTRODES))  # some electrodes hold better than others
+        strength = np.exp(rng.normal(0, 0.4, _ELECTRODES))  # some electrodes have better contact
         self._emg = _EMG_MV_PER_ROOT_HZ * np.exp(rng.normal(0, 0.4)) * strength
         self._wander = Tones(hertz, rms[:, None] * strength, rng)
         motion = np.geomspace(0.6, 9.0, 24) * rng.uniform(0.95, 1.05, 24)
@@ -46,9 +45,9 @@ class Disturbance:
 
         Parameters
         ----------
-        cell : number of the stretch; white noise is drawn afresh for each
+        cell : number of the cell, which seeds its white noise
         time_s : (samples,) float64
-        noise : (samples,) float64, 0 at rest to 1 where muscle and motion make the leads unreadable
+        noise : (samples,) float64, from 0 at rest to 1, where muscle and motion make the leads unreadable
         """
         muscle = self._muscle(cell, time_s.size)
         electrodes = self._wander.at(time_s) + self._emg[:, None] * muscle

@@ -3,13 +3,11 @@
     A0 | u8 sequence | 8 channels, i24 big-endian each | 6 bytes aux | C0 to CF
 
 One unit is 4.5 V / 24 / (2^23 - 1), with the gain of 24 that the board starts with (OpenBCI documentation, "Cyton Data
-Format"). The board sends once it is told to (`b`). A Daisy, which sends 16 channels in pairs of packets, is not read.
+Format"). The board sends after the command `b`. A Daisy (16 channels in pairs of packets) is not supported.
 
-There is no checksum, and the sequence wraps after 256 packets: a loss of more than about a second is known only up to
-a multiple of 256, and is then counted too low. A jump of the sequence is believed when the next packet goes on from
-it; when the next one goes on from before the jump, the sequence itself was damaged, and so perhaps the sample.
-
-Pure: bytes in, blocks out; knows no port and no clock.
+There is no checksum, and the sequence wraps after 256 packets: of a loss longer than about a second, multiples of 256
+packets are missed. A jump of the sequence is accepted when the next packet continues it. When the next packet continues
+from before the jump, the sequence byte was damaged, and perhaps the sample too.
 """
 
 from collections import Counter
@@ -19,19 +17,20 @@ from numpy.typing import NDArray
 
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcBlock, AdcSpec
-from edge.sources.framing.packets import PacketFinder, Plausibility
+from edge.sources.formats.adc import AdcBlock, AdcSpec
+from edge.sources.formats.packets import PacketFinder, PlausibilityCheck
 
-START = b"b"  # tells the board to send
+START = b"b"  # command: start sending
 RATE_HZ = 250.0
 CHANNELS = 8
 UNITS_PER_MV = 24 * ((1 << 23) - 1) / 4500
-UNUSED = "-"  # in place of a lead's name
+UNUSED = "-"  # instead of a lead's name
 
 _PACKET_BYTES = 33
 _HEAD, _TAIL, _TAIL_MASK = 0xA0, 0xC0, 0xF0
 _WRAP = 256
-_NEAR = 16  # packets; a step of the sequence by as many at most is an ordinary loss, back by as many a repetition
+# Packets. A step forward of at most this many is an ordinary loss, a step back of at most this many a repetition.
+_NEAR = 16
 _LIMIT = (1 << 23) - 1
 
 
@@ -56,12 +55,12 @@ class CytonDecoder:
     ----------
     stream : id of the stream
     spec : of the leads, from `cyton_spec`
-    names : the same names again, `-` where a channel is not used
+    names : of all channels, `-` for an unused one
 
     Attributes
     ----------
-    counters : `garbage_bytes`, `resyncs`, `implausible_samples`, `implausible_packets` (their sequence fits nothing),
-        `duplicate_packets` (a sequence that has passed)
+    counters : `garbage_bytes`, `resyncs`, `implausible_samples`, `implausible_packets` (damaged sequence),
+        `duplicate_packets` (repeated sequence)
     """
 
     def __init__(self, stream: str, spec: AdcSpec, names: tuple[str, ...]) -> None:
@@ -70,16 +69,16 @@ class CytonDecoder:
         self._spec = spec
         self._rows = [row for row, name in enumerate(names) if name != UNUSED]
         self._finder = PacketFinder(_HEAD, _match, self.counters)
-        self._plausibility = Plausibility(spec, _LIMIT, self.counters)
-        self._expected: int | None = None  # sequence of the packet that should come next
+        self._plausibility = PlausibilityCheck(spec, _LIMIT, self.counters)
+        self._expected: int | None = None  # sequence of the next packet
         self._held: bytes | None = None  # a packet whose sequence jumps
-        self._damaged = False  # bytes were thrown away since the last accepted packet
+        self._damaged = False  # bytes were dropped since the last accepted packet
         self._next_sample = 0
-        self._adc: list[NDArray[np.int32]] = []  # pieces of the block in the making, (leads, samples) each
+        self._adc: list[NDArray[np.int32]] = []  # pieces of the next block, (leads, samples) each
         self._missing: list[NDArray[np.uint8]] = []
 
     def feed(self, data: bytes) -> list[Block]:
-        """Take the next bytes and return the block of the packets that they complete, if there is one."""
+        """Take the next bytes and return the block of the packets that they complete, if any."""
         for packet in self._finder.feed(data):
             self._damaged = self._damaged or packet.garbage > 0
             self._order(packet.content)
@@ -93,7 +92,7 @@ class CytonDecoder:
         return [block.to_block(self._stream, self._spec)]
 
     def _order(self, packet: bytes) -> None:
-        """Take one packet: at once when its sequence goes on, else when the next one tells what to think of it."""
+        """Accept a packet that continues the sequence; hold one that jumps until the next packet confirms it or not."""
         if self._expected is None:
             self._expected = packet[1]
         if self._held is not None:
@@ -107,7 +106,7 @@ class CytonDecoder:
             self._held = packet
 
     def _settle(self, held: bytes, packet: bytes) -> None:
-        """Decide about a packet that jumped, now that the next one is here."""
+        """Accept or drop a held packet, now that the next one is here."""
         self._held = None
         expected = self._expected or 0
         if 0 < (packet[1] - held[1]) % _WRAP <= _NEAR:
@@ -120,11 +119,12 @@ class CytonDecoder:
             self._lose(1)
 
     def _accept(self, packet: bytes) -> None:
+        # The three bytes go to the top of an int32; the arithmetic shift back down extends the sign.
         wide = np.zeros((CHANNELS, 4), np.uint8)
         wide[:, :3] = np.frombuffer(packet, np.uint8, 3 * CHANNELS, 2).reshape(CHANNELS, 3)
         adc = (wide.view(">i4") >> 8).astype(np.int32)[self._rows]
         self._adc.append(adc)
-        self._missing.append(self._plausibility.judge(adc))
+        self._missing.append(self._plausibility.check(adc))
         self._expected = (packet[1] + 1) % _WRAP
         self._damaged = False
 
@@ -136,11 +136,11 @@ class CytonDecoder:
         self._expected = ((self._expected or 0) + packets) % _WRAP
 
 
-def _match(data: bytearray, place: int, in_step: bool) -> int | None:
-    """Find a packet; out of step, the one behind it must begin where it should."""
-    if data[place] != _HEAD:
+def _match(data: bytearray, position: int, synced: bool) -> int | None:
+    """Find a packet; while not synced, the start byte of the packet after it must be there too."""
+    if data[position] != _HEAD:
         return 0
-    if len(data) - place < _PACKET_BYTES + (not in_step):
+    if len(data) - position < _PACKET_BYTES + (not synced):
         return None
-    ends = data[place + _PACKET_BYTES - 1] & _TAIL_MASK == _TAIL
-    return _PACKET_BYTES if ends and (in_step or data[place + _PACKET_BYTES] == _HEAD) else 0
+    ends = data[position + _PACKET_BYTES - 1] & _TAIL_MASK == _TAIL
+    return _PACKET_BYTES if ends and (synced or data[position + _PACKET_BYTES] == _HEAD) else 0

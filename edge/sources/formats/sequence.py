@@ -1,7 +1,4 @@
-"""Puts the blocks of a stream in order: what comes twice or too late is dropped and counted, gaps stay gaps.
-
-Knows the samples' indices and nothing of wires or clocks.
-"""
+"""Orders the blocks of a stream by sample index: drops repeated and late ones, and makes gaps visible."""
 
 from collections import Counter, deque
 from dataclasses import replace
@@ -11,19 +8,22 @@ import numpy as np
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
 
-_GAPS_KEPT = 32  # enough to tell a late block from a duplicate
-_FILLED_GAP_S = 60.0  # a longer gap is left to speak for itself, as a jump of the index
-_FILLED_VALUES = 1 << 20  # and so is one of more values over all leads
+_GAPS_KEPT = 32  # the latest gaps tell a late block from a duplicate
+# A longer gap is not filled with missing samples, so that it costs no memory; the jump of the index shows it.
+_FILLED_GAP_S = 60.0
+_FILLED_VALUES = 1 << 20  # over all leads
 
 
-class StreamOrder:
-    """Order within one epoch of one stream.
+class SequenceTracker:
+    """Tracks the sequence of one epoch of one stream.
+
+    The instants of a late block were counted as missing when the gap showed. The block that is returned for it names
+    them in `Block.late`, so that the account can change their cause.
 
     Parameters
     ----------
-    counters : `duplicate_blocks` and `late_blocks` are counted here; the instants of a late block were counted as
-        missing when the gap showed, and what is passed on in its place says which they are (`Block.late`).
-    next_sample : index of the first instant to come, if it is known; else the first block says so
+    counters : `duplicate_blocks` and `late_blocks` are counted here
+    next_sample : index of the next instant, if known; else the first block sets it
     """
 
     def __init__(self, counters: Counter[str], next_sample: int | None = None) -> None:
@@ -34,16 +34,16 @@ class StreamOrder:
 
     @property
     def next_sample(self) -> int:
-        """Index of the next instant to come."""
+        """Index of the next instant."""
         return self._next_sample or 0
 
     def add(self, block: Block, cause: Cause = Cause.SEQUENCE_GAP) -> list[Block]:
-        """Return the block without the instants that have passed, after a block of missing ones if there is a gap.
+        """Return the new instants of a block, after a block of missing instants if there is a gap before them.
 
         Raises
         ------
         FrameError
-            When the leads or the rate changed, which only a new epoch may.
+            When leads or rate changed; only a new epoch may change them.
         """
         self._first = self._first or block
         if (block.leads, block.sample_rate_hz) != (self._first.leads, self._first.sample_rate_hz):
@@ -51,12 +51,7 @@ class StreamOrder:
         next_sample = block.first_sample if self._next_sample is None else self._next_sample
         self._next_sample = max(next_sample, block.end_sample)
         if block.first_sample < next_sample:
-            late = self._count_passed(block)
-            ended = block.last and block.end_sample >= next_sample
-            if block.end_sample <= next_sample and not (ended or late):
-                return []
-            passed = (block.first_sample, min(block.end_sample, next_sample)) if late else (0, 0)
-            return [replace(block.without_first(next_sample - block.first_sample), late=passed, last=ended)]
+            return self._new_part(block, next_sample)
         if block.first_sample == next_sample:
             return [block]
         self._gaps.append((next_sample, block.first_sample))
@@ -64,13 +59,20 @@ class StreamOrder:
         filled = gap <= _FILLED_GAP_S * block.sample_rate_hz and gap * len(block.leads) <= _FILLED_VALUES
         return [_missing(block, next_sample, cause), block] if filled else [block]
 
-    def _count_passed(self, block: Block) -> bool:
+    def _new_part(self, block: Block, next_sample: int) -> list[Block]:
+        """Return what is left of a block that begins before the next instant."""
         late = any(block.first_sample < end and first < block.end_sample for first, end in self._gaps)
         self._counters["late_blocks" if late else "duplicate_blocks"] += 1
-        return late
+        # A repeated block whose end was passed already cannot end the stream: newer blocks have come since.
+        ended = block.last and block.end_sample >= next_sample
+        if block.end_sample <= next_sample and not (ended or late):
+            return []
+        late_range = (block.first_sample, min(block.end_sample, next_sample)) if late else (0, 0)
+        return [replace(block.without_first(next_sample - block.first_sample), late=late_range, last=ended)]
 
 
 def _missing(after: Block, first_sample: int, cause: Cause) -> Block:
+    """Return a block of missing instants from `first_sample` to the block after it."""
     shape = (len(after.leads), after.first_sample - first_sample)
     return replace(
         after,

@@ -1,4 +1,4 @@
-"""Silence by the clock, and what happens to the count when the device speaks again."""
+"""Silence by the clock, and the count of instants when the device sends again."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.core.samples import Block, Cause
-from edge.sources.silence import SilenceFiller
+from edge.sources.silence_filler import SilenceFiller
 
 RATE = 100.0
 
@@ -20,14 +20,14 @@ def block(first_sample, instants=10, cause=Cause.PRESENT, epoch="7", last=False)
     return Block("bed", RATE, ("I",), first_sample, samples, missing, first_sample / RATE, last=last, epoch=epoch)
 
 
-def spoken(blocks):
+def passed_on(blocks):
     return [(b.epoch, b.first_sample, b.end_sample, Cause(int(b.missing[0, 0])).key) for b in blocks if b.samples.size]
 
 
-def watch(silent_after_s=2.0):
-    """Return a watch that heard instants 0 to 10 at 0.1 s."""
+def started(silent_after_s=2.0):
+    """Return a filler that received instants 0 to 10 at 0.1 s."""
     silence = SilenceFiller(silent_after_s)
-    assert spoken(silence.heard(block(0), 0.1)) == [("7", 0, 10, "present")]
+    assert passed_on(silence.receive(block(0), 0.1)) == [("7", 0, 10, "present")]
     return silence
 
 
@@ -46,52 +46,52 @@ def account(blocks):
     return +total
 
 
-def test_nothing_is_said_before_its_time():
-    silence = watch()
+def test_a_short_pause_is_not_silence():
+    silence = started()
     assert silence.tick(2.0) == []
     assert not silence.silent
 
 
 def test_silent_instants_come_by_the_clock_and_a_little_behind_it():
-    silence = watch()
+    silence = started()
     first = silence.tick(2.3)
-    assert spoken(first) == [("7", 10, 119, "silent")]
+    assert passed_on(first) == [("7", 10, 119, "silent")]
     assert silence.tick(2.4) == []
-    assert spoken(silence.tick(3.2)) == [("7", 119, 209, "silent")]
+    assert passed_on(silence.tick(3.2)) == [("7", 119, 209, "silent")]
     assert silence.silences == 1
     assert first[0].device_time_s == pytest.approx(0.1)
 
 
 def test_a_device_that_sends_ten_seconds_at_a_time_is_not_silent_between():
     silence = SilenceFiller(2.0)
-    silence.heard(block(0, 1000), 10.0)
+    silence.receive(block(0, 1000), 10.0)
     assert silence.tick(20.1) == []
-    assert spoken(silence.heard(block(1000, 1000), 20.2)) == [("7", 1000, 2000, "present")]
+    assert passed_on(silence.receive(block(1000, 1000), 20.2)) == [("7", 1000, 2000, "present")]
     assert silence.tick(32.3)
 
 
-def test_a_stream_that_goes_on_ahead_leaves_a_gap_that_is_not_counted_twice():
-    silence = watch()
+def test_a_stream_that_comes_back_ahead_leaves_a_gap_that_is_not_counted_twice():
+    silence = started()
     silence.tick(4.1)
-    assert silence.heard(block(10, 400, Cause.CRC), 4.2) == []
-    blocks = silence.heard(block(410), 4.2)
-    assert spoken(blocks) == [("7", 410, 420, "present")]
+    assert silence.receive(block(10, 400, Cause.CRC), 4.2) == []
+    blocks = silence.receive(block(410), 4.2)
+    assert passed_on(blocks) == [("7", 410, 420, "present")]
     assert blocks[0].retracts == 0
 
 
-def test_a_little_that_comes_late_is_dropped():
-    silence = watch()
+def test_a_few_late_instants_are_dropped():
+    silence = started()
     end = silence.tick(4.1)[0].end_sample
-    blocks = [b for first in range(end - 15, end + 15, 10) for b in silence.heard(block(first), 4.2)]
-    assert spoken(blocks) == [("7", end, end + 5, "present"), ("7", end + 5, end + 15, "present")]
+    blocks = [b for first in range(end - 15, end + 15, 10) for b in silence.receive(block(first), 4.2)]
+    assert passed_on(blocks) == [("7", end, end + 5, "present"), ("7", end + 5, end + 15, "present")]
     assert silence.late_instants == 15
     assert [b.late for b in blocks] == [(end - 15, end - 5), (end - 5, end), (0, 0)]
 
 
 def test_a_device_that_kept_its_samples_begins_a_new_epoch_and_takes_the_silence_back():
-    silence = watch()
+    silence = started()
     end = silence.tick(10.1)[0].end_sample
-    backlog = [b for first in range(10, 1010, 10) for b in silence.heard(block(first), 10.2)]
+    backlog = [b for first in range(10, 1010, 10) for b in silence.receive(block(first), 10.2)]
     assert {b.epoch for b in backlog} == {"7~1"}
     assert [b.retracts for b in backlog[:2]] == [end - 10, 0]
     assert backlog[-1].end_sample == 1010
@@ -99,38 +99,38 @@ def test_a_device_that_kept_its_samples_begins_a_new_epoch_and_takes_the_silence
 
 
 def test_a_new_session_after_a_silence_starts_from_its_own_count():
-    silence = watch()
+    silence = started()
     silence.tick(60.0)
-    assert spoken(silence.heard(block(3, epoch="8"), 61.0)) == [("8", 3, 13, "present")]
+    assert passed_on(silence.receive(block(3, epoch="8"), 61.0)) == [("8", 3, 13, "present")]
     assert silence.late_instants == 0
 
 
-def test_without_a_sequence_the_clock_tells():
-    silence = watch()
+def test_without_a_sequence_the_clock_counts():
+    silence = started()
     end = silence.tick(10.1)[0].end_sample
     guess = block(10, 30)
     guess.missing[0, :20] = Cause.CRC
-    blocks = silence.heard(guess, 10.2, sequence=False)
-    assert spoken(blocks) == [("7", end, 1010, "silent"), ("7", 1010, 1020, "present")]
-    assert spoken(silence.heard(block(40), 10.3, sequence=False)) == [("7", 1020, 1030, "present")]
+    blocks = silence.receive(guess, 10.2, numbered=False)
+    assert passed_on(blocks) == [("7", end, 1010, "silent"), ("7", 1010, 1020, "present")]
+    assert passed_on(silence.receive(block(40), 10.3, numbered=False)) == [("7", 1020, 1030, "present")]
     assert account([block(0), *blocks])["silent"] == 1010 - end
 
 
-def test_a_stream_that_was_never_heard_is_silent_too():
-    silence = SilenceFiller(2.0, unheard=block(0, 0, epoch="unheard"), now_s=100.0)
+def test_a_stream_that_never_sent_is_silent_too():
+    silence = SilenceFiller(2.0, placeholder=block(0, 0, epoch="unheard"), now_s=100.0)
     assert silence.tick(101.0) == []
-    assert spoken(silence.tick(103.0)) == [("unheard", 0, 199, "silent")]
-    assert spoken(silence.heard(block(0), 104.0)) == [("7", 0, 10, "present")]
+    assert passed_on(silence.tick(103.0)) == [("unheard", 0, 199, "silent")]
+    assert passed_on(silence.receive(block(0), 104.0)) == [("7", 0, 10, "present")]
 
 
 def test_a_stream_that_has_ended_is_not_silent():
-    silence = watch()
-    assert silence.heard(block(10, 0, last=True), 0.2)[0].last
+    silence = started()
+    assert silence.receive(block(10, 0, last=True), 0.2)[0].last
     assert silence.tick(1000.0) == []
 
 
 def test_a_stream_that_is_given_up_ends_where_its_silence_does():
-    silence = watch()
+    silence = started()
     end = silence.tick(10.1)[0].end_sample
     (ended,) = silence.end()
     assert (ended.first_sample, ended.samples.shape[1], ended.last) == (end, 0, True)
@@ -138,12 +138,12 @@ def test_a_stream_that_is_given_up_ends_where_its_silence_does():
     assert silence.tick(100.0) == silence.end() == []
 
 
-def test_infinity_turns_the_watch_off():
-    assert watch(math.inf).tick(1e9) == []
+def test_with_infinity_a_stream_is_never_silent():
+    assert started(math.inf).tick(1e9) == []
 
 
 def test_a_long_silence_passes_in_pieces():
-    silence = watch()
+    silence = started()
     sizes = []
     for _ in range(80):
         sizes += [b.samples.shape[1] for b in silence.tick(3600.2)]
@@ -158,13 +158,13 @@ outage = st.tuples(st.sampled_from(["lost", "kept", "stood"]), st.integers(1, 60
 @example([("stood", 21, 1), ("kept", 11, 1)], 1.0, 1.0)  # a second silence after one whose end came late
 @given(st.lists(outage, max_size=6), st.floats(0.98, 1.02), st.floats(0.5, 5.0))
 def test_every_instant_of_the_device_is_counted_once(outages, pace, silent_after_s):
-    """Whatever the outage was and however wrong the rate: the account is that of the device's own count."""
+    """Whatever the outage, and however wrong the rate, the account equals the device's own count."""
     silence = SilenceFiller(silent_after_s)
     now_s, sample, out, pending = 0.0, 0, [], 0
     for kind, tenths, talk in outages:
         for _ in range(talk):
             for first in range(sample - pending, sample + 10, 10):
-                out += silence.heard(block(first), now_s)
+                out += silence.receive(block(first), now_s)
             sample, pending = sample + 10, 0
             now_s += 0.1 * pace
             out += silence.tick(now_s)
@@ -174,5 +174,5 @@ def test_every_instant_of_the_device_is_counted_once(outages, pace, silent_after
         sample += 0 if kind == "stood" else 10 * tenths
         pending = 10 * tenths if kind == "kept" else 0
     for first in range(sample - pending, sample + 300, 10):
-        out += silence.heard(block(first), now_s)
+        out += silence.receive(block(first), now_s)
     assert sum(account(out).values()) == sample + 300

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcSpec
-from edge.sources.framing.protocentral import ADS1292R_UNITS_PER_MV, HEALTHYPI_UNITS_PER_MV, ProtocentralDecoder
+from edge.sources.formats.adc import AdcSpec
+from edge.sources.formats.protocentral import ADS1292R_UNITS_PER_MV, HEALTHYPI_UNITS_PER_MV, ProtocentralDecoder
 
 SPEC = AdcSpec(("I",), 125.0, (HEALTHYPI_UNITS_PER_MV,), (0,))
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcBlock, AdcSpec, mv_from_adc
-from edge.sources.framing.frame import MAX_FRAME_BYTES, FrameWriter, crc16
-from edge.sources.framing.frame_decoder import FrameDecoder
+from edge.sources.formats.adc import AdcBlock, AdcSpec, mv_from_adc
+from edge.sources.formats.frame import MAX_FRAME_BYTES, FrameWriter, crc16
+from edge.sources.formats.frame_decoder import FrameDecoder
 
 SIZES = (20, 7, 1, 30, 12, 40)
 

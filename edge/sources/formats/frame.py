@@ -1,24 +1,12 @@
-"""The serial frame: samples over a wire that may lose, damage or invent bytes.
+"""The serial frame: our own format, for a wire that may lose, damage or invent bytes.
 
-A frame is COBS-encoded (see `cobs`) between two zero bytes. Decoded, all integers little-endian:
+A frame is COBS-encoded (see `cobs`) between two zero bytes and at most 4096 bytes long, encoded. The sender repeats
+HEADER at least every second, so that a receiver may join at any time. `session` changes whenever the device restarts
+its count, best to a random number. A device that cannot do that always sends 0; it is taken to have restarted when a
+HEADER is more than two seconds behind, or when two HEADERs in a row agree on leads, rate or scale that differ from the
+stream's.
 
-    u8 kind | u16 session | u32 sequence | body | u16 CRC-16/IBM-3740 of all before it
-
-    kind 1 HEADER  u8 version = 1 | u8 sample width (2, 3, 4) | u8 leads | f64 rate in Hz |
-                   per lead: 8 bytes ASCII name, zero-padded | f64 gain, ADC units per mV | i32 baseline, ADC units
-    kind 2 DATA    u64 device clock in us at the first instant | u16 lead-off bits, bit k is lead k |
-                   samples, signed, interleaved: all leads of an instant together
-    kind 3 END     as DATA, without samples: the stream is over
-
-`sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next one.
-The sender repeats HEADER at least every second, so that a receiver may join midway. `session` changes when
-the device starts to count anew, best to a random number; a device that cannot do that sends 0 always, and
-is believed to have started anew when a HEADER is more than two seconds behind, or when two of them in a row agree on
-leads, rate or scale that the stream did not have. The most negative value of the width means "no value". A frame is
-at most 4096 bytes long, encoded.
-
-This module knows the bytes of one frame and writes them, as a device does; `frame_decoder` finds frames in a stream of
-bytes. Pure; knows no port and no clock.
+This module reads and writes single frames; `frame_decoder` finds them in a stream of bytes.
 """
 
 import binascii
@@ -26,9 +14,21 @@ import struct
 from typing import NamedTuple
 
 from edge.core.errors import FrameError
-from edge.sources.framing import cobs
-from edge.sources.framing.adc import MAX_LEAD_NAME, AdcBlock, AdcSpec, lead_off_runs, pack, unpack
+from edge.sources.formats import cobs
+from edge.sources.formats.adc import MAX_LEAD_NAME, AdcBlock, AdcSpec, lead_off_runs, pack, unpack
 
+# Layout of a decoded frame, all integers little-endian:
+#
+#   u8 kind | u16 session | u32 sequence | body | u16 CRC-16/IBM-3740 of everything before it
+#
+#   kind 1 HEADER  u8 version = 1 | u8 sample width (2, 3, 4) | u8 leads | f64 rate in Hz |
+#                  per lead: 8 bytes ASCII name, zero-padded | f64 gain, ADC units per mV | i32 baseline, ADC units
+#   kind 2 DATA    u64 device clock in us at the first instant | u16 lead-off bits, bit k is lead k |
+#                  samples, signed, interleaved: all leads of an instant together
+#   kind 3 END     as DATA, without samples: the stream is over
+#
+# `sequence` is the index of the frame's first sample instant modulo 2^32; in HEADER and END, of the next instant.
+# The most negative value of a sample means "no value".
 VERSION = 1
 MAX_FRAME_BYTES = 4096
 HEADER, DATA, END = 1, 2, 3
@@ -47,7 +47,7 @@ def crc16(data: bytes) -> int:
 
 
 class Frame(NamedTuple):
-    """What stood between two zeros, and whose CRC fits."""
+    """A decoded frame whose CRC is right."""
 
     kind: int
     session: int
@@ -61,20 +61,20 @@ def read_frame(encoded: bytes) -> Frame:
     Raises
     ------
     FrameError
-        When they are none, or damaged.
+        When they are no frame, or damaged.
     """
     content = cobs.decode(encoded)
     if len(content) < _HEAD.size + _CRC.size:
         raise FrameError(f"a frame of {len(content)} bytes")
     content, crc = content[: -_CRC.size], content[-_CRC.size :]
     if _CRC.unpack(crc)[0] != crc16(content):
-        raise FrameError("a frame whose CRC does not fit")
+        raise FrameError("a frame with a wrong CRC")
     kind, session, sequence = _HEAD.unpack_from(content)
-    return _known(Frame(kind, session, sequence, content[_HEAD.size :]))
+    return _check_kind(Frame(kind, session, sequence, content[_HEAD.size :]))
 
 
-def _known(frame: Frame) -> Frame:
-    """Return the frame if its kind and the size of its body go together."""
+def _check_kind(frame: Frame) -> Frame:
+    """Return the frame if its kind is known and fits the size of its body."""
     size = len(frame.body)
     if (
         frame.kind == HEADER
@@ -82,16 +82,16 @@ def _known(frame: Frame) -> Frame:
         or (frame.kind, size) == (END, _TIMING.size)
     ):
         return frame
-    raise FrameError(f"unknown or broken frame of kind {frame.kind}")
+    raise FrameError(f"a frame of kind {frame.kind} that is unknown or has the wrong size")
 
 
 def read_spec(body: bytes) -> AdcSpec:
-    """Return what the body of a HEADER says; raise FrameError when it is broken or absurd."""
+    """Return the spec in the body of a HEADER; raise FrameError when it is broken or out of range."""
     if len(body) < _SPEC.size:
         raise FrameError(f"a HEADER of {len(body)} bytes")
     version, width, count, rate = _SPEC.unpack_from(body)
     if version != VERSION:
-        raise FrameError(f"frames of version {version}; this decoder reads version {VERSION}")
+        raise FrameError(f"a frame of version {version}; this decoder reads version {VERSION}")
     if len(body) != _SPEC.size + count * _LEAD.size:
         raise FrameError(f"a HEADER of {len(body)} bytes for {count} leads")
     leads = list(_LEAD.iter_unpack(body[_SPEC.size :]))
@@ -115,8 +115,8 @@ class FrameWriter:
     Parameters
     ----------
     spec : of the stream
-    session : 0 to 65535, another one each time the sample count starts anew
-    frame_bytes : most bytes of samples in a frame; a damaged byte costs all of them
+    session : 0 to 65535, a new one each time the sample count restarts
+    frame_bytes : most bytes of samples in a frame; one damaged byte loses all of them
     """
 
     def __init__(self, spec: AdcSpec, session: int = 0, frame_bytes: int = 1024) -> None:
@@ -126,7 +126,7 @@ class FrameWriter:
         self._next_header: float = 0.0  # sample index
 
     def encode(self, block: AdcBlock) -> bytes:
-        """Return the frames of a block, with a HEADER where one is due and END after the last.
+        """Return the frames of a block, with a HEADER where one is due and END after the last block.
 
         Raises
         ------

@@ -1,15 +1,12 @@
-"""Finds the project's own frames (`frame`) in a stream of bytes, and puts their samples in order.
-
-Pure: bytes in, blocks out; knows no port and no clock.
-"""
+"""Finds serial frames (`frame`) in a stream of bytes, and returns their samples in order."""
 
 from collections import Counter
 from typing import NamedTuple
 
 from edge.core.errors import FrameError
 from edge.core.samples import Block, Cause
-from edge.sources.framing.adc import AdcSpec
-from edge.sources.framing.frame import (
+from edge.sources.formats.adc import AdcSpec
+from edge.sources.formats.frame import (
     DATA,
     END,
     HEADER,
@@ -20,15 +17,15 @@ from edge.sources.framing.frame import (
     read_samples,
     read_spec,
 )
-from edge.sources.framing.order import StreamOrder
+from edge.sources.formats.sequence import SequenceTracker
 
-_RESTART_S = 2.0  # a HEADER comes every second, and a wire does not change the order
-_MAX_HELD = 256  # frames behind a HEADER that is doubted
-_MAX_JUMP_S = 600.0  # a longer jump is believed once a second frame continues it
+_RESTART_S = 2.0  # a HEADER this far behind is a restart: they come every second, and a wire does not reorder
+_MAX_HELD = 256  # frames held back after a doubtful HEADER
+_MAX_JUMP_S = 600.0  # a longer jump is accepted only when a second frame continues it
 
 
-class _Doubt(NamedTuple):
-    """A HEADER that contradicts its session, and the DATA behind it: read once the next HEADER says how."""
+class _DoubtfulHeader(NamedTuple):
+    """A HEADER that contradicts its session, and the DATA after it, held back until the next HEADER."""
 
     spec: AdcSpec
     sequence: int
@@ -36,14 +33,14 @@ class _Doubt(NamedTuple):
 
 
 class FrameDecoder:
-    """Finds the frames in a stream of bytes, however it is cut, and returns their samples.
+    """Turns bytes into blocks; the bytes may arrive in pieces of any size.
 
-    A HEADER that contradicts its session is doubted until the next one agrees with it or with the session; the samples
-    between are held back until then, so that none is read by a wrong scale and none is lost.
-    A new session begins a new epoch of the stream, named by the session's number (0 has the empty name), with
-    `.1`, `.2` and so on after it for a device that starts anew without a new session.
-    Instants that turn out missing have the cause `CRC` if damage was seen since the last good frame, else
-    `SEQUENCE_GAP`; what was lost before the first HEADER that arrives cannot be known.
+    A HEADER that contradicts its session is doubtful until the next one agrees with it or with the session. Samples
+    between the two are held back, so that none is read with a wrong scale and none is lost.
+    A new session begins a new epoch, named by the session's number (the empty name for 0). A restart without a new
+    session adds `.1`, `.2` and so on.
+    Missing instants have the cause `CRC` if damage was seen since the last good frame, else `SEQUENCE_GAP`. A loss
+    before the first HEADER cannot be known.
 
     Parameters
     ----------
@@ -51,24 +48,23 @@ class FrameDecoder:
 
     Attributes
     ----------
-    counters : `damaged_frames`, `garbage_bytes` (all bytes of what is no frame), `headless_frames` (samples
-        before any HEADER of their session, or behind a doubted one that nothing settled), `implausible_frames`
-        (samples more than ten minutes ahead that no second frame confirms; END comes once and is believed),
-        `duplicate_blocks`, `late_blocks`
+    counters : `damaged_frames`, `garbage_bytes` (bytes that are no frame), `headless_frames` (samples before the first
+        HEADER of their session, or after a doubtful one that was never settled), `implausible_frames` (samples more
+        than ten minutes ahead that no second frame confirms), `duplicate_blocks`, `late_blocks`
     """
 
     def __init__(self, stream: str) -> None:
         self.counters: Counter[str] = Counter()
         self._stream = stream
         self._pending = bytearray()
-        self._overlong = False
-        self._damaged = False
-        self._session = -1
+        self._overlong = False  # the bytes so far are too many for a frame
+        self._damaged = False  # damage was seen since the last good frame
+        self._session = -1  # none
         self._restarts = 0
         self._spec: AdcSpec | None = None
-        self._order = StreamOrder(self.counters)
-        self._suspect: Block | None = None  # it jumps far ahead
-        self._doubt: _Doubt | None = None
+        self._tracker = SequenceTracker(self.counters)
+        self._suspect: Block | None = None  # a block that jumps far ahead and is not confirmed yet
+        self._doubt: _DoubtfulHeader | None = None
 
     def feed(self, data: bytes) -> list[Block]:
         """Take the next bytes and return the blocks that they complete."""
@@ -114,11 +110,11 @@ class FrameDecoder:
             else:
                 self.counters["headless_frames"] += 1
             return []
-        self._drop_doubt()  # at its END: no HEADER settles it any more
+        self._drop_doubt()  # after END no HEADER can settle it
         return self._place(kind, sequence, body, spec)
 
     def _begin(self, session: int, sequence: int, spec: AdcSpec) -> list[Block]:
-        """Take a HEADER and return what was held back for it."""
+        """Take a HEADER and return the blocks that were held back for it."""
         if session != self._session:
             self._drop_doubt()
             self._start(session, sequence, spec, restarts=0)
@@ -126,21 +122,21 @@ class FrameDecoder:
         doubt = self._doubt
         if spec != self._spec and (doubt is None or spec != doubt.spec):
             self._drop_doubt()
-            self._doubt = _Doubt(spec, sequence, [])
+            self._doubt = _DoubtfulHeader(spec, sequence, [])
             return []
         blocks = [] if doubt is None else self._settle(doubt, confirmed=spec != self._spec)
-        if self._order.next_sample - self._unwrap(sequence) > _RESTART_S * spec.sample_rate_hz:
+        if self._tracker.next_sample - self._unwrap(sequence) > _RESTART_S * spec.sample_rate_hz:
             self._start(session, sequence, spec, self._restarts + 1)
         return blocks
 
     def _start(self, session: int, sequence: int, spec: AdcSpec, restarts: int) -> None:
         self._session, self._spec, self._restarts = session, spec, restarts
-        self._order = StreamOrder(self.counters, sequence)
+        self._tracker = SequenceTracker(self.counters, sequence)
         self._damaged = False
         self._drop_suspect()
 
-    def _settle(self, doubt: _Doubt, *, confirmed: bool) -> list[Block]:
-        """Read what came behind a HEADER that was doubted, as the HEADER after it says."""
+    def _settle(self, doubt: _DoubtfulHeader, *, confirmed: bool) -> list[Block]:
+        """Read the frames held back after a doubtful HEADER, now that the next HEADER confirms it or not."""
         self._doubt = None
         if confirmed:
             self._start(self._session, doubt.sequence, doubt.spec, self._restarts + 1)
@@ -166,20 +162,21 @@ class FrameDecoder:
     def _place(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
         first_sample = self._unwrap(sequence)
         if kind == END:
-            first_sample = max(first_sample, self._order.next_sample)  # wherever it stands, the stream is over
+            # END comes only once, so it is accepted even with a sequence that lies behind.
+            first_sample = max(first_sample, self._tracker.next_sample)
         epoch = (str(self._session) if self._session else "") + (f".{self._restarts}" if self._restarts else "")
         block = read_samples(kind, first_sample, body, spec)
-        believed = self._believe(block.to_block(self._stream, spec, epoch))
+        accepted = self._accept(block.to_block(self._stream, spec, epoch))
         cause = Cause.CRC if self._damaged else Cause.SEQUENCE_GAP
-        self._damaged = self._damaged and not believed
+        self._damaged = self._damaged and not accepted
         if kind == END:
             self._session, self._spec = -1, None
-        return [placed for each in believed for placed in self._order.add(each, cause)]
+        return [placed for each in accepted for placed in self._tracker.add(each, cause)]
 
-    def _believe(self, block: Block) -> list[Block]:
-        """Return the block, or none while its samples jump far ahead; with the one before it that it confirms."""
+    def _accept(self, block: Block) -> list[Block]:
+        """Hold back a block that jumps far ahead, until the next one confirms it; return all others at once."""
         suspect = self._suspect
-        far = block.first_sample - self._order.next_sample > _MAX_JUMP_S * block.sample_rate_hz
+        far = block.first_sample - self._tracker.next_sample > _MAX_JUMP_S * block.sample_rate_hz
         if far and suspect is not None and block.first_sample == suspect.end_sample:
             self._suspect = None
             return [suspect, block]
@@ -195,7 +192,8 @@ class FrameDecoder:
             self._suspect = None
 
     def _unwrap(self, sequence: int) -> int:
-        ahead = (sequence - self._order.next_sample) % WRAP
+        """Return the sample index nearest to the next one that has this sequence modulo 2^32."""
+        ahead = (sequence - self._tracker.next_sample) % WRAP
         if ahead >= WRAP // 2:
             ahead -= WRAP
-        return max(self._order.next_sample + ahead, 0)
+        return max(self._tracker.next_sample + ahead, 0)

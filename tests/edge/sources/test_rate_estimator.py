@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.sources.true_rate import RateEstimate
+from edge.sources.rate_estimator import RateEstimator
 
 
 def arrivals(true_hz, seconds, *, block=13, jitter_s=0.02, seed=0, start_s=1000.0):
@@ -16,7 +16,7 @@ def arrivals(true_hz, seconds, *, block=13, jitter_s=0.02, seed=0, start_s=1000.
 
 
 def estimate(nominal_hz, ends, times):
-    rate = RateEstimate(nominal_hz)
+    rate = RateEstimator(nominal_hz)
     for end, time_s in zip(ends, times, strict=True):
         rate.add(end, time_s)
     return rate
@@ -30,7 +30,7 @@ def test_a_strap_of_130_hz_that_has_130_061():
 
 def test_too_little_says_nothing():
     assert estimate(250.0, *arrivals(250.0, 15)).rate_hz is None
-    assert RateEstimate(250.0).ppm is None
+    assert RateEstimator(250.0).ppm is None
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""Consistent Overhead Byte Stuffing: any bytes without a zero, so that a zero can end a frame.
+"""Consistent Overhead Byte Stuffing (COBS): encodes any bytes without a zero, so that a zero can end a frame.
 
 After Cheshire & Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on Networking 7(2), 1999.
 The delimiter itself is neither added nor expected here.
@@ -6,11 +6,11 @@ The delimiter itself is neither added nor expected here.
 
 from edge.core.errors import FrameError
 
-_FULL = 254  # longest run of a code 0xFF, after which no zero is implied
+_FULL = 254  # longest run; its code 0xFF implies no zero after it
 
 
 def encode(data: bytes) -> bytes:
-    """Return `data` without zeros; at most one byte in 254 longer, plus one."""
+    """Return `data` encoded without zeros: one byte longer, and one more for each 254 bytes."""
     out = bytearray()
     for run in data.split(b"\0"):
         start = 0
@@ -24,7 +24,7 @@ def encode(data: bytes) -> bytes:
 
 
 def decode(data: bytes) -> bytes:
-    """Return what `encode` was given; the shorter form of a last full run is read too.
+    """Reverse `encode`; the shorter encoding of a last full run is accepted too.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def decode(data: bytes) -> bytes:
         When `data` is empty, holds a zero, or ends inside a run.
     """
     if not data or 0 in data:
-        raise FrameError("a COBS frame is empty or holds a zero")
+        raise FrameError("a COBS frame that is empty or holds a zero")
     out = bytearray()
     start, code = 0, 0
     while start < len(data):
@@ -42,7 +42,7 @@ def decode(data: bytes) -> bytes:
             out.append(0)
         start += code
     if start > len(data):
-        raise FrameError("a COBS frame ends inside a run")
+        raise FrameError("a COBS frame that ends inside a run")
     if code <= _FULL:
-        out.pop()
+        out.pop()  # the zero after the last run is the delimiter, not data
     return bytes(out)

@@ -1,0 +1,1 @@
+"""The wire formats: bytes to blocks of samples, and back for those that a replay sends."""

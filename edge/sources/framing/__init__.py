@@ -1,1 +1,0 @@
-"""Bytes to samples and back: the serial frame, ASCII lines, and the MQTT payload."""
