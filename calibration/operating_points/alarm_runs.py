@@ -92,14 +92,14 @@ class Evidence:
         return self._known[level]
 
     def alarms(self, steps: Sequence[Step], pooled: int, window_s: float, hop_s: float) -> list[Alarm]:
-        """Return the alarms as `edge.lab.scoring.record.Judge` puts them together."""
+        """Return the alarms as `edge.lab.scoring.record.AlarmScorer` puts them together."""
         reach_s = (pooled - 1) * hop_s
         middle_s = (window_s - reach_s) / 2
         return [
             Alarm(
                 raised_s=float(self.end_s[raised]),
-                seen=(float(self.start_s[onset]) - reach_s, float(self.end_s[last])),
-                claim=(
+                covered_s=(float(self.start_s[onset]) - reach_s, float(self.end_s[last])),
+                active_s=(
                     float(self.start_s[onset]) + middle_s - hop_s / 2,
                     float(self.start_s[last]) + middle_s + hop_s / 2,
                 ),

@@ -16,7 +16,7 @@ from edge.core.output import write_json
 from edge.lab.results_page import how_made, write_section
 from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.folder import ScoreConfig, score_folder
-from edge.lab.scoring.folds import find_judges
+from edge.lab.scoring.folds import find_bundle_or_folds
 from edge.lab.scoring.markdown import TITLE, render
 from edge.lab.scoring.table import show
 
@@ -81,7 +81,7 @@ def score(  # noqa: PLR0913  an argument an option
     )
     console = Console(stderr=json_path is not None and str(json_path) == "-")
     began, stopped = time.monotonic(), threading.Event()
-    bundle = find_judges(model)
+    bundle = find_bundle_or_folds(model)
     with ecg_progress(console) as progress, stop_on_signal(stopped.set):  # Ctrl-C: the records done until then
         result = score_folder(bundle, config, progress=progress, stopped=stopped)
     show(result, console)

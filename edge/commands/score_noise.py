@@ -14,10 +14,10 @@ from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
 from edge.lab.results_page import how_made, write_section
-from edge.lab.scoring.folds import find_judges
+from edge.lab.scoring.folds import find_bundle_or_folds
 from edge.lab.scoring.markdown import TITLE
 from edge.lab.scoring.noise_report import draw, render, show
-from edge.lab.scoring.noise_stress import NOISES, RECORDS, SNR_DB, StressConfig, stress
+from edge.lab.scoring.noise_stress import NOISES, RECORDS, SNR_DB, StressConfig, run_noise_stress
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -80,9 +80,9 @@ def score_noise(  # noqa: PLR0913  an argument an option
     )
     console = Console(stderr=json_path is not None and str(json_path) == "-")
     began, stopped = time.monotonic(), threading.Event()
-    bundle = find_judges(model)
+    bundle = find_bundle_or_folds(model)
     with ecg_progress(console) as progress, stop_on_signal(stopped.set):
-        result = stress(bundle, config, progress=progress, stopped=stopped)
+        result = run_noise_stress(bundle, config, progress=progress, stopped=stopped)
     show(result, console)
     if picture is not None:
         draw(result, picture)

@@ -1,6 +1,6 @@
 """Writes alarms as a WFDB annotation file, so that any WFDB viewer shows them beside the reference.
 
-Each alarm has a comment (") where it was raised and one where it ended, such as `AF on` and `AF off`. A viewer finds
+Each alarm gets a comment (") where it was raised and one where it ended, such as `AF on` and `AF off`. A viewer finds
 the file under the annotator `alarms` once its folder is on the WFDB path. Needs the `wfdb` package.
 """
 
@@ -18,7 +18,9 @@ _NOTES = {"raised": "on", "cleared": "off"}
 
 
 def write_alarms(folder: Path, record: str, sample_rate_hz: float, events: Sequence[AlarmEvent]) -> Path:
-    """Write `<folder>/<record>.alarms` and return its path; a record without alarms gets no file, as WFDB has none.
+    """Write `<folder>/<record>.alarms` and return its path; a record without alarms gets no file.
+
+    WFDB has no empty annotation files.
 
     Raises
     ------

@@ -1,12 +1,10 @@
 """Beat-by-beat comparison of two annotation lists after ANSI/AAMI EC57, as its reference implementation `bxb` does it.
 
-Two beats match within 150 ms, and each beat has one partner at most; where a neighbour is nearer it has the right.
-The first five minutes are the learning period and do not count. Within ventricular flutter and fibrillation that the
-reference marks, beats that only the test list has do not count either. Source: G. B. Moody, Evaluating ECG Analyzers,
-and bxb.c, both of the WFDB Software Package 10.
+Two beats match within 150 ms. Each beat has at most one partner, the nearer one. The first five minutes are the
+learning period and do not count. Extra beats of the test list within annotated ventricular flutter or fibrillation do
+not count either. Source: G. B. Moody, Evaluating ECG Analyzers, and bxb.c, both of the WFDB Software Package 10.
 
-Knows times and classes, and not who found the beats. Does not know EC57's shutdown: a device that stopped analysing
-is scored as if it had found nothing.
+EC57's shutdown is not implemented: a device that stopped analysing is scored as one that found no beat.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +29,7 @@ AAMI = {
 
 @dataclass(frozen=True)
 class Beats:
-    """The beats of one record, in the order of time."""
+    """The beats of one record, in order of time."""
 
     times_s: NDArray[np.float64]  # (beats,)
     classes: str  # one of `CLASSES` for each beat
@@ -40,13 +38,13 @@ class Beats:
     def __post_init__(self) -> None:
         """Raise ValueError when times and classes contradict each other."""
         if self.times_s.shape != (len(self.classes),) or set(self.classes) - set(CLASSES):
-            raise ValueError(f"{self.times_s.shape} times need as many classes of {CLASSES}")
+            raise ValueError(f"{len(self.classes)} classes for {self.times_s.shape} times; each needs one of {CLASSES}")
         if (np.diff(self.times_s) < 0).any():
-            raise ValueError("beats must come in the order of time")
+            raise ValueError("beats must be in order of time")
 
     @classmethod
     def of(cls, times_s: NDArray[np.float64], symbols: Sequence[str]) -> "Beats":
-        """Take WFDB annotations; what is no beat is left out, and so is what lies between the marks [ and ]."""
+        """Take WFDB annotations, without symbols that are no beats and without the flutter between [ and ]."""
         flutter, times, classes, began = [], [], [], None
         for time, symbol in zip(map(float, times_s), symbols, strict=True):
             if symbol == "[" and began is None:
@@ -68,7 +66,7 @@ def _no_counts() -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Pairs of beats by class; the sum of several is EC57's gross statistic."""
+    """Pairs of beats counted by class; the sum over records gives EC57's gross statistics."""
 
     counts: NDArray[np.int64] = field(default_factory=_no_counts)  # (reference N S V F Q none, test N S V F Q none)
 
@@ -83,29 +81,29 @@ class Confusion:
 
     @property
     def qrs(self) -> tuple[int, int, int]:
-        """How many QRS complexes were found, missed and added, of whatever class."""
+        """How many QRS complexes of any class were found, missed and added."""
         found = self.counts[:_NONE, :_NONE].sum()
         return int(found), int(self.counts[:_NONE, _NONE].sum()), int(self.counts[_NONE, :_NONE].sum())
 
     def rates(self) -> dict[str, float | None]:
         """Sensitivity, positive predictivity and false positive rate of QRS, VEB and SVEB; None where undefined.
 
-        A fusion or unclassifiable beat that was called V is no false positive, and so for S an unclassifiable one: no
-        one can say what it was. A false positive rate is of all test beats that should not be called so.
+        A fusion or unclassifiable beat classified as V is no false positive, nor is an unclassifiable one classified as
+        S: its true class is unknown. A false positive rate is a share of the test beats that are not of the class.
         """
         found, missed, extra = self.qrs
         return {
             "qrs_se": _ratio(found, found + missed),
             "qrs_ppv": _ratio(found, found + extra),
-            **self._rates_of("veb", "V", forgiven="FQ"),
-            **self._rates_of("sveb", "S", forgiven="Q"),
+            **self._rates_of("veb", "V", ignored="FQ"),
+            **self._rates_of("sveb", "S", ignored="Q"),
         }
 
-    def _rates_of(self, name: str, kind: str, forgiven: str) -> dict[str, float | None]:
+    def _rates_of(self, name: str, kind: str, ignored: str) -> dict[str, float | None]:
         column = CLASSES.index(kind)
-        called = self.counts[:, column]
-        right = called[column]
-        false = called.sum() - right - sum(called[CLASSES.index(other)] for other in forgiven)
+        classified = self.counts[:, column]
+        right = classified[column]
+        false = classified.sum() - right - sum(classified[CLASSES.index(other)] for other in ignored)
         others = np.delete(self.counts, column, axis=0)
         rejected = np.delete(others, [column, _NONE], axis=1).sum()
         return {
@@ -138,7 +136,7 @@ def _within(time_s: float, spans: Sequence[tuple[float, float]]) -> bool:
 def _pairs(
     reference_s: NDArray[np.float64], test_s: NDArray[np.float64], start_s: float, match_s: float
 ) -> Iterator[tuple[int | None, int | None]]:
-    """Yield the indices of beats that belong together, None for the partner that is not there."""
+    """Yield the indices of matching beats, None for a missing partner."""
     rows, columns = [*map(float, reference_s), np.inf, np.inf], [*map(float, test_s), np.inf, np.inf]
     row, column = (int(np.searchsorted(times, start_s)) for times in (reference_s, test_s))
     reach = match_s + 1e-9  # times are quotients of sample numbers

@@ -1,6 +1,6 @@
-"""Scores every record of an annotated WFDB folder on the real path, and says which of them the bundle has seen.
+"""Scores every annotated record of a WFDB folder by replaying it through the whole monitor.
 
-Knows no tables and makes no figures of its own; needs the `wfdb` package.
+Marks the records that the bundle has seen in training. Needs the `wfdb` package.
 """
 
 import threading
@@ -19,40 +19,40 @@ from edge.lab.scoring.alarm_file import write_alarms
 from edge.lab.scoring.annotation import Annotation, patient_of, read_annotation
 from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.folds import FoldBundles
-from edge.lab.scoring.record import Heard, Judge, judge_beats
-from edge.lab.scoring.summary import Judged, RecordScore, Total, record_score, total
+from edge.lab.scoring.record import AlarmScorer, StreamOutput, compare_qrs
+from edge.lab.scoring.summary import RecordCounts, RecordScore, SetScore, record_score, score_set
 from edge.sources.formats.adc import AdcSource
 from edge.sources.recordings import Recording, open_recording
 
 SEEN = "seen_records.json"
 PROTOCOL = (
-    "Each record through the real path at full speed; alarms against annotations by the rules of "
-    "edge/scoring/episodes.py and edge/scoring/reference.py, from {start_s:g} s on; gross figures, "
+    "Each record is replayed through the whole monitor at full speed. Alarms are compared with annotations by the "
+    "rules of edge/lab/scoring/episodes.py and edge/lab/scoring/reference.py, from {start_s:g} s on. Gross figures, "
     "95% intervals by bootstrap over patients. QRS complexes beat by beat after EC57."
 )
-Progress = Callable[[str, float, float], None]  # record, seconds of ECG done, seconds of all
+Progress = Callable[[str, float, float], None]  # record, seconds of ECG done, seconds of ECG in all
 
 
-class FolderScore(Total, frozen=True, kw_only=True):
-    """The report of `ecg-edge score`: the figures of all records, then those of some and of each."""
+class FolderScore(SetScore, frozen=True, kw_only=True):
+    """The report of `ecg-edge score`: figures of all records, of some groups of them, and of each."""
 
     protocol: str
     bundle: BundleRef
-    seen_in_training: tuple[str, ...]  # records that flatter the bundle
-    unseen: Total | None  # without them; None where all or none were seen
-    sinus: Total | None  # the records in sinus rhythm throughout
+    seen_in_training: tuple[str, ...]  # records whose figures are too good, as the network was trained on them
+    unseen: SetScore | None  # without those records; None where all or none were seen
+    sinus: SetScore | None  # records in sinus rhythm throughout
     records: tuple[RecordScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
-    """What is scored, and how."""
+    """Which records are scored, and how."""
 
     folder: Path
     annotator: str = "atr"
-    only: tuple[str, ...] = ()  # names of records; empty: every one that is annotated
+    only: tuple[str, ...] = ()  # names of records; empty: all annotated ones
     start_s: float = LEARNING_S
-    alarms_to: Path | None = None  # folder for files of alarms
+    alarms_to: Path | None = None  # folder for alarm files; None: none are written
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
 
 
@@ -63,10 +63,10 @@ def score_folder(
     progress: Progress | None = None,
     stopped: threading.Event | None = None,
 ) -> FolderScore:
-    """Replay and score the records; when `stopped` is set, those that were done until then.
+    """Replay and score the records. When `stopped` is set, the records finished so far are scored.
 
-    Where the bundles of a cross-validation are given, each record is judged by the one that never saw it; records
-    for which there is none are left out unless they were asked for.
+    With the bundles of a cross-validation, each record is replayed with the bundle that never saw its patient. Records
+    without such a bundle are skipped, and are an error only where `config.only` names them.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def score_folder(
     names = annotated_records(config.folder, config.annotator, config.only)
     if isinstance(bundle, FoldBundles) and not config.only:
         names = [name for name in names if name in bundle.by_record]
-    judges = {name: bundle.of(name) if isinstance(bundle, FoldBundles) else bundle for name in names}
+    bundles = {name: bundle.for_record(name) if isinstance(bundle, FoldBundles) else bundle for name in names}
     recordings = {name: open_recording(str(config.folder / name)) for name in names}
     lengths_s = {name: each.samples / each.spec.sample_rate_hz for name, each in recordings.items()}
     if config.alarms_to is not None:
         config.alarms_to.mkdir(parents=True, exist_ok=True)
-    done: list[Judged] = []
+    done: list[RecordCounts] = []
     for number, (name, recording) in enumerate(recordings.items()):
         before_s = sum(lengths_s[other] for other in names[:number])
 
@@ -90,78 +90,80 @@ def score_folder(
             if progress is not None:
                 progress(name, before_s + seconds, sum(lengths_s.values()))
 
-        judged = _score_record(judges[name], config, name, recording, report, stopped)
+        counts = _replay_record(bundles[name], config, name, recording, report, stopped)
         if stopped.is_set():
             break
-        seen = name in seen_records(judges[name], config.folder.resolve().name)
-        done.append(replace(judged, seen_in_training=seen))
+        seen = name in seen_records(bundles[name], config.folder.resolve().name)
+        done.append(replace(counts, seen_in_training=seen))
     if not done:
-        raise RecordError(f"{config.folder}: stopped before a record was done")
+        raise RecordError(f"{config.folder}: stopped before the first record was finished")
     return _report(bundle, config, done)
 
 
 def annotated_records(folder: Path, annotator: str, only: Sequence[str]) -> list[str]:
-    """Return the names of the annotated records of a folder, or those of them that are asked for.
+    """Return the names of the annotated records of a folder, or of those in `only`.
 
     Raises
     ------
     RecordError
-        When none is there, or one that is asked for is not.
+        When the folder has none, or lacks one of `only`.
     """
     names = sorted(path.stem for path in folder.glob(f"*.{annotator}"))
     if not names:
-        raise RecordError(f"{folder}: no annotated record (*.{annotator}) is there")
+        raise RecordError(f"{folder}: no annotated record (*.{annotator})")
     absent = sorted(set(only) - set(names))
     if absent:
         raise RecordError(f"{folder}: no annotated record {', '.join(absent)}; there are {', '.join(names)}")
     return [name for name in names if not only or name in only]
 
 
-def _score_record(
+def _replay_record(
     bundle: Bundle,
     config: ScoreConfig,
     name: str,
     recording: Recording,
     progress: Callable[[float], None],
     stopped: threading.Event,
-) -> Judged:
+) -> RecordCounts:
     annotation = read_annotation(config.folder / name, config.annotator)
-    heard = hear(bundle, name, recording, config.classifier, progress, stopped)
+    output = collect_output(bundle, name, recording, config.classifier, progress, stopped)
     if config.alarms_to is not None and not stopped.is_set():
-        write_alarms(config.alarms_to, name, recording.spec.sample_rate_hz, heard.events)
-    return judge_record(bundle, name, annotation, heard, config.start_s)
+        write_alarms(config.alarms_to, name, recording.spec.sample_rate_hz, output.events)
+    return count_record(bundle, name, annotation, output, config.start_s)
 
 
-def hear(
+def collect_output(
     bundle: Bundle,
     name: str,
     recording: AdcSource,
     classifier: ClassifierConfig,
     progress: Callable[[float], None],
     stopped: threading.Event,
-) -> Heard:
-    """Replay a recording through the real path and keep what it says."""
-    heard = Heard()
+) -> StreamOutput:
+    """Replay a recording through the whole monitor and collect its decisions and events."""
+    output = StreamOutput()
     replay = ReplayConfig(record=name, classifier=classifier)
-    replay_recording(recording, bundle, replay, sink=heard, progress=progress, stopped=stopped)
-    return heard
+    replay_recording(recording, bundle, replay, sink=output, progress=progress, stopped=stopped)
+    return output
 
 
-def judge_record(bundle: Bundle, name: str, annotation: Annotation, heard: Heard, start_s: float) -> Judged:
-    """Compare what a record's stream said with its annotation."""
+def count_record(
+    bundle: Bundle, name: str, annotation: Annotation, output: StreamOutput, start_s: float
+) -> RecordCounts:
+    """Compare the output of a record's stream with its annotation."""
     specs = alarm_specs(bundle.manifest.labels)
-    return Judged(
+    return RecordCounts(
         record=name,
         patient=patient_of(name),
         hours=max(annotation.end_s - start_s, 0.0) / 3600,
-        verdict=Judge(bundle.manifest, specs, start_s).judge(annotation, heard),
-        qrs=judge_beats(annotation, heard, start_s),
+        alarms=AlarmScorer(bundle.manifest, specs, start_s).score(annotation, output),
+        qrs=compare_qrs(annotation, output, start_s),
         sinus_throughout=annotation.sinus_throughout,
     )
 
 
 def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
-    """Return the names listed as seen: those of the set that is named as the folder, else those of every set."""
+    """Return the records listed as seen in training: those of the set named as the folder, else those of all sets."""
     path = bundle.path / SEEN
     if not path.is_file():
         return frozenset()
@@ -173,15 +175,15 @@ def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
     return frozenset(name for part in parts for names in part.values() for name in names)
 
 
-def _report(bundle: Bundle | FoldBundles, config: ScoreConfig, done: Sequence[Judged]) -> FolderScore:
-    unseen = [judged for judged in done if not judged.seen_in_training]
-    sinus = [judged for judged in done if judged.sinus_throughout]
+def _report(bundle: Bundle | FoldBundles, config: ScoreConfig, done: Sequence[RecordCounts]) -> FolderScore:
+    unseen = [counts for counts in done if not counts.seen_in_training]
+    sinus = [counts for counts in done if counts.sinus_throughout]
     return FolderScore(
-        **msgspec.structs.asdict(total(done)),
+        **msgspec.structs.asdict(score_set(done)),
         protocol=PROTOCOL.format(start_s=config.start_s),
         bundle=bundle.name if isinstance(bundle, FoldBundles) else bundle.ref,
-        seen_in_training=tuple(judged.record for judged in done if judged.seen_in_training),
-        unseen=total(unseen) if 0 < len(unseen) < len(done) else None,
-        sinus=total(sinus) if sinus else None,
+        seen_in_training=tuple(counts.record for counts in done if counts.seen_in_training),
+        unseen=score_set(unseen) if 0 < len(unseen) < len(done) else None,
+        sinus=score_set(sinus) if sinus else None,
         records=tuple(map(record_score, done)),
     )

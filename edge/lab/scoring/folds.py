@@ -1,8 +1,8 @@
-"""The bundles of a cross-validation: for each record the one whose network never saw its patient.
+"""The bundles of a cross-validation: for each record the bundle whose network never saw its patient.
 
-    folds.json    {"101": "fold-1", ...}: record to the folder, beside this file, of the bundle that judges it
+    folds.json    {"101": "fold-1", ...}: record to the folder, beside this file, of its bundle
 
-`ecg-calibrate tune` writes them. Knows nothing of scores.
+`ecg-calibrate tune` writes them.
 """
 
 from dataclasses import dataclass
@@ -20,22 +20,22 @@ FOLDS = "folds.json"
 
 @dataclass(frozen=True)
 class FoldBundles:
-    """Which bundle judges which record."""
+    """Which bundle scores which record."""
 
     path: Path
     name: BundleRef
     by_record: dict[str, Bundle]
 
-    def of(self, record: str) -> Bundle:
+    def for_record(self, record: str) -> Bundle:
         """Return the bundle that never saw a record, or raise BundleError."""
         try:
             return self.by_record[record]
         except KeyError:
-            raise BundleError(f"{self.path}: every fold has seen record {record}, or none is for it") from None
+            raise BundleError(f"{self.path}: record {record} has no fold, or every fold has seen it") from None
 
 
-def find_judges(model: str) -> Bundle | FoldBundles:
-    """Return the bundles of a cross-validation where a folder holds them, else a bundle by name or folder."""
+def find_bundle_or_folds(model: str) -> Bundle | FoldBundles:
+    """Return the bundles of a cross-validation if `model` is a folder of them, else one bundle by name or folder."""
     return open_folds(Path(model)) if (Path(model) / FOLDS).is_file() else find_bundle(model)
 
 
@@ -45,7 +45,7 @@ def open_folds(path: Path) -> FoldBundles:
     Raises
     ------
     BundleError
-        When the list cannot be read, or a bundle is not what its manifest says.
+        When the list cannot be read, or a bundle does not fit its manifest.
     """
     try:
         raw = (path / FOLDS).read_bytes()
@@ -53,7 +53,7 @@ def open_folds(path: Path) -> FoldBundles:
     except (OSError, msgspec.DecodeError) as exc:
         raise BundleError(f"{path / FOLDS}: cannot be read: {exc}") from exc
     if not folders or any(Path(folder).name != folder or folder.startswith(".") for folder in folders.values()):
-        raise BundleError(f"{path / FOLDS}: must name a folder beside it for each record")
+        raise BundleError(f"{path / FOLDS}: must give a folder beside it for each record")
     bundles = {folder: load_bundle(path / folder) for folder in sorted(set(folders.values()))}
     manifests = [bundle.manifest for bundle in bundles.values()]
     digest = sha256(raw + "".join(bundle.sha256 for bundle in bundles.values()).encode()).hexdigest()

@@ -1,25 +1,25 @@
-"""The score of a folder as a section of `RESULTS.md`. Knows no arithmetic."""
+"""The score of a folder as a section of `RESULTS.md`."""
 
 from collections.abc import Iterator
 
 from edge.lab.scoring.bootstrap import Interval
 from edge.lab.scoring.folder import FolderScore
-from edge.lab.scoring.summary import LabelScore, QrsScore, RecordScore, Total
+from edge.lab.scoring.summary import LabelScore, QrsScore, RecordScore, SetScore
 
 TITLE = "# How the monitor scores\n\nWritten by `ecg-edge score` and `ecg-edge score-noise`; do not edit.\n"
 SEEN = "*seen in training*"
 _LEGEND = (
-    "Each cell: gross figure [95% interval over patients], and behind `avg` the mean over the records in which it is "
-    "defined. Delay: from an episode's start until its first alarm, median and what 90% stay below."
+    "Each cell: gross figure [95% interval over patients]; after `avg` the mean over the records in which it is "
+    "defined. Delay: from an episode's start to its first alarm, median and 90th percentile."
 )
 
 
 def render(score: FolderScore, heading: str, how: str) -> str:
-    """Return the section: pooled, then patient by patient; `how` tells how it was made."""
-    flattered = f", {SEEN}" if score.seen_in_training and score.unseen is None else ""
+    """Return the section: all records together, then each record; `how` says how it was made."""
+    suffix = f", {SEEN}" if score.seen_in_training and score.unseen is None else ""
     bundle = score.bundle
     parts = [
-        f"## {heading}{flattered}",
+        f"## {heading}{suffix}",
         how,
         f"Bundle {bundle.name} {bundle.version} ({bundle.sha256[:12]}). {score.protocol}",
         _sums(score),
@@ -31,13 +31,13 @@ def render(score: FolderScore, heading: str, how: str) -> str:
         "AF: duration Se / +P. VT, SVT: runs found of runs noted. PVC, PAC: F1 by window. QRS: Se / +P.",
     ]
     if score.unseen is not None:
-        parts += ["### The records not seen in training alone", _labels(score.unseen)]
+        parts += ["### Only records not seen in training", _labels(score.unseen)]
     return "\n\n".join(parts) + "\n"
 
 
 def _sums(score: FolderScore) -> str:
     rows = ["| records | patients | hours | false alarms an hour, all annotated labels |", "|---|---|---|---|"]
-    sets: list[tuple[str, Total | None]] = [
+    sets: list[tuple[str, SetScore | None]] = [
         (f"all {len(score.record_names)}", score),
         ("not seen in training", score.unseen),
         ("sinus rhythm throughout", score.sinus),
@@ -47,18 +47,18 @@ def _sums(score: FolderScore) -> str:
             rate = _cell(total.false_alarms_per_hour, total.ci95.get("false_alarms_per_hour"))
             records = name if total is score else f"{name}: {' '.join(total.record_names)}"
             rows.append(f"| {records} | {total.patients} | {total.hours:.2f} | {rate} |")
-    apart = ", ".join(f"{label} {rate:.2f}" for label, rate in score.other_alarms_per_hour.items() if rate)
-    return "\n".join(rows) + f"\n\nAlarms an hour about what nobody annotated: {apart or 'none'}."
+    unannotated = ", ".join(f"{label} {rate:.2f}" for label, rate in score.other_alarms_per_hour.items() if rate)
+    return "\n".join(rows) + f"\n\nAlarms an hour of labels without annotation: {unannotated or 'none'}."
 
 
-def _labels(score: Total) -> str:
+def _labels(score: SetScore) -> str:
     names = ("label", "episodes", "episode Se", "episode +P", "duration Se", "duration +P", "false alarms/h")
     rows = [f"| {' | '.join((*names, 'window F1', 'delay s'))} |", "|---" * (len(names) + 2) + "|"]
     rows += [f"| {label} | {' | '.join(_cells(figures))} |" for label, figures in score.labels.items()]
     return "\n".join(rows)
 
 
-def _qrs(score: Total) -> str:
+def _qrs(score: SetScore) -> str:
     qrs = score.qrs
     figures = f"Se {_percent(qrs, 'se')}, +P {_percent(qrs, 'ppv')}"
     return f"QRS complexes: {figures}; {qrs.found} found, {qrs.missed} missed, {qrs.extra} extra."
@@ -100,7 +100,7 @@ def _records(records: tuple[RecordScore, ...]) -> str:
         "PVC",
         "PAC",
         "QRS",
-        "alarms nobody annotated",
+        "alarms without annotation",
     )
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     return "\n".join([*rows, *(f"| {' | '.join(_record(record))} |" for record in records)])

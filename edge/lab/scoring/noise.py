@@ -1,13 +1,13 @@
 """Real noise added to a recording, as the `nst` program of the WFDB Software Package 10 does it.
 
-Five minutes clean, then two minutes noisy and two clean in turn. The signal's power is that of a sine as high as the
-QRS complexes are, an eighth of their squared height; its ratio to the noise's mean square is the SNR:
+The first five minutes stay clean; then two minutes noisy and two clean alternate. The signal's power is that of a sine
+with the height of the QRS complexes: their height squared, divided by 8. Hence, for a signal-to-noise ratio SNR in dB:
 
     noise RMS = height * 10 ** (-SNR / 20) / sqrt(8)
 
-Height and RMS are measured as its `sigamp` does: from peak to peak within 50 ms of the first 300 beats, about the mean
-of each of the first 300 seconds, and of both the mean without the highest and the lowest twentieth. Sources: nst.c,
-sigamp.c, ecgmap.h. NumPy alone, but for reading a noise record, which needs the `wfdb` package.
+Height and RMS are measured as `sigamp` does: peak to peak within 50 ms of each of the first 300 beats, and about the
+mean of each of the first 300 seconds; of both the mean without the highest and the lowest twentieth. Sources: nst.c,
+sigamp.c, ecgmap.h. Only reading a noise record needs the `wfdb` package.
 """
 
 from collections.abc import Iterator
@@ -23,26 +23,26 @@ from edge.lab.scoring.spans import Spans, union
 from edge.sources.formats.adc import AdcBlock, AdcSpec, mv_from_adc
 from edge.sources.recordings import Recording
 
-CLEAN_START_S, TURN_S = 300.0, 120.0
+CLEAN_START_S, PERIOD_S = 300.0, 120.0
 _MEASURED = 300  # beats, and seconds of noise
 _AROUND_S = 0.05
-_UNTYPICAL = list("VEFr!")  # beats whose height is not measured: what `map1` does not call normal
+_UNTYPICAL = list("VEFr!")  # beats whose height is not measured: those not normal by `map1` of ecgmap.h
 
 
 class NoisyRecording:
-    """A recording with noise in its noisy turns, as ADC integers like the recording's own.
+    """A recording with noise in its noisy periods, as ADC integers like the recording's own.
 
     Parameters
     ----------
     clean : the recording
-    annotation : its reference, whose beats say how high its QRS complexes are
-    noise : (signals, n) at the recording's rate, in any unit; lead `i` has noise `i % signals`, from its start on
-    snr_db : in the noisy turns
+    annotation : its reference; the height of the QRS complexes is measured at its beats
+    noise : (signals, n) at the recording's rate, in any unit; lead `i` gets noise `i % signals`, from its start on
+    snr_db : signal-to-noise ratio in the noisy periods
 
     Raises
     ------
     RecordError
-        When it has no beat to be measured by, or noise or QRS complexes have no height.
+        When the annotation has no beat to measure, or noise or QRS complexes have no height.
     """
 
     def __init__(self, clean: Recording, annotation: Annotation, noise: NDArray[np.float64], snr_db: float) -> None:
@@ -58,20 +58,20 @@ class NoisyRecording:
         self._added_mv = added_noise(noise[rows] * gains[:, None], self.noisy_s, self.samples, rate_hz)
 
     def adc_blocks(self) -> Iterator[AdcBlock]:
-        """Yield the recording's blocks with the noise in them, as far as 16 bits or the wire's width go."""
+        """Yield the recording's blocks with the noise added, clipped to the width of the samples."""
         gain = np.array(self.spec.gain)[:, None]
         highest = (1 << 8 * self.spec.width - 1) - 1
         for block in self._blocks:
             added = np.rint(self._added_mv[:, block.first_sample : block.end_sample] * gain)
             adc = np.clip(block.adc + added, -highest, highest).astype(np.int32)
-            adc = np.where(block.missing == Cause.PRESENT, adc, block.adc)
+            adc = np.where(block.missing == Cause.PRESENT, adc, block.adc)  # noise does not fill gaps
             yield AdcBlock(block.first_sample, adc, block.missing, block.device_us, last=block.last)
 
 
 def noisy_spans(end_s: float) -> Spans:
-    """Return the noisy turns of a recording that ends at `end_s`."""
-    starts = np.arange(CLEAN_START_S, end_s, 2 * TURN_S)
-    return union((start, min(start + TURN_S, end_s)) for start in starts.tolist())
+    """Return the noisy periods of a recording that ends at `end_s`."""
+    starts = np.arange(CLEAN_START_S, end_s, 2 * PERIOD_S)
+    return union((start, min(start + PERIOD_S, end_s)) for start in starts.tolist())
 
 
 def qrs_heights(signal: NDArray[np.float32], beats: NDArray[np.int64], rate_hz: float) -> NDArray[np.float64]:
@@ -79,7 +79,7 @@ def qrs_heights(signal: NDArray[np.float32], beats: NDArray[np.int64], rate_hz: 
     reach = round(_AROUND_S * rate_hz)
     inside = beats[(beats >= reach) & (beats + reach <= signal.shape[1])][:_MEASURED]
     if not inside.size:
-        raise RecordError("no beat to measure the signal's power by; a noise stress needs annotated beats")
+        raise RecordError("a noise stress test needs annotated beats, to measure the signal's power")
     around = signal[:, inside[:, None] + np.arange(-reach, reach)]  # (leads, beats, samples)
     return _trimmed(np.ptp(around, axis=2).astype(np.float64))
 
@@ -94,30 +94,31 @@ def noise_rms(noise: NDArray[np.float64], rate_hz: float) -> NDArray[np.float64]
 
 
 def noise_gains(heights: NDArray[np.float64], rms: NDArray[np.float64], snr_db: float) -> NDArray[np.float64]:
-    """Return (leads,) factors that give noise of this RMS the SNR beside QRS complexes of these heights."""
+    """Return (leads,) factors that scale noise of this RMS to the SNR, for QRS complexes of these heights."""
     if not (heights > 0).all() or not (rms > 0).all():
-        raise RecordError("QRS complexes or noise without any height; no SNR can be set")
+        raise RecordError("QRS complexes or noise have no height, so no SNR can be set")
     gains: NDArray[np.float64] = heights * 10 ** (-snr_db / 20) / np.sqrt(8) / rms
     return gains
 
 
 def added_noise(noise: NDArray[np.float64], noisy_s: Spans, samples: int, rate_hz: float) -> NDArray[np.float64]:
-    """Return (leads, samples) of what is added: the noise in its turns, without a step at either end.
+    """Return (leads, samples) of noise to add: only in the noisy periods, without a step at their ends.
 
-    Where a turn ends the last value stays, as in `nst`. A noise record that is too short begins again.
+    After a period the last value stays, as in `nst`. A noise record that is too short is repeated.
     """
     indices = np.arange(samples) % noise.shape[1]
     inside = np.zeros(samples, np.bool_)
     for start, end in np.rint(noisy_s * rate_hz).astype(np.int64):
         inside[start:end] = True
-    moves = np.diff(noise[:, indices], axis=1, prepend=noise[:, :1])
-    moves[:, (indices == 0) | ~inside] = 0.0
-    added: NDArray[np.float64] = np.cumsum(moves, axis=1)
+    # Integrating the differences inside the periods gives the noise there and a constant between them.
+    differences = np.diff(noise[:, indices], axis=1, prepend=noise[:, :1])
+    differences[:, (indices == 0) | ~inside] = 0.0
+    added: NDArray[np.float64] = np.cumsum(differences, axis=1)
     return added
 
 
 def read_noise(path: Path, rate_hz: float) -> NDArray[np.float64]:
-    """Read a noise record such as `nstdb/ma`, (signals, n), which must have this sample rate.
+    """Read a noise record such as `nstdb/ma`, (signals, n). It must have this sample rate.
 
     Raises
     ------
@@ -133,10 +134,10 @@ def read_noise(path: Path, rate_hz: float) -> NDArray[np.float64]:
     except (OSError, ValueError, IndexError, TypeError) as exc:
         raise RecordError(f"{path}: cannot be read as a WFDB record ({exc})") from exc
     if record.fs != rate_hz:
-        raise RecordError(f"{path}: noise at {record.fs:g} Hz for records at {rate_hz:g} Hz; resample it first")
+        raise RecordError(f"{path}: noise at {record.fs:g} Hz, but records at {rate_hz:g} Hz; resample it first")
     noise: NDArray[np.float64] = record.p_signal.T
     if not np.isfinite(noise).all():
-        raise RecordError(f"{path}: a noise record with gaps")
+        raise RecordError(f"{path}: the noise record has gaps")
     return noise
 
 

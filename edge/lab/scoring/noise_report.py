@@ -1,9 +1,7 @@
-"""The scores under noise as two tables, a section of `RESULTS.md` and a picture. Knows no arithmetic.
+"""The scores under noise as two tables, a section of `RESULTS.md` and a picture.
 
-One table says what the alarms did, the other, of the noisy turns, how much of each lead the quality kept from the
-network, and how right it was about the rest.
-
-The picture needs the `matplotlib` package.
+The first table is about alarms, the second about the noisy periods: how often each lead was masked, and how well beats
+were classified in the rest. The picture needs the `matplotlib` package.
 """
 
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from rich.table import Table
 from edge.core.errors import EdgeError
 from edge.lab.drawing import new_figure
 from edge.lab.scoring.noise_stress import Condition, NoiseScore
-from edge.lab.scoring.turns import TurnScore
+from edge.lab.scoring.periods import PeriodScore
 
 _CONDITION = ("noise", "SNR dB")
 _ALARMS = ("false alarms", "an hour", "above clean", "technical in noise", "technical in clean", "episodes found")
@@ -53,10 +51,10 @@ def show(score: NoiseScore, console: Console) -> None:
 
 
 def render(score: NoiseScore, heading: str, how: str, picture: str | None) -> str:
-    """Return the section; `picture` is the link of the picture from the file."""
+    """Return the section; `picture` is the relative link to the picture."""
     records = " and ".join(score.clean.figures.record_names)
     bundle = f"Records {records}. Bundle {score.bundle.name} {score.bundle.version} ({score.bundle.sha256[:12]})."
-    training = "Training adds pieces of the same noise records, so that their kind is *seen in training*."
+    training = "Training adds pieces of the same noise records, so this kind of noise was *seen in training*."
     parts = [f"## {heading}", how, f"{bundle} {score.protocol} {training}"]
     parts += [grid.markdown() for grid in _grids(score)]
     if picture is not None:
@@ -100,18 +98,18 @@ def _alarms(condition: Condition) -> tuple[str, ...]:
 
 
 def _signal(condition: Condition, leads: tuple[str, ...]) -> tuple[str, ...]:
-    turns = condition.in_noise
-    f1 = (turns.window_f1.get(label) for label in _BEATS)
+    periods = condition.in_noise
+    f1 = (periods.window_f1.get(label) for label in _BEATS)
     return (
-        *_masked(turns, leads),
-        f"{turns.unjudged:.0%}",
+        *_masked(periods, leads),
+        f"{periods.unjudged:.0%}",
         *("" if value is None else f"{value:.2f}" for value in f1),
         *_masked(condition.in_clean, leads),
     )
 
 
-def _masked(turns: TurnScore, leads: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{turns.masked.get(lead, 0.0):.0%}" for lead in leads)
+def _masked(periods: PeriodScore, leads: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{periods.masked.get(lead, 0.0):.0%}" for lead in leads)
 
 
 def draw(score: NoiseScore, path: Path) -> None:
@@ -126,15 +124,15 @@ def draw(score: NoiseScore, path: Path) -> None:
     axes = figure.subplots(1, 4)
     for number, noise in enumerate(dict.fromkeys(condition.noise for condition in score.conditions)):
         some = [condition for condition in score.conditions if condition.noise == noise]
-        snr_db, turns = [condition.snr_db for condition in some], [condition.in_noise for condition in some]
-        look = {"color": f"C{number}", "label": _MEANING.get(str(noise), str(noise))}
-        axes[0].plot(snr_db, [condition.above_clean_per_hour for condition in some], "o-", **look)
-        axes[1].plot(snr_db, [each.technical for each in turns], "o-", **look)
+        snr_db, periods = [condition.snr_db for condition in some], [condition.in_noise for condition in some]
+        style_of_noise = {"color": f"C{number}", "label": _MEANING.get(str(noise), str(noise))}
+        axes[0].plot(snr_db, [condition.above_clean_per_hour for condition in some], "o-", **style_of_noise)
+        axes[1].plot(snr_db, [each.technical for each in periods], "o-", **style_of_noise)
         for lead, style in zip(_leads(score), cycle(_STYLES), strict=False):
-            masked = [each.masked.get(lead, 0.0) for each in turns]
-            axes[2].plot(snr_db, masked, style, color=look["color"], label=lead if number == 0 else None)
-        f1 = [each.window_f1.get("PVC") for each in turns]
-        axes[3].plot(snr_db, [float("nan") if value is None else value for value in f1], "o-", **look)
+            masked = [each.masked.get(lead, 0.0) for each in periods]
+            axes[2].plot(snr_db, masked, style, color=style_of_noise["color"], label=lead if number == 0 else None)
+        f1 = [each.window_f1.get("PVC") for each in periods]
+        axes[3].plot(snr_db, [float("nan") if value is None else value for value in f1], "o-", **style_of_noise)
     titles = (
         "false alarms an hour above clean",
         "technical alarm on, share of noisy time",

@@ -1,8 +1,7 @@
-"""The scores of records with real noise in them, at one ratio after the other, beside those of the clean records.
+"""Scores records with real noise added at several signal-to-noise ratios, beside the clean records.
 
-Noise is added as `edge.lab.scoring.noise` says. Of each condition: the figures of `ecg-edge score` from minute 5 on,
-noisy and clean turns together; how many false alarms an hour came on top of those of the clean records; and, of the
-noisy and of the clean turns, what `edge.lab.scoring.turns` says of signal and windows. Makes no tables.
+Of each condition, a noise at a ratio: the figures of `ecg-edge score` from minute 5 on, over noisy and clean periods
+together; how many more false alarms an hour than in the clean records; and the signal quality of each kind of period.
 """
 
 import threading
@@ -17,32 +16,32 @@ from edge.bundle.manifest import Bundle, BundleRef
 from edge.classifiers.base import ClassifierConfig
 from edge.core.errors import RecordError
 from edge.lab.scoring.annotation import read_annotation
-from edge.lab.scoring.folder import annotated_records, hear, judge_record
+from edge.lab.scoring.folder import annotated_records, collect_output, count_record
 from edge.lab.scoring.folds import FoldBundles
 from edge.lab.scoring.noise import CLEAN_START_S, NoisyRecording, noisy_spans, read_noise
-from edge.lab.scoring.record import Judge
+from edge.lab.scoring.periods import PeriodCounts, PeriodScore, count_periods
+from edge.lab.scoring.record import AlarmScorer
 from edge.lab.scoring.spans import subtract, union
-from edge.lab.scoring.summary import Judged, Total, total
-from edge.lab.scoring.turns import TurnCounts, TurnScore, count_turns
+from edge.lab.scoring.summary import RecordCounts, SetScore, score_set
 from edge.sources.recordings import open_recording
 
 RECORDS = ("118", "119")
 NOISES = ("ma", "bw")
 SNR_DB = (24.0, 18.0, 12.0, 6.0, 0.0, -6.0)
-Progress = Callable[[str, float, float], None]  # what, seconds of ECG done, seconds of all
+Progress = Callable[[str, float, float], None]  # record and condition, seconds of ECG done, seconds of ECG in all
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """One noise at one ratio."""
+    """Scores with one noise at one ratio."""
 
     noise: str | None  # None: the clean records
     snr_db: float | None
-    false_alarms: int  # about heart rhythms, of all labels that are annotated
+    false_alarms: int  # of all annotated labels, which are heart rhythms and beats
     false_alarms_per_hour: float
     above_clean_per_hour: float
-    in_noise: TurnScore  # of the clean records: the same turns without noise
-    in_clean: TurnScore
-    figures: Total
+    in_noise: PeriodScore  # the noisy periods; for the clean records the same periods without noise
+    in_clean: PeriodScore
+    figures: SetScore
 
 
 class NoiseScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +55,7 @@ class NoiseScore(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class StressConfig:
-    """What is disturbed, and how."""
+    """Which records get which noise."""
 
     folder: Path
     noise_folder: Path
@@ -67,22 +66,21 @@ class StressConfig:
 
 
 PROTOCOL = (
-    "Noise added as the `nst` program does: two minutes noisy, two clean, from minute 5 on; scored from there to the "
-    "end. False alarms: of every annotated label. Technical: share of time in which an alarm about the signal is on. "
-    "Masked: share of the windows in noisy turns, or in clean ones, in which the network does not see the lead; "
-    "unjudged: in which it sees none. F1: of the judged windows in noisy turns; the row without noise has the same "
-    "windows."
+    "Noise is added as the `nst` program does: two minutes noisy, two clean, from minute 5 on; scored from there to "
+    "the end. False alarms: of every annotated label. Technical: share of time with an alarm about the signal. "
+    "Masked: share of the windows in noisy periods, or in clean ones, in which the lead is masked; unjudged: in which "
+    "every lead is. F1: of the classified windows in noisy periods; the row without noise is of the same windows."
 )
 
 
-def stress(
+def run_noise_stress(
     bundle: Bundle | FoldBundles,
     config: StressConfig,
     *,
     progress: Progress | None = None,
     stopped: threading.Event | None = None,
 ) -> NoiseScore:
-    """Replay every record clean and with every noise at every ratio.
+    """Replay every record clean, and with every noise at every ratio.
 
     Raises
     ------
@@ -93,10 +91,10 @@ def stress(
     names = annotated_records(config.folder, "atr", config.records)
     pairs: list[tuple[str | None, float | None]] = [(None, None)]
     pairs += [(noise, snr_db) for noise in config.noises for snr_db in config.snr_db]
-    rounds = _Rounds(bundle, config, names, len(pairs), progress, stopped)
+    conditions = _ConditionScorer(bundle, config, names, len(pairs), progress, stopped)
     found: list[Condition] = []
     for noise, snr_db in pairs:
-        found.append(rounds.condition(noise, snr_db, found[0].false_alarms_per_hour if found else None))
+        found.append(conditions.score(noise, snr_db, found[0].false_alarms_per_hour if found else None))
         if stopped.is_set():
             raise RecordError("stopped before every condition was scored")
     name = bundle.name if isinstance(bundle, FoldBundles) else bundle.ref
@@ -104,22 +102,22 @@ def stress(
 
 
 @dataclass
-class _Rounds:
-    """One run over all conditions."""
+class _ConditionScorer:
+    """Scores one condition after the other, and reports progress over all of them."""
 
     bundle: Bundle | FoldBundles
     config: StressConfig
     names: Sequence[str]
-    count: int
+    count: int  # of conditions
     progress: Progress | None
     stopped: threading.Event
     _done_s: float = 0.0
 
-    def condition(self, noise: str | None, snr_db: float | None, clean_per_hour: float | None) -> Condition:
+    def score(self, noise: str | None, snr_db: float | None, clean_per_hour: float | None) -> Condition:
         """Score all records with one noise at one ratio; `clean_per_hour` is None for the clean records themselves."""
-        done, noisy, clean = zip(*(self._score(name, noise, snr_db) for name in self.names), strict=True)
-        figures = total(done)
-        false = sum(judged.false_alarms for judged in done)
+        records, noisy, clean = zip(*(self._replay(name, noise, snr_db) for name in self.names), strict=True)
+        figures = score_set(records)
+        false = sum(record.false_alarms for record in records)
         rate = figures.false_alarms_per_hour or 0.0
         return Condition(
             noise=noise,
@@ -127,34 +125,36 @@ class _Rounds:
             false_alarms=false,
             false_alarms_per_hour=rate,
             above_clean_per_hour=rate - (rate if clean_per_hour is None else clean_per_hour),
-            in_noise=sum(noisy, TurnCounts()).score(),
-            in_clean=sum(clean, TurnCounts()).score(),
+            in_noise=sum(noisy, PeriodCounts()).score(),
+            in_clean=sum(clean, PeriodCounts()).score(),
             figures=figures,
         )
 
-    def _score(self, name: str, noise: str | None, snr_db: float | None) -> tuple[Judged, TurnCounts, TurnCounts]:
-        """Replay one record; return what became of it, of its noisy turns and of its clean ones."""
+    def _replay(
+        self, name: str, noise: str | None, snr_db: float | None
+    ) -> tuple[RecordCounts, PeriodCounts, PeriodCounts]:
+        """Replay one record; return the counts of all of it, of its noisy periods and of its clean ones."""
         path = self.config.folder / name
         annotation, recording = read_annotation(path), open_recording(str(path))
-        bundle = self.bundle.of(name) if isinstance(self.bundle, FoldBundles) else self.bundle
+        bundle = self.bundle.for_record(name) if isinstance(self.bundle, FoldBundles) else self.bundle
         rate_hz = recording.spec.sample_rate_hz
-        length_s, what = recording.samples / rate_hz, name
+        length_s, title = recording.samples / rate_hz, name
         source = recording
         if noise is not None and snr_db is not None:
             added = read_noise(self.config.noise_folder / noise, rate_hz)
-            source, what = NoisyRecording(recording, annotation, added, snr_db), f"{name} {noise} {snr_db:g} dB"
+            source, title = NoisyRecording(recording, annotation, added, snr_db), f"{name} {noise} {snr_db:g} dB"
 
         def report(at_s: float) -> None:
             if self.progress is not None:
-                self.progress(what, self._done_s + at_s, length_s * self.count * len(self.names))
+                self.progress(title, self._done_s + at_s, length_s * self.count * len(self.names))
 
-        heard = hear(bundle, name, source, self.config.classifier, report, self.stopped)
+        output = collect_output(bundle, name, source, self.config.classifier, report, self.stopped)
         self._done_s += length_s
-        judge = Judge(bundle.manifest, alarm_specs(bundle.manifest.labels), CLEAN_START_S)
+        scorer = AlarmScorer(bundle.manifest, alarm_specs(bundle.manifest.labels), CLEAN_START_S)
         noisy = noisy_spans(length_s)
         clean = subtract(union([(CLEAN_START_S, length_s)]), noisy)
         return (
-            judge_record(bundle, name, annotation, heard, CLEAN_START_S),
-            count_turns(judge, annotation, heard, noisy, length_s),
-            count_turns(judge, annotation, heard, clean, length_s),
+            count_record(bundle, name, annotation, output, CLEAN_START_S),
+            count_periods(scorer, annotation, output, noisy, length_s),
+            count_periods(scorer, annotation, output, clean, length_s),
         )

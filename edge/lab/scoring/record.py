@@ -1,7 +1,4 @@
-"""One record: what the stream said, turned into alarms and compared with the record's annotation.
-
-Pure but for the sink that listens: a batch that made the same decisions and events gets the same counts.
-"""
+"""One record: its decisions and alarm events, put together to alarms and compared with the annotation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,13 +18,13 @@ from edge.monitor.update import StreamUpdate
 
 
 @dataclass
-class Heard:
-    """A sink that keeps what one stream said: a decision for each window, and the alarm events."""
+class StreamOutput:
+    """A sink that collects the output of one stream: a decision for each window, and the alarm events."""
 
     sample_rate_hz: float = 0.0
     decisions: list[Decision] = field(default_factory=list)
     events: list[AlarmEvent] = field(default_factory=list)
-    leads: tuple[str, ...] = ()  # that the stream has, of the twelve
+    leads: tuple[str, ...] = ()  # leads of the stream that are among the twelve standard ones
 
     def __call__(self, update: StreamUpdate) -> None:
         """Keep one update."""
@@ -39,30 +36,30 @@ class Heard:
         self.events += update.events
 
 
-def judge_beats(annotation: Annotation, heard: Heard, start_s: float) -> Confusion:
-    """Compare the QRS complexes that a stream found with those annotated, from `start_s` on."""
+def compare_qrs(annotation: Annotation, output: StreamOutput, start_s: float) -> Confusion:
+    """Compare the QRS complexes that a stream found with the annotated ones, from `start_s` on."""
     if annotation.qrs is None:
         return Confusion()
-    samples = sorted(beat for decision in heard.decisions for beat in decision.beats)
-    found = Beats(np.array(samples, np.float64) / heard.sample_rate_hz, "N" * len(samples))
+    samples = sorted(beat for decision in output.decisions for beat in decision.beats)
+    found = Beats(np.array(samples, np.float64) / output.sample_rate_hz, "N" * len(samples))
     return compare_beats(annotation.qrs, found, start_s=start_s)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of one record."""
+class AlarmCounts:
+    """Alarms of one record, counted by label."""
 
-    labels: dict[str, Counts]  # those that the record annotates
-    apart: dict[str, int]  # alarms of the others: nobody can say whether they were right
+    labels: dict[str, Counts]  # labels that the record annotates
+    unannotated: dict[str, int]  # alarms of other labels: the annotation does not tell whether they were right
 
 
-class Judge:
-    """Compares what streams said with annotations, for one bundle and its alarms.
+class AlarmScorer:
+    """Compares the alarms of one bundle with annotations.
 
     Parameters
     ----------
     manifest : of the bundle that made the decisions
-    specs : its alarms; those of priority `none` raise nothing and are not scored
+    specs : its alarms; those of priority `none` never raise and are not scored
     start_s : end of the learning period
     """
 
@@ -73,65 +70,69 @@ class Judge:
         self._specs = [spec for spec in specs if spec.priority != "none"]
         self._gates = [spec for spec in specs if spec.gates]
 
-    def judge(self, annotation: Annotation, heard: Heard) -> Verdict:
-        """Count what the alarms of one record found and missed."""
-        judged = references(annotation, self._window_s)
-        beats = self.beat_windows(annotation, heard)
-        labels, apart = {}, {}
+    def score(self, annotation: Annotation, output: StreamOutput) -> AlarmCounts:
+        """Count the right, false and missed alarms of one record."""
+        annotated = references(annotation, self._window_s)
+        beats = self.beat_windows(annotation, output)
+        labels, unannotated = {}, {}
         for spec in self._specs:
-            reference = judged.get(spec.label)
+            reference = annotated.get(spec.label)
             if reference is None or spec.kind == "technical":
-                raised = (event for event in heard.events if event.what == "raised" and event.spec.label == spec.label)
-                apart[spec.label] = sum(self._start_s <= event.end_s for event in raised)
+                raised = (event for event in output.events if event.what == "raised" and event.spec.label == spec.label)
+                unannotated[spec.label] = sum(self._start_s <= event.end_s for event in raised)
                 continue
-            counts = compare(reference, self.alarms(spec, heard), self._start_s, annotation.end_s)
+            counts = compare(reference, self.alarms(spec, output), self._start_s, annotation.end_s)
             labels[spec.label] = counts + beats.get(spec.label, Counts())
-        return Verdict(labels, apart)
+        return AlarmCounts(labels, unannotated)
 
-    def beat_windows(self, annotation: Annotation, heard: Heard) -> dict[str, Counts]:
-        """Count, for each beat's label, how many windows have it, were said to have it, and both."""
+    def beat_windows(self, annotation: Annotation, output: StreamOutput) -> dict[str, Counts]:
+        """Count for each beat label the windows that have it, those over its threshold, and those that are both."""
         return {
-            spec.label: self._beat_windows(spec, annotation, heard) for spec in self._specs if spec.label in BEAT_LABELS
+            spec.label: self._beat_windows(spec, annotation, output)
+            for spec in self._specs
+            if spec.label in BEAT_LABELS
         }
 
-    def alarms(self, spec: AlarmSpec, heard: Heard) -> list[Alarm]:
-        """Put the events of one label together to alarms."""
-        events = [event for event in heard.events if event.spec.label == spec.label]
+    def alarms(self, spec: AlarmSpec, output: StreamOutput) -> list[Alarm]:
+        """Put the events of one label together to alarms, each from its raise to its end."""
+        events = [event for event in output.events if event.spec.label == spec.label]
         ended = {event.alarm_id: event.end_s for event in events if event.what == "cleared"}
         alarms = []
         for event in events:
             if event.what == "raised":
-                last_s = ended.get(event.alarm_id, heard.decisions[-1].end_s)
-                windows = [decision for decision in heard.decisions if event.onset_s <= decision.end_s <= last_s]
+                last_s = ended.get(event.alarm_id, output.decisions[-1].end_s)
+                windows = [decision for decision in output.decisions if event.onset_s <= decision.end_s <= last_s]
                 over = [
-                    decision for decision in windows if self._speaks(spec, decision, on=decision.end_s > event.end_s)
+                    decision
+                    for decision in windows
+                    if self._is_evidence(spec, decision, on=decision.end_s > event.end_s)
                 ]
-                alarms.append(self._alarm(event, over, heard))
+                alarms.append(self._alarm(event, over, output))
         return alarms
 
-    def _speaks(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
-        """Say whether a window is evidence for a label whose alarm is on or not; the rule is the alarm machine's."""
+    def _is_evidence(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
+        """Return whether a window counts for the alarm, by the rule of `edge.alarms.machine`."""
         gated = spec.gated and any(gate.over(decision) for gate in self._gates)
         return not gated and bool(spec.over(decision, on=on))
 
-    def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], heard: Heard) -> Alarm:
-        first_s, last_s = (decision.first_sample / heard.sample_rate_hz for decision in (windows[0], windows[-1]))
+    def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], output: StreamOutput) -> Alarm:
+        first_s, last_s = (decision.first_sample / output.sample_rate_hz for decision in (windows[0], windows[-1]))
         reach_s = self._reach_s(raised.spec.label)
-        middle_s = (self._window_s - reach_s) / 2
+        middle_s = (self._window_s - reach_s) / 2  # of the pooled windows together, counted from the last one's start
         return Alarm(
             raised_s=raised.end_s,
-            seen=(first_s - reach_s, windows[-1].end_s),
-            claim=(first_s + middle_s - self._hop_s / 2, last_s + middle_s + self._hop_s / 2),
+            covered_s=(first_s - reach_s, windows[-1].end_s),
+            active_s=(first_s + middle_s - self._hop_s / 2, last_s + middle_s + self._hop_s / 2),
         )
 
     def _reach_s(self, label: str) -> float:
-        """How far an output looks back beyond its own window."""
+        """How far pooling makes an output look back before the start of its own window."""
         return (self._pooling.of(label) - 1) * self._hop_s
 
-    def _beat_windows(self, spec: AlarmSpec, annotation: Annotation, heard: Heard) -> Counts:
+    def _beat_windows(self, spec: AlarmSpec, annotation: Annotation, output: StreamOutput) -> Counts:
         pairs = []
-        for decision in heard.decisions:
-            first_s, over = decision.first_sample / heard.sample_rate_hz, spec.over(decision)
+        for decision in output.decisions:
+            first_s, over = decision.first_sample / output.sample_rate_hz, spec.over(decision)
             seen_from_s = max(first_s - self._reach_s(spec.label), 0.0)
             holds = holds_in_window(annotation, spec.label, seen_from_s, first_s + self._window_s)
             if over is not None and holds is not None and first_s >= self._start_s:

@@ -1,18 +1,14 @@
-"""From the annotation of a WFDB record to what each label's alarms are judged by.
+"""Reference episodes of each label, from the annotation of a record.
 
-    AF AFL BIGEMINY TRIGEMINY SBRAD   the stretches of their rhythm note; for AF, flutter is left open (EC57)
-    VT SVT                            stretches noted as such with at least 3 beats, else left open; ventricular
-                                      flutter from 1 s
-    PVC (V) PAC (A a J S)             beats, one episode where they are less than a window apart; fusion beats leave
-                                      PVC open around them
-    LBBB (L) RBBB (R) PACED (/ f)     where at least half of the beats of a window are so, left open with fewer;
-                                      PACED also where the rhythm is noted
-    SBRAD, STACH                      nobody annotated a rate: left open below 65 and from 90 beats a minute
+    AF AFL BIGEMINY TRIGEMINY SBRAD   where the rhythm is noted; AF is unknown during flutter (EC57)
+    VT SVT                            where noted with at least 3 beats, unknown with fewer; ventricular flutter
+                                      from 1 s on
+    PVC (V) PAC (A a J S)             beats; those less than a window apart are one episode; unknown near fusion (PVC)
+    LBBB (L) RBBB (R) PACED (/ f)     where at least half of a window's beats are so, unknown with fewer; PACED also
+                                      where the rhythm is noted
+    SBRAD, STACH                      no rate is annotated: unknown below 65 and from 90 beats a minute
 
-These are the meanings that the labels have in training (`training/data/sets/mitdb.py`), which scores windows where
-this scores time; a test compares the two on every record. Written for MIT-BIH. Another set that has rhythm notes or
-beats is read in the same way, and what it has not is not judged. AVB1, NOISE and the technical alarms are never
-annotated.
+The rules are those of training (`training/data/sets/mitdb.py`), in time instead of windows; a test compares the two.
 """
 
 from collections.abc import Iterator
@@ -23,24 +19,24 @@ from numpy.typing import NDArray
 from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.beats import MATCH_S
 from edge.lab.scoring.episodes import Reference
-from edge.lab.scoring.spans import Spans, clip, nothing, subtract, union
+from edge.lab.scoring.spans import Spans, clip, no_spans, subtract, union
 
 _NOTED = {"AF": "(AFIB", "AFL": "(AFL", "BIGEMINY": "(B", "TRIGEMINY": "(T"}
 _RUNS = {"VT": "(VT", "SVT": "(SVTA"}
 _RUN_BEATS = 3
 _FLUTTER_S = 1.0
 _PREMATURE = {"PVC": "V", "PAC": "AaJS"}
-_UNCERTAIN = {"PVC": "VF", "PAC": "AaJS"}  # beats that leave the label open where no sure one is readable
+_UNCERTAIN = {"PVC": "VF", "PAC": "AaJS"}  # beats that may be of the label: it is unknown where only these are near
 _FORMS = {"LBBB": "L", "RBBB": "R", "PACED": "/f"}
 _SHARE = 0.5
-_EDGE_S = 0.25  # a beat so near to a window's edge may not be readable
+_EDGE_S = 0.25  # a beat this near to a window's edge may be cut in half
 _SLOW_BPM, _FAST_BPM = 65.0, 90.0
-_STEP_S = 1.0  # of the grid on which shares of beats and rates are looked at
+_STEP_S = 1.0  # of the time grid on which rates and shares of beats are computed
 BEAT_LABELS = tuple(_PREMATURE)
 
 
 def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
-    """Return what each label that the record annotates is judged by, for windows of this length."""
+    """Return the reference of each label that the record annotates, for windows of this length."""
     result: dict[str, Reference] = {}
     if annotation.rhythms:
         result |= {label: Reference(union(annotation.noted(note))) for label, note in _NOTED.items()}
@@ -51,12 +47,12 @@ def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
     if annotation.times_s.size:
         result |= {label: _premature(annotation, label, window_s) for label in _PREMATURE}
         result |= {label: _form(annotation, label, window_s) for label in _FORMS}
-        result["STACH"] = Reference(nothing(), _where(annotation, _rates(annotation, window_s) >= _FAST_BPM))
+        result["STACH"] = Reference(no_spans(), _where(annotation, _rates(annotation, window_s) >= _FAST_BPM))
     return result
 
 
 def holds_in_window(annotation: Annotation, label: str, start_s: float, end_s: float) -> bool | None:
-    """Say whether a beat of a label (`BEAT_LABELS`) is in [start_s, end_s); None where that cannot be said."""
+    """Return whether a beat of a label (`BEAT_LABELS`) is in [start_s, end_s); None where it cannot be told."""
     inner = annotation.beats(start_s + _EDGE_S, end_s - _EDGE_S)
     if np.isin(inner, list(_PREMATURE[label])).any():
         return True
@@ -79,18 +75,18 @@ def _premature(annotation: Annotation, label: str, window_s: float) -> Reference
         times = annotation.times_s[np.isin(annotation.symbols, list(symbols))]
         return ((float(time) - reach_s, float(time) + reach_s) for time in times)
 
-    unsure = "".join(set(_UNCERTAIN[label]) - set(_PREMATURE[label]))
+    uncertain = "".join(set(_UNCERTAIN[label]) - set(_PREMATURE[label]))
     return Reference(
         union(around(_PREMATURE[label], MATCH_S), gap_s=window_s),
-        union(around(unsure, window_s / 2 + _STEP_S)),
+        union(around(uncertain, window_s / 2 + _STEP_S)),
         timed=False,
     )
 
 
 def _form(annotation: Annotation, label: str, window_s: float) -> Reference:
     start_s = _starts(annotation, window_s)
-    having = annotation.times_s[np.isin(annotation.symbols, list(_FORMS[label]))]
-    share = _count(having, start_s, window_s) / np.maximum(_count(annotation.times_s, start_s, window_s), 1)
+    of_form = annotation.times_s[np.isin(annotation.symbols, list(_FORMS[label]))]
+    share = _count(of_form, start_s, window_s) / np.maximum(_count(annotation.times_s, start_s, window_s), 1)
     holds = _where(annotation, share >= _SHARE)
     if label == "PACED":
         holds = union([*holds, *annotation.noted("(P")])
@@ -104,7 +100,7 @@ def _slow(annotation: Annotation, window_s: float) -> Reference:
 
 
 def _starts(annotation: Annotation, window_s: float) -> NDArray[np.float64]:
-    """Where the windows begin whose middles stand on the grid; at the record's ends they are moved inward."""
+    """Start of the window around each point of the grid; at the record's ends windows are moved inward."""
     middles = np.arange(0.0, annotation.end_s, _STEP_S)
     return np.clip(middles - window_s / 2, 0.0, max(annotation.end_s - window_s, 0.0))
 
@@ -114,12 +110,12 @@ def _count(times_s: NDArray[np.float64], start_s: NDArray[np.float64], window_s:
 
 
 def _rates(annotation: Annotation, window_s: float) -> NDArray[np.float64]:
-    """Beats a minute around each point of the grid."""
+    """Beats a minute in the window around each point of the grid."""
     beats = _count(annotation.times_s, _starts(annotation, window_s), window_s)
     return beats.astype(np.float64) * 60.0 / window_s
 
 
 def _where(annotation: Annotation, true: NDArray[np.bool_]) -> Spans:
-    """Return the stretches around those points of the grid at which something is true."""
+    """Return the spans around the points of the grid at which `true` holds."""
     middles = np.arange(0.0, annotation.end_s, _STEP_S)[true]
     return clip(union(np.stack([middles - _STEP_S / 2, middles + _STEP_S / 2], axis=1)), 0.0, annotation.end_s)

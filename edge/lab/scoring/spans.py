@@ -1,6 +1,6 @@
-"""Sets of stretches of time: (spans, 2) float64, start and end in seconds, sorted, disjoint. Pure.
+"""Arithmetic of time spans: (spans, 2) float64, start and end in seconds, sorted and disjoint.
 
-A stretch without length is none. Knows nothing of what happens in them.
+A span has a length: empty ones are dropped.
 """
 
 from collections.abc import Iterable
@@ -11,31 +11,32 @@ from numpy.typing import NDArray
 Spans = NDArray[np.float64]
 
 
-def nothing() -> Spans:
-    """Return no stretch."""
+def no_spans() -> Spans:
+    """Return an empty set of spans."""
     return np.zeros((0, 2))
 
 
 def union(pairs: Iterable[tuple[float, float]] | Spans, gap_s: float = 0.0) -> Spans:
-    """Put stretches together; those that overlap, touch or lie within `gap_s` of each other become one."""
+    """Merge spans; those that overlap, touch or lie within `gap_s` of each other become one."""
     spans = np.asarray(pairs if isinstance(pairs, np.ndarray) else list(pairs), np.float64).reshape(-1, 2)
     spans = spans[spans[:, 1] > spans[:, 0]]
     spans = spans[np.argsort(spans[:, 0], kind="stable")]
     if len(spans) < 2:
         return spans
-    reached = np.maximum.accumulate(spans[:, 1])
-    first = np.concatenate([[True], spans[1:, 0] - reached[:-1] > gap_s])
+    latest_end = np.maximum.accumulate(spans[:, 1])  # a span may lie inside an earlier, longer one
+    first = np.concatenate([[True], spans[1:, 0] - latest_end[:-1] > gap_s])
     last = np.concatenate([first[1:], [True]])
-    return np.stack([spans[first, 0], reached[last]], axis=1)
+    return np.stack([spans[first, 0], latest_end[last]], axis=1)
 
 
 def clip(spans: Spans, start_s: float, end_s: float) -> Spans:
-    """Return what lies in [start_s, end_s)."""
+    """Return the parts of the spans in [start_s, end_s)."""
     return union(np.clip(spans, start_s, end_s))
 
 
 def intersect(one: Spans, other: Spans) -> Spans:
-    """Return what lies in both."""
+    """Return the time that lies in both."""
+    # Spans are sorted and disjoint, so those of `other` that overlap one span are a run: from `first`, `count` of them.
     first = np.searchsorted(other[:, 1], one[:, 0], side="right")
     count = np.maximum(np.searchsorted(other[:, 0], one[:, 1], side="left") - first, 0)
     mine = np.repeat(np.arange(len(one)), count)
@@ -45,20 +46,20 @@ def intersect(one: Spans, other: Spans) -> Spans:
 
 
 def subtract(one: Spans, other: Spans) -> Spans:
-    """Return what lies in the first alone."""
-    edges = np.concatenate([[-np.inf], other.reshape(-1), [np.inf]]).reshape(-1, 2)  # what the other leaves free
-    return intersect(one, edges)
+    """Return the time that lies in `one` but not in `other`."""
+    outside = np.concatenate([[-np.inf], other.reshape(-1), [np.inf]]).reshape(-1, 2)  # the complement of `other`
+    return intersect(one, outside)
 
 
 def seconds(spans: Spans) -> float:
-    """Return the length of all together."""
+    """Return the total length."""
     return float((spans[:, 1] - spans[:, 0]).sum())
 
 
 def within(spans: Spans, parts: Spans) -> NDArray[np.bool_]:
-    """Say of each of (parts, 2) stretches, which may overlap, whether all of it lies in the spans."""
+    """Return for each of (parts, 2) time spans, which may overlap, whether all of it lies in one span."""
     if not len(spans):
         return np.zeros(len(parts), np.bool_)
-    near = np.searchsorted(spans[:, 0], parts[:, 0], side="right") - 1
-    inside: NDArray[np.bool_] = (near >= 0) & (spans[near, 1] >= parts[:, 1])
+    nearest = np.searchsorted(spans[:, 0], parts[:, 0], side="right") - 1  # the last span that starts before the part
+    inside: NDArray[np.bool_] = (nearest >= 0) & (spans[nearest, 1] >= parts[:, 1])
     return inside

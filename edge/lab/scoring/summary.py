@@ -1,10 +1,9 @@
-"""From counts to figures: for one record and for a set, gross and average, with intervals over patients.
+"""Figures of one record and of a set of records, with confidence intervals over patients.
 
-Gross figures are quotients of sums, so that a record with many episodes weighs more; average ones are means over the
-records in which they are defined (both EC57). The interval is the 95% percentile interval of the gross figure over
-resampled patients (Efron 1979): records of one patient stay together. With few patients it is wide, and what never
-happened in any of them has an interval of no width: it says nothing about patients who are not there. Where a whole
-set has no false alarm, the interval of their rate is that of a Poisson count of none: up to -ln(.025) in the hours.
+Gross figures are quotients of sums over records, so that a record with many episodes weighs more; average figures are
+means over the records in which they are defined (both EC57). Intervals are of the gross figures, by bootstrap over
+patients. They are wide with few patients. An event that occurs in no patient gets an interval of zero width, which says
+nothing about other patients; for false alarms a set without any gets the 97.5% limit of a Poisson rate instead.
 """
 
 import math
@@ -19,13 +18,13 @@ from numpy.typing import NDArray
 from edge.lab.scoring.beats import Confusion
 from edge.lab.scoring.bootstrap import Interval, draw_counts, percentile_interval
 from edge.lab.scoring.episodes import Counts, quantile
-from edge.lab.scoring.record import Verdict
+from edge.lab.scoring.record import AlarmCounts
 
 RESAMPLES = 1000
 
 
 class Delay(msgspec.Struct, frozen=True):
-    """Seconds from the start of the episodes that were found until their first alarm was raised."""
+    """Seconds from the start of an episode to its first alarm, over the episodes that were found."""
 
     median: float
     p90: float
@@ -59,14 +58,14 @@ class QrsScore(msgspec.Struct, frozen=True, kw_only=True):
     ci95: dict[str, Interval] = {}  # of a set
 
 
-class Total(msgspec.Struct, frozen=True, kw_only=True):
+class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of a set of records."""
 
     record_names: tuple[str, ...]
     patients: int
     hours: float  # after the learning period
-    false_alarms_per_hour: float | None  # of all labels that are annotated
-    other_alarms_per_hour: dict[str, float]  # of those that are not: right or false, nobody knows
+    false_alarms_per_hour: float | None  # of all annotated labels
+    other_alarms_per_hour: dict[str, float]  # of labels without annotation: not known whether right
     labels: dict[str, LabelScore]
     qrs: QrsScore
     ci95: dict[str, Interval]
@@ -87,21 +86,21 @@ class RecordScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One record with what became of it."""
+class RecordCounts:
+    """The counts of one record."""
 
     record: str
     patient: str
     hours: float
-    verdict: Verdict
+    alarms: AlarmCounts
     qrs: Confusion = field(default_factory=Confusion)
     seen_in_training: bool = False
     sinus_throughout: bool = False
 
     @property
     def false_alarms(self) -> int:
-        """False alarms of all labels that are annotated."""
-        return sum(counts.alarms - counts.right for counts in self.verdict.labels.values())
+        """False alarms of all annotated labels."""
+        return sum(counts.alarms - counts.right for counts in self.alarms.labels.values())
 
 
 def label_score(counts: Counts) -> LabelScore:
@@ -119,62 +118,61 @@ def qrs_score(confusion: Confusion) -> QrsScore:
     return QrsScore(se=rates["qrs_se"], ppv=rates["qrs_ppv"], found=found, missed=missed, extra=extra)
 
 
-def record_score(judged: Judged) -> RecordScore:
+def record_score(counts: RecordCounts) -> RecordScore:
     """Return the figures of one record."""
-    verdict = judged.verdict
     return RecordScore(
-        record=judged.record,
-        patient=judged.patient,
-        seen_in_training=judged.seen_in_training,
-        sinus_throughout=judged.sinus_throughout,
-        hours=judged.hours,
-        false_alarms_per_hour=judged.false_alarms / judged.hours if judged.hours else None,
-        other_alarms=verdict.apart,
-        labels={label: label_score(counts) for label, counts in verdict.labels.items()},
-        qrs=qrs_score(judged.qrs),
+        record=counts.record,
+        patient=counts.patient,
+        seen_in_training=counts.seen_in_training,
+        sinus_throughout=counts.sinus_throughout,
+        hours=counts.hours,
+        false_alarms_per_hour=counts.false_alarms / counts.hours if counts.hours else None,
+        other_alarms=counts.alarms.unannotated,
+        labels={label: label_score(of_label) for label, of_label in counts.alarms.labels.items()},
+        qrs=qrs_score(counts.qrs),
     )
 
 
-def total(records: Sequence[Judged]) -> Total:
+def score_set(records: Sequence[RecordCounts]) -> SetScore:
     """Return the figures of a set of records."""
-    hours = sum(judged.hours for judged in records)
-    alarms = np.array([[judged.false_alarms, judged.hours] for judged in records]).reshape(-1, 2)
-    groups = _by_patient(records)
-    overall = interval(np.array([alarms[group].sum(axis=0) for group in groups]))
-    if overall is not None and not alarms[:, 0].any():
-        overall = 0.0, -math.log(0.025) / hours
-    names = dict.fromkeys(label for judged in records for label in judged.verdict.labels)
-    apart: Counter[str] = Counter()
-    for judged in records:
-        apart.update(judged.verdict.apart)
-    return Total(
-        record_names=tuple(judged.record for judged in records),
-        patients=len(groups),
+    hours = sum(record.hours for record in records)
+    false_alarms = np.array([[record.false_alarms, record.hours] for record in records]).reshape(-1, 2)
+    patients = _by_patient(records)
+    rate_interval = ratio_interval(np.array([false_alarms[group].sum(axis=0) for group in patients]))
+    if rate_interval is not None and not false_alarms[:, 0].any():
+        rate_interval = 0.0, -math.log(0.025) / hours  # of a Poisson count of 0; a resample never has any
+    names = dict.fromkeys(label for record in records for label in record.alarms.labels)
+    unannotated: Counter[str] = Counter()
+    for record in records:
+        unannotated.update(record.alarms.unannotated)
+    return SetScore(
+        record_names=tuple(record.record for record in records),
+        patients=len(patients),
         hours=hours,
-        false_alarms_per_hour=float(alarms[:, 0].sum()) / hours if hours else None,
-        other_alarms_per_hour={label: count / hours for label, count in apart.items() if hours},
-        labels={label: _pooled(records, groups, label) for label in names},
-        qrs=_pooled_qrs(records, groups),
-        ci95={} if overall is None else {"false_alarms_per_hour": overall},
+        false_alarms_per_hour=float(false_alarms[:, 0].sum()) / hours if hours else None,
+        other_alarms_per_hour={label: count / hours for label, count in unannotated.items() if hours},
+        labels={label: _label_of_set(records, patients, label) for label in names},
+        qrs=_qrs_of_set(records, patients),
+        ci95={} if rate_interval is None else {"false_alarms_per_hour": rate_interval},
     )
 
 
-def _by_patient(records: Sequence[Judged]) -> list[list[int]]:
+def _by_patient(records: Sequence[RecordCounts]) -> list[list[int]]:
     """Return the indices of each patient's records."""
     groups: dict[str, list[int]] = {}
-    for index, judged in enumerate(records):
-        groups.setdefault(judged.patient, []).append(index)
+    for index, record in enumerate(records):
+        groups.setdefault(record.patient, []).append(index)
     return list(groups.values())
 
 
-def _pooled(records: Sequence[Judged], groups: Sequence[Sequence[int]], label: str) -> LabelScore:
+def _label_of_set(records: Sequence[RecordCounts], groups: Sequence[Sequence[int]], label: str) -> LabelScore:
     """Return the figures of one label over all records that annotate it."""
-    counts = [judged.verdict.labels.get(label, Counts()) for judged in records]
+    counts = [record.alarms.labels.get(label, Counts()) for record in records]
     patients = [sum((counts[index] for index in group), Counts()) for group in groups]
     average, intervals = {}, {}
     for name in Counts().ratios():
         values = [value for one in counts if (value := one.figures()[name]) is not None]
-        found = interval(np.array([patient.ratios()[name] for patient in patients]))
+        found = ratio_interval(np.array([patient.ratios()[name] for patient in patients]))
         if values:
             average[name] = float(np.mean(values))
         if found is not None:
@@ -186,25 +184,25 @@ def _pooled(records: Sequence[Judged], groups: Sequence[Sequence[int]], label: s
     return msgspec.structs.replace(gross, average=average, ci95=intervals)
 
 
-def _pooled_qrs(records: Sequence[Judged], groups: Sequence[Sequence[int]]) -> QrsScore:
-    scores = [qrs_score(judged.qrs) for judged in records]
+def _qrs_of_set(records: Sequence[RecordCounts], groups: Sequence[Sequence[int]]) -> QrsScore:
+    scores = [qrs_score(record.qrs) for record in records]
     patients = np.array([np.sum([records[index].qrs.qrs for index in group], axis=0) for group in groups], np.float64)
     average, intervals = {}, {}
     for name, wrong in (("se", 1), ("ppv", 2)):
         values = [value for score in scores if (value := getattr(score, name)) is not None]
-        found = interval(np.stack([patients[:, 0], patients[:, 0] + patients[:, wrong]], axis=1))
+        found = ratio_interval(np.stack([patients[:, 0], patients[:, 0] + patients[:, wrong]], axis=1))
         if values:
             average[name] = float(np.mean(values))
         if found is not None:
             intervals[name] = found
-    gross = qrs_score(sum((judged.qrs for judged in records), Confusion()))
+    gross = qrs_score(sum((record.qrs for record in records), Confusion()))
     return msgspec.structs.replace(gross, average=average, ci95=intervals)
 
 
-def interval(parts: NDArray[np.float64]) -> Interval | None:
+def ratio_interval(parts: NDArray[np.float64]) -> Interval | None:
     """Return the interval of a quotient of sums over (patients, 2) numerators and denominators.
 
-    Resamples in which it is undefined are left out; None for fewer than two patients, or when it always is.
+    Resamples with a denominator of 0 are left out. None for fewer than two patients, or where no resample is left.
     """
     if len(parts) < 2:
         return None
@@ -214,7 +212,7 @@ def interval(parts: NDArray[np.float64]) -> Interval | None:
 
 
 def _delay_interval(delays_s: Sequence[Sequence[float]]) -> Interval | None:
-    """Return the interval of the median delay over patients, each with the delays of all episodes found."""
+    """Return the interval of the median delay; `delays_s` holds for each patient the delays of all episodes found."""
     if len(delays_s) < 2 or not any(delays_s):
         return None
     pooled = np.concatenate([np.asarray(delays, np.float64) for delays in delays_s])

@@ -1,4 +1,4 @@
-"""The score of a folder as a table for people. Knows no arithmetic."""
+"""The score of a folder as a table in the terminal."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from edge.lab.scoring.bootstrap import Interval
 from edge.lab.scoring.folder import FolderScore
-from edge.lab.scoring.summary import LabelScore, QrsScore, Total
+from edge.lab.scoring.summary import LabelScore, QrsScore, SetScore
 
 _COLUMNS = ("alarm", "n", "found", "right", "time Se", "time +P", "false/h", "delay s")
 _GAP = ", 95% "
@@ -19,7 +19,7 @@ _CAPTION = (
 
 
 def show(score: FolderScore, console: Console) -> None:
-    """Print the figures of each label over all records, then the sums, and what flatters them."""
+    """Print the figures of each label over all records, then those over all labels."""
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), caption=_CAPTION)
     for name in _COLUMNS:
         table.add_column(name, overflow="fold")  # a narrow terminal loses no digit
@@ -40,7 +40,7 @@ def _cells(figures: LabelScore) -> Iterator[str]:
     yield "" if figures.delay_s is None else f"{figures.delay_s.median:.1f}\n90% {figures.delay_s.p90:.1f}"
 
 
-def _with_interval(figures: LabelScore | Total, name: str, value: float | None, gap: str = "\n") -> str:
+def _with_interval(figures: LabelScore | SetScore, name: str, value: float | None, gap: str = "\n") -> str:
     if value is None:
         return ""
     if name not in figures.ci95:
@@ -65,10 +65,10 @@ def _lines(score: FolderScore) -> Iterator[str]:
         yield _sum("not seen in training", score.unseen)
     if score.sinus is not None:
         yield _sum("sinus rhythm throughout", score.sinus)
-    apart = ", ".join(f"{label} {rate:.2f}" for label, rate in score.other_alarms_per_hour.items() if rate)
-    yield f"alarms an hour about what nobody annotated: {apart or 'none'}"
+    unannotated = ", ".join(f"{label} {rate:.2f}" for label, rate in score.other_alarms_per_hour.items() if rate)
+    yield f"alarms an hour of labels without annotation: {unannotated or 'none'}"
     if score.seen_in_training:
-        yield f"seen in training, so that their figures flatter: {' '.join(score.seen_in_training)}"
+        yield f"seen in training, so their figures are too good: {' '.join(score.seen_in_training)}"
     yield f"bundle {score.bundle.name} {score.bundle.version} ({score.bundle.sha256[:12]})"
 
 
@@ -85,7 +85,7 @@ def _percent(value: float | None, interval: Interval | None) -> str:
     return f"{value:.2%}" + ("" if interval is None else f" (95% {interval[0]:.2%}-{interval[1]:.2%})")
 
 
-def _sum(what: str, total: Total) -> str:
+def _sum(what: str, total: SetScore) -> str:
     rate = _with_interval(total, "false_alarms_per_hour", total.false_alarms_per_hour, _GAP)
     return (
         f"{what}: records {len(total.record_names)}, patients {total.patients}, hours {total.hours:.2f}, "

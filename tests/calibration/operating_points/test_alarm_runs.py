@@ -1,4 +1,4 @@
-"""The quick arithmetic of alarms against the alarm machine and the judge themselves."""
+"""The quick arithmetic of alarms against the alarm machine and the scorer themselves."""
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import SCHEMA_VERSION, InputSpec, Label, Manifest, Pooling
 from edge.core.samples import Cause
-from edge.lab.scoring.record import Heard, Judge
+from edge.lab.scoring.record import AlarmScorer, StreamOutput
 from edge.monitor.pooling import Pooler, pool_windows
 
 RATE_HZ, WINDOW_S = 100, 5
@@ -31,7 +31,7 @@ SETTINGS = st.builds(
 
 
 def machine_alarms(windows, setting):
-    """Ask the machine and the judge."""
+    """Ask the machine and the scorer."""
     fields = {name: getattr(setting, name) for name in ("threshold", "clear_threshold", "on_delay_s", "off_delay_s")}
     labels = (msgspec.structs.replace(AF, **fields), NOISE)
     manifest = Manifest(
@@ -45,7 +45,11 @@ def machine_alarms(windows, setting):
         files={},
     )
     specs = alarm_specs(labels)
-    pooler, machine, heard = Pooler(manifest.pooling, ["AF", "NOISE"]), AlarmMachine("s", "", specs), Heard(RATE_HZ)
+    pooler, machine, output = (
+        Pooler(manifest.pooling, ["AF", "NOISE"]),
+        AlarmMachine("s", "", specs),
+        StreamOutput(RATE_HZ),
+    )
     for number, (level, kind) in enumerate(windows):
         if kind == "x":
             continue
@@ -59,10 +63,10 @@ def machine_alarms(windows, setting):
             leads=(),
             probabilities=pooler.push(outputs),
         )
-        heard.decisions.append(decision)
-        heard.events += machine.step(decision)
-    heard.events += machine.finish()
-    return Judge(manifest, specs, 0.0).alarms(next(spec for spec in specs if spec.label == "AF"), heard)
+        output.decisions.append(decision)
+        output.events += machine.step(decision)
+    output.events += machine.finish()
+    return AlarmScorer(manifest, specs, 0.0).alarms(next(spec for spec in specs if spec.label == "AF"), output)
 
 
 @settings(max_examples=150, deadline=None)

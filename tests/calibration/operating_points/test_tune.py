@@ -1,4 +1,4 @@
-"""Operating points: the choice against brute force, the scores against the judge, and the command."""
+"""Operating points: the choice against brute force, the figures against `AlarmScorer`, and the command."""
 
 import itertools
 import json
@@ -24,8 +24,8 @@ from edge.classifiers.opening import open_classifier
 from edge.core.samples import Cause
 from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.episodes import Counts
-from edge.lab.scoring.folds import find_judges
-from edge.lab.scoring.record import Heard, Judge
+from edge.lab.scoring.folds import find_bundle_or_folds
+from edge.lab.scoring.record import AlarmScorer, StreamOutput
 from edge.monitor.pooling import Pooler
 from training.data.labels import NAMES, PRODUCT_LABELS
 from training.data.windows import INPUT
@@ -171,21 +171,21 @@ def random_record(seed):
 def machine_counts(record, manifest, label):
     specs = alarm_specs(manifest.labels)
     pooler = Pooler(manifest.pooling, [one.abbreviation for one in manifest.labels])
-    machine, heard, outputs = AlarmMachine("s", "", specs), Heard(RATE_HZ), record.outputs
+    machine, output, outputs = AlarmMachine("s", "", specs), StreamOutput(RATE_HZ), record.outputs
     for number, cause in enumerate(outputs.cause):
         row = None if cause else outputs.probabilities[number]
         first, end = int(outputs.first_sample[number]), int(outputs.end_sample[number])
         decision = Decision("s", first, end, end / RATE_HZ, Cause(cause), (), pooler.push(row))
-        heard.decisions.append(decision)
-        heard.events += machine.step(decision)
-    heard.events += machine.finish()
-    return Judge(manifest, specs, 300.0).judge(record.annotation, heard).labels[label]
+        output.decisions.append(decision)
+        output.events += machine.step(decision)
+    output.events += machine.finish()
+    return AlarmScorer(manifest, specs, 300.0).score(record.annotation, output).labels[label]
 
 
 @pytest.mark.parametrize("pooled", [1, 3])
 @pytest.mark.parametrize("label", ["AF", "VT", "PVC"])
 def test_settings_score_as_the_stream_would(float_bundle, label, pooled):
-    """Storms apart, which withhold alarms of several labels together: here only one label may alarm."""
+    """Except storms, which withhold alarms of several labels together: here only one label may alarm."""
     manifest = load_bundle(float_bundle).manifest
     labels = tuple(
         msgspec.structs.replace(one, priority=one.priority if one.abbreviation in {label, "NOISE"} else "none")
@@ -250,10 +250,10 @@ def test_the_command(run, monkeypatch):
             setting = Setting(**report["labels"][label.abbreviation]["setting"])
             assert own_setting(label, manifest) == setting
     assert "## Operating points" in (run / "out" / "bundle" / "MODEL_CARD.md").read_text()
-    judges = find_judges(str(run / "out" / "folds"))
-    assert set(judges.by_record) == {"101", "203"}
-    open_classifier(judges.of("101"), ClassifierConfig()).close()  # proves itself on its golden windows
-    seen = json.loads((judges.of("101").path / "seen_records.json").read_text())
+    folds = find_bundle_or_folds(str(run / "out" / "folds"))
+    assert set(folds.by_record) == {"101", "203"}
+    open_classifier(folds.for_record("101"), ClassifierConfig()).close()  # proves itself on its golden windows
+    seen = json.loads((folds.for_record("101").path / "seen_records.json").read_text())
     assert not {"101", "203"} & set(seen["mitdb"]["train"])
     assert "208" in seen["mitdb"]["train"]
     assert (run / "out" / "curves.png").stat().st_size > 20_000

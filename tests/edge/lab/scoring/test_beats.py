@@ -117,7 +117,7 @@ def test_lists_that_contradict_themselves():
 
 @pytest.mark.parametrize("record", ["101", "203", "208"])
 def test_qrs_matching_against_wfdb(data_dir, record):
-    """A detector with jitter, misses and false beats, judged by wfdb-python's own matching as well."""
+    """A detector with jitter, misses and false beats, compared by wfdb-python's own matching as well."""
     import wfdb
     from wfdb.processing import compare_annotations
 

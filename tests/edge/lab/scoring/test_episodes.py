@@ -7,7 +7,7 @@ from edge.lab.scoring.spans import union
 
 
 def alarm(raised, start, end, reach=5.0):
-    """Make an alarm that speaks for [start, end) and whose windows reach further on both sides."""
+    """Make an alarm that is active in [start, end) and whose windows reach further on both sides."""
     return Alarm(raised, (start - reach, end + reach), (start, end))
 
 

@@ -23,8 +23,8 @@ from edge.core.leads import LEADS
 from edge.core.samples import Cause, mark_invalid
 from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.folder import FolderScore, ScoreConfig, score_folder
-from edge.lab.scoring.record import Heard, Judge
-from edge.lab.scoring.summary import Judged, record_score
+from edge.lab.scoring.record import AlarmScorer, StreamOutput
+from edge.lab.scoring.summary import RecordCounts, record_score
 from edge.signal.windows import WindowStream
 
 EDGE = Path(sys.executable).with_name("ecg-edge")
@@ -93,7 +93,7 @@ def batch(path, bundle):
         keep[row, list(window.positions)] = 1.0
     with open_classifier(bundle, ClassifierConfig()) as classifier:
         outputs = iter(classifier.classify(signal, keep))
-    machine, heard = AlarmMachine("batch", "", alarm_specs(bundle.manifest.labels)), Heard(record.fs)
+    machine, output = AlarmMachine("batch", "", alarm_specs(bundle.manifest.labels)), StreamOutput(record.fs)
     for window in windows:
         decision = Decision(
             stream="batch",
@@ -104,23 +104,23 @@ def batch(path, bundle):
             leads=window.leads,
             probabilities=next(outputs) if window.cause is Cause.PRESENT else None,
         )
-        heard.decisions.append(decision)
-        heard.events += machine.step(decision)
-    heard.events += machine.finish()
-    return heard
+        output.decisions.append(decision)
+        output.events += machine.step(decision)
+    output.events += machine.finish()
+    return output
 
 
 def test_the_stream_and_an_offline_batch_give_the_same_numbers(folder, scored, tiny_bundle):
-    judge = Judge(tiny_bundle.manifest, alarm_specs(tiny_bundle.manifest.labels), 0.0)
+    scorer = AlarmScorer(tiny_bundle.manifest, alarm_specs(tiny_bundle.manifest.labels), 0.0)
     for streamed in scored[0].records:
-        assert streamed.labels == labels_of(judge, folder / streamed.record, tiny_bundle)
+        assert streamed.labels == labels_of(scorer, folder / streamed.record, tiny_bundle)
 
 
 def test_the_same_on_real_records(data_dir, tiny_bundle):
-    judge = Judge(tiny_bundle.manifest, alarm_specs(tiny_bundle.manifest.labels), 300.0)
+    scorer = AlarmScorer(tiny_bundle.manifest, alarm_specs(tiny_bundle.manifest.labels), 300.0)
     score = score_folder(tiny_bundle, ScoreConfig(folder=data_dir / "mitdb", only=("101", "203")))
     for streamed in score.records:
-        assert streamed.labels == labels_of(judge, data_dir / "mitdb" / streamed.record, tiny_bundle)
+        assert streamed.labels == labels_of(scorer, data_dir / "mitdb" / streamed.record, tiny_bundle)
     assert score.labels["AF"].counts["episodes"] == 17
     assert score.labels["AF"].counts["alarms"] > 2
     assert score.qrs.se >= 0.995
@@ -129,9 +129,9 @@ def test_the_same_on_real_records(data_dir, tiny_bundle):
     assert annotated == [1523, 2481], "beats that `rdann` lists from minute 5 on"
 
 
-def labels_of(judge, path, bundle):
-    verdict = judge.judge(read_annotation(path), batch(path, bundle))
-    return record_score(Judged(record="", patient="", hours=1.0, verdict=verdict)).labels
+def labels_of(scorer, path, bundle):
+    alarms = scorer.score(read_annotation(path), batch(path, bundle))
+    return record_score(RecordCounts(record="", patient="", hours=1.0, alarms=alarms)).labels
 
 
 def seen(bundle_path, target, sets):

@@ -1,4 +1,4 @@
-"""Noise after `nst`: its SNR worked out again from what was added, its turns, and its seams."""
+"""Noise after `nst`: its SNR measured again in the result, its periods, and the joins between them."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from edge.lab.scoring.noise import (
 from edge.sources.recordings import open_recording
 
 
-def test_turns():
+def test_noisy_periods():
     assert noisy_spans(1000.0).tolist() == [[300, 420], [540, 660], [780, 900]]
     assert noisy_spans(1805.5).tolist()[-1] == [1740, 1805.5]
     assert noisy_spans(300.0).size == 0
@@ -56,15 +56,15 @@ def test_seams_have_no_step():
 
 
 def test_silence_and_absence_are_told():
-    with pytest.raises(RecordError, match="without any height"):
+    with pytest.raises(RecordError, match="have no height"):
         noise_gains(np.array([1.0]), np.array([0.0]), 0.0)
-    with pytest.raises(RecordError, match="no beat"):
+    with pytest.raises(RecordError, match="needs annotated beats"):
         qrs_heights(np.zeros((1, 100), np.float32), np.zeros(0, np.int64), 100)
 
 
 def test_a_noise_record_of_another_rate_is_refused(tmp_path):
     wfdb.wrsamp("n", 250, ["mV"], ["noise1"], p_signal=np.ones((500, 1)), fmt=["16"], write_dir=str(tmp_path))
-    with pytest.raises(RecordError, match="250 Hz for records at 360"):
+    with pytest.raises(RecordError, match="250 Hz, but records at 360"):
         read_noise(tmp_path / "n", 360.0)
     with pytest.raises(RecordError, match="cannot be read"):
         read_noise(tmp_path / "m", 360.0)

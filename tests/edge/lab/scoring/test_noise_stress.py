@@ -8,7 +8,7 @@ from scoring_records import RATE_HZ, write_record
 
 from edge.commands.score_noise import score_noise
 from edge.core.errors import EdgeError
-from edge.lab.scoring.noise_stress import StressConfig, stress
+from edge.lab.scoring.noise_stress import StressConfig, run_noise_stress
 
 SECONDS = 500  # noisy from 300 to 420 s; loud at first, so that its ADC has room for noise
 
@@ -36,7 +36,7 @@ def test_what_noise_does(data, tiny_bundle):
     Its mean square is 0.02 mV^2 times 10 to the SNR / -10: 0.08 at -6 dB, over AF's 0.05; 5 at -24 dB, over
     NOISE's 4.
     """
-    score = stress(tiny_bundle, config(data))
+    score = run_noise_stress(tiny_bundle, config(data))
     assert (score.clean.false_alarms, score.clean.in_clean.technical) == (0, 0.0)
     mild, loud, worst = score.conditions
     assert (mild.false_alarms, mild.in_noise.technical) == (0, 0.0)
@@ -52,7 +52,7 @@ def test_noise_as_wide_as_the_converter_masks_its_lead(data, tiny_bundle):
     Without noise they are all good. At -50 dB it swings between the ADC's ends, 8 mV to either side, and so is more
     than 3 mV off for half of each second.
     """
-    score = stress(tiny_bundle, config(data, snr_db=(-50.0,)))
+    score = run_noise_stress(tiny_bundle, config(data, snr_db=(-50.0,)))
     clean, (noisy,) = score.clean, score.conditions
     assert (noisy.in_noise.windows, noisy.in_clean.windows) == (111, 71)
     assert (clean.in_noise.masked, clean.in_noise.unjudged) == ({"II": 0.0}, 0.0)
@@ -75,4 +75,4 @@ def test_the_command(data, tiny_bundle_path, tmp_path):
 
 def test_noise_that_is_not_there(data, tiny_bundle):
     with pytest.raises(EdgeError, match="em: cannot be read"):
-        stress(tiny_bundle, config(data, noises=("em",)))
+        run_noise_stress(tiny_bundle, config(data, noises=("em",)))

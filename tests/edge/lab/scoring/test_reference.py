@@ -11,7 +11,7 @@ from training.data.labels import INDEX
 from training.data.sets import mitdb
 
 WINDOW_S = 10.0
-JUDGED = ["AF", "AFL", "SVT", "VT", "PVC", "PAC", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "LBBB", "RBBB", "PACED"]
+LABELS = ["AF", "AFL", "SVT", "VT", "PVC", "PAC", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "LBBB", "RBBB", "PACED"]
 
 
 def touches(spans, start_s, end_s):
@@ -33,8 +33,8 @@ def test_rhythm_notes_are_episodes():
         "BIGEMINY": [[50, 60]],
         "TRIGEMINY": [[60, 100]],
     }
-    assert found["AF"].open.tolist() == [[40, 50]]
-    assert found["AFL"].open.size == 0
+    assert found["AF"].unknown.tolist() == [[40, 50]]
+    assert found["AFL"].unknown.size == 0
 
 
 def test_two_notes_of_one_rhythm_are_one_episode():
@@ -46,7 +46,7 @@ def test_runs_need_three_beats_and_flutter_a_second():
     rhythms = [("(VT", 8.0, 9.6), ("(N", 9.6, 16), ("(VT", 16, 18.4), ("(VFL", 20, 20.9), ("(VFL", 30, 35)]
     found = references(annotation("N" * 10 + "VV" + "N" * 8 + "VVV" + "N" * 90, rhythms), WINDOW_S)["VT"]
     assert found.episodes.tolist() == [[16, 18.4], [30, 35]]
-    assert found.open.tolist() == [[8.0, 9.6], [20, 20.9]]
+    assert found.unknown.tolist() == [[8.0, 9.6], [20, 20.9]]
 
 
 def test_premature_beats():
@@ -57,7 +57,7 @@ def test_premature_beats():
     symbols[100] = "F"
     found = references(annotation("".join(symbols)), WINDOW_S)["PVC"]
     assert found.episodes == pytest.approx(np.array([[7.95, 12.25], [39.95, 40.25]]))
-    assert found.open == pytest.approx(np.array([[74.1, 86.1]]))
+    assert found.unknown == pytest.approx(np.array([[74.1, 86.1]]))
     assert not found.timed
     assert references(annotation("NNNaNN" + "N" * 100), WINDOW_S)["PAC"].episodes.shape == (1, 2)
 
@@ -66,8 +66,8 @@ def test_beat_forms_need_half_of_a_window():
     """From 40 s on every beat is LBBB: a window holds half of them when its middle stands there."""
     found = references(annotation("N" * 50 + "L" * 75), WINDOW_S)["LBBB"]
     assert found.episodes == pytest.approx(np.array([[39.5, 99.5]]), abs=1.0)
-    assert found.open == pytest.approx(np.array([[35.5, 39.5]]), abs=1.0)
-    assert not references(annotation("N" * 125), WINDOW_S)["LBBB"].open.size
+    assert found.unknown == pytest.approx(np.array([[35.5, 39.5]]), abs=1.0)
+    assert not references(annotation("N" * 125), WINDOW_S)["LBBB"].unknown.size
 
 
 def test_paced_rhythm_is_paced_whatever_the_beats():
@@ -77,19 +77,19 @@ def test_paced_rhythm_is_paced_whatever_the_beats():
 
 def test_rates_leave_open_what_nobody_annotated():
     slow = references(annotation("N" * 100, every_s=1.0), WINDOW_S)
-    assert seconds(slow["SBRAD"].open) == pytest.approx(100, abs=1)
+    assert seconds(slow["SBRAD"].unknown) == pytest.approx(100, abs=1)
     assert not slow["SBRAD"].episodes.size
-    assert not slow["STACH"].open.size
+    assert not slow["STACH"].unknown.size
     fast = references(annotation("N" * 200, every_s=0.5), WINDOW_S)
-    assert seconds(fast["STACH"].open) == pytest.approx(100, abs=1)
-    assert not fast["SBRAD"].open.size
+    assert seconds(fast["STACH"].unknown) == pytest.approx(100, abs=1)
+    assert not fast["SBRAD"].unknown.size
     noted = references(annotation("N" * 100, [("(SBR", 0, 100)], every_s=1.0), WINDOW_S)["SBRAD"]
     assert noted.episodes.tolist() == [[0, 100]]
-    assert not noted.open.size
+    assert not noted.unknown.size
 
 
-def test_only_what_is_annotated_is_judged():
-    assert set(references(annotation("N" * 125), WINDOW_S)) == set(JUDGED)
+def test_only_annotated_labels_have_a_reference():
+    assert set(references(annotation("N" * 125), WINDOW_S)) == set(LABELS)
     rhythms_alone = references(annotation("", [("(AFIB", 0, 100)]), WINDOW_S)
     assert set(rhythms_alone) == {"AF", "AFL", "BIGEMINY", "TRIGEMINY"}
     assert "AF" not in references(annotation("N" * 125, []), WINDOW_S)
@@ -131,44 +131,44 @@ def test_the_same_meanings_as_in_training(data_dir):
 
     A sustained rhythm that training sees in a window fills half of it here; a run or a beat that it sees is here
     within the window; where it denies a label nothing of it is here. For beat forms and rates it is the window's
-    middle that this speaks for.
+    middle that the two agree on.
     """
     windows = 0
     for name in records(data_dir):
         ours = read_annotation(data_dir / "mitdb" / name)
-        judged = references(ours, WINDOW_S)
+        reference = references(ours, WINDOW_S)
         for start in np.arange(0.0, ours.end_s - WINDOW_S, 7.0):
             windows += 1
             marks = mitdb.marks(ours, start, start + WINDOW_S)
-            for label in JUDGED:
+            for label in LABELS:
                 index = INDEX[label]
-                said = bool(marks.target[index]) if marks.known[index] else None
-                assert agrees(label, said, judged[label], ours, start), (name, start, label, said)
+                holds = bool(marks.target[index]) if marks.known[index] else None
+                assert agrees(label, holds, reference[label], ours, start), (name, start, label, holds)
     assert windows > 6000
 
 
-def agrees(label, said, reference, ours, start):
+def agrees(label, holds, reference, ours, start):
     """Say whether training's answer for the window from `start` fits; it may leave open what this does not."""
     here = clip(reference.episodes, start, start + WINDOW_S)
     inner = start + 0.2, start + WINDOW_S - 0.2
     middle = start + WINDOW_S / 2 - 0.01, start + WINDOW_S / 2 + 0.01
-    left_open = touches(reference.open, *middle)
+    unknown = touches(reference.unknown, *middle)
     match label:
         case "PVC" | "PAC":
-            assert holds_in_window(ours, label, start, start + WINDOW_S) is said
-            fits = said is None or touches(reference.episodes, *inner) == said or bridged(reference, *inner)
+            assert holds_in_window(ours, label, start, start + WINDOW_S) is holds
+            fits = holds is None or touches(reference.episodes, *inner) == holds or bridged(reference, *inner)
         case "LBBB" | "RBBB":
-            fits = touches(reference.episodes, *middle) == (said is True) and left_open == (said is None)
+            fits = touches(reference.episodes, *middle) == (holds is True) and unknown == (holds is None)
         case "STACH":
-            fits = left_open == (said is None)
+            fits = unknown == (holds is None)
         case "PACED":
-            fits = said is None or (seconds(here) >= WINDOW_S / 2 - 1.1) == said
+            fits = holds is None or (seconds(here) >= WINDOW_S / 2 - 1.1) == holds
         case "SBRAD":
-            fits = said is not False or not (here.size or left_open)
+            fits = holds is not False or not (here.size or unknown)
         case "VT" | "SVT":
-            fits = bool(here.size) if said else said is None or not any(ours.beats(*span).size for span in here)
+            fits = bool(here.size) if holds else holds is None or not any(ours.beats(*span).size for span in here)
         case _:
-            fits = (said is True) == (seconds(here) >= WINDOW_S / 2 - 1e-9) and (said is False) == (not here.size)
+            fits = (holds is True) == (seconds(here) >= WINDOW_S / 2 - 1e-9) and (holds is False) == (not here.size)
     return fits
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.lab.scoring.spans import clip, intersect, nothing, seconds, subtract, union, within
+from edge.lab.scoring.spans import clip, intersect, no_spans, seconds, subtract, union, within
 
 pairs = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6)
 
@@ -36,6 +36,6 @@ def test_gaps_are_bridged():
 
 
 def test_nothing():
-    assert seconds(nothing()) == 0
-    assert not within(nothing(), np.array([[0, 1]])).any()
-    assert subtract(nothing(), union([(0, 1)])).shape == (0, 2)
+    assert seconds(no_spans()) == 0
+    assert not within(no_spans(), np.array([[0, 1]])).any()
+    assert subtract(no_spans(), union([(0, 1)])).shape == (0, 2)
