@@ -27,7 +27,7 @@ from calibration.quantization.half import FLOAT32_KINDS, to_half
 from calibration.quantization.qdq import Layer
 from calibration.quantization.ranges import METHODS, Histogram, Method
 from calibration.quantization.sensitivity import Mixture
-from edge.bundle.manifest import MOST_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
+from edge.bundle.manifest import MAX_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
 from edge.classifiers.base import GOLDEN_TOLERANCE
 
 RECORDS = "calibration_records.json"
@@ -236,7 +236,7 @@ def _tolerances(bundle: Bundle, graphs: dict[str, onnx.ModelProto], say: Callabl
         outputs = heldout.run(sensitivity.open_graph(graph), golden.signal, golden.keep)
         worst = float(np.abs(outputs - golden.probabilities).max())
         allowed[precision] = max(GOLDEN_TOLERANCE, math.ceil(1e3 * _GOLDEN_FACTOR * worst) / 1e3)
-        if not allowed[precision] <= MOST_GOLDEN_TOLERANCE:
+        if not allowed[precision] <= MAX_GOLDEN_TOLERANCE:
             raise CalibrationError(
                 f"{bundle.path}: {precision} is off by {worst:.2g} on golden windows; too much to ship"
             )

@@ -30,7 +30,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"  # of the manifest, and so not named in it; see `edge.bundle.signature`
 GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.signal.conditioning.condition`; a change there needs a new one
-MOST_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
+MAX_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
 LABEL_IN_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
@@ -259,8 +259,8 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
         if not (0 < label.threshold <= 1 and label.on_delay_s >= 0 and label.off_delay_s >= 0):
             yield f"label {label.abbreviation}: threshold in (0, 1] and delays >= 0 are possible"
     for precision, tolerance in manifest.golden_tolerances.items():
-        if not 0 < tolerance <= MOST_GOLDEN_TOLERANCE:
-            yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {MOST_GOLDEN_TOLERANCE} is possible"
+        if not 0 < tolerance <= MAX_GOLDEN_TOLERANCE:
+            yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {MAX_GOLDEN_TOLERANCE} is possible"
     unlisted = {GOLDEN, *manifest.graphs.values()} - manifest.files.keys()
     if unlisted:
         yield f"no SHA-256 for {', '.join(sorted(unlisted))}"

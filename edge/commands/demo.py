@@ -16,7 +16,7 @@ from edge.mqtt.client import BrokerConfig
 from edge.mqtt.embedded_broker import embedded_broker
 from edge.mqtt.subscriber import Subscriber
 from edge.mqtt.topics import filters
-from edge.publish.follower import Follower
+from edge.publish.alert_follower import AlertFollower
 from edge.publish.sink import AlertSink, new_publisher
 from edge.sources.recordings import SYNTHETIC, Recording, open_recording
 
@@ -86,7 +86,7 @@ def _play(
 
 def _print(subscriber: Subscriber, console: Console, published: threading.Event) -> None:
     """Print what arrives, until the device has said that it is offline or, after the end, nothing more comes."""
-    follower = Follower()
+    follower = AlertFollower()
     while True:
         ending = published.is_set()
         message = subscriber.get(_QUIET_S if ending else _POLL_S)
@@ -94,7 +94,7 @@ def _print(subscriber: Subscriber, console: Console, published: threading.Event)
             if ending:
                 return
             continue
-        line = follower.take(message.topic, message.payload, retained=message.retained)
+        line = follower.read(message.topic, message.payload, retained=message.retained)
         if line is not None:
             show_line(console, line)
             if line.kind == "status" and line.record["payload"]["state"] == "offline":

@@ -8,7 +8,7 @@ import click
 from edge.bundle.shipped import find_bundle
 from edge.commands.options import json_option
 from edge.core.errors import BundleError, ConfigError
-from edge.publish.swap_outcome import FINAL, Outcome
+from edge.publish.swap_outcome import SWAP_RESULTS, Outcome
 from edge.service.config import read_config
 from edge.service.swap.store import BundleStore, Request, store_of
 
@@ -72,7 +72,7 @@ def _await(store: BundleStore, request: Request, until_s: float) -> Outcome:
     while time.monotonic() < until_s:
         outcome = store.outcome
         if outcome is not None and outcome.id == request.id:
-            if outcome.state in FINAL:
+            if outcome.state in SWAP_RESULTS:
                 return outcome
             if outcome.state != told:
                 told = outcome.state

@@ -12,7 +12,7 @@ from edge.commands.stopping import stop_on_signal
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.subscriber import Subscriber
 from edge.mqtt.topics import filters
-from edge.publish.follower import Follower, Line
+from edge.publish.alert_follower import AlertFollower, Line
 
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
 _POLL_S = 0.2  # how soon Ctrl-C is seen
@@ -29,7 +29,7 @@ def watch(broker: BrokerConfig, device: str | None, as_json: bool) -> None:
     Example:
       ecg-edge watch --broker localhost:1883 --json
     """
-    follower = Follower()
+    follower = AlertFollower()
     subscriber = Subscriber(broker, filters(device))
     stopped = threading.Event()
     with stop_on_signal(stopped.set), subscriber:
@@ -41,11 +41,11 @@ def watch(broker: BrokerConfig, device: str | None, as_json: bool) -> None:
         click.echo(f"messages that came too fast to be shown: {subscriber.dropped}", err=True)
 
 
-def _follow(subscriber: Subscriber, follower: Follower, stopped: threading.Event, *, as_json: bool) -> None:
+def _follow(subscriber: Subscriber, follower: AlertFollower, stopped: threading.Event, *, as_json: bool) -> None:
     console = Console(soft_wrap=True)
     while not stopped.is_set():
         message = subscriber.get(_POLL_S)
-        line = None if message is None else follower.take(message.topic, message.payload, retained=message.retained)
+        line = None if message is None else follower.read(message.topic, message.payload, retained=message.retained)
         if line is not None:
             show(console, line, as_json=as_json)
 

@@ -1,1 +1,1 @@
-"""What subscribers receive, under which topics, and how it gets there."""
+"""Alerts and status over MQTT: payloads, outbox, connection, Home Assistant."""

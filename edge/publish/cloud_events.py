@@ -16,7 +16,7 @@ from edge.alarms.machine import AlarmEvent, EventKind, Reason
 from edge.bundle.manifest import BundleRef, Kind, Priority
 from edge.core.errors import FrameError
 from edge.publish.payloads import Payload
-from edge.publish.swap_outcome import Final
+from edge.publish.swap_outcome import SwapResult
 
 CLOUD_EVENTS = "application/cloudevents+json"
 
@@ -35,7 +35,7 @@ _ALERT_TYPES: dict[EventKind, AlertType] = {
     "escalated": "ecg-nat.alarm.escalated",
     "silenced": "ecg-nat.alarm.silenced",
 }
-_SWAP_TYPES: dict[Final, SwapType] = {
+_SWAP_TYPES: dict[SwapResult, SwapType] = {
     "accepted": "ecg-nat.bundle.accepted",
     "refused": "ecg-nat.bundle.refused",
     "rolled_back": "ecg-nat.bundle.rolled_back",
@@ -201,7 +201,7 @@ def alert_event(
     )
 
 
-def device_event(outcome: Final, bundle: str, why: str, *, device: str, time: datetime) -> DeviceEvent:
+def device_event(outcome: SwapResult, bundle: str, why: str, *, device: str, time: datetime) -> DeviceEvent:
     """Return the event for the result of a bundle swap; `bundle` is its name and version."""
     return DeviceEvent(
         id=str(uuid.uuid4()),

@@ -1,7 +1,7 @@
-"""What the service says about itself: one typed struct, published retained on MQTT and turned into metrics.
+"""The health of the service: one typed struct, published retained on MQTT and exported as metrics.
 
-Streams are named by their opaque ids, `MOST_STREAMS` of them at most, so that no device can make the message, or the
-number of time series, grow without end; the sums hold for all streams.
+At most `MAX_STREAMS` streams are listed, by their opaque ids, so that no device can make the message or the number of
+time series grow without end. The sums are over all streams.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from edge.monitor.totals import Totals
 from edge.publish.payloads import Payload
 from edge.signal.account import SampleCounts
 
-MOST_STREAMS = 64
+MAX_STREAMS = 64
 
 
 class StreamHealth(Payload, SampleCounts, frozen=True, kw_only=True):

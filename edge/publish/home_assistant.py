@@ -1,11 +1,11 @@
-"""Makes this device and its streams appear in Home Assistant by themselves, through its MQTT discovery.
+"""Announces this device and its streams to Home Assistant through MQTT discovery.
 
-    <prefix>/device/ecg-nat-<device>/config            retained: whether the device is there, and which back end serves
-    <prefix>/device/ecg-nat-<device>/<stream>/config   retained: alarms of a stream; rhythm and rate, where published
+    <prefix>/device/ecg-nat-<device>/config            retained: whether the device is online, and its back end
+    <prefix>/device/ecg-nat-<device>/<stream>/config   retained: alarms of a stream; rhythm and heart rate
 
 One message describes a device with all its entities (home-assistant.io/integrations/mqtt, "device discovery payload").
-An alarm is on where `StreamAlarms` names it; a stream that has ended or a device that is away is unavailable, not well.
-Knows Home Assistant's words, and nothing of connections.
+An alarm is on while `StreamAlarms` lists it. When a stream has ended or the device is offline, its entities are shown
+as unavailable, so that nobody takes silence for health.
 """
 
 import logging
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
 _LOG = logging.getLogger(__name__)
-MAX_STREAMS = 256  # that are announced; ids come from the network, and each costs a retained message
+MAX_STREAMS = 256  # most streams that are announced: ids come from the network, and each costs a retained message
 RHYTHMS = ("SR", "AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "SBRAD", "STACH", "PACED")
-_LIKELY = 0.5  # a rhythm below this is not named
-_WHOLE = "ECG-NAT, a research tool and no medical device"
+_LIKELY = 0.5  # a rhythm below this probability is shown as unknown
+_MODEL = "ECG-NAT, a research tool and no medical device"
 
 
 class HomeAssistant:
-    """A sink of the runtime that announces what it sees, and a context manager that announces the device.
+    """A context manager that announces the device, and a sink that announces its streams.
 
     Parameters
     ----------
-    retain : publishes a retained message, an empty one to remove it; must return at once
-    device, version : opaque id of this device, and of this program
+    retain : publishes a retained message, or removes it with an empty one; must return at once
+    device : opaque id of this device
+    version : of this program
     specs : the alarms of every stream
-    rhythms : outputs of the model that name a rhythm; None where no predictions are published
+    rhythms : labels of the model that name a rhythm; None where predictions are not published
     prefix : Home Assistant's discovery prefix
-    remove_at_end : take device and streams out again on leaving
+    remove_at_end : remove the device and its streams on leaving
     """
 
     def __init__(
@@ -58,12 +59,12 @@ class HomeAssistant:
         self._version = version
         self._predictions = rhythms is not None
         self._rhythms: tuple[str, ...] = tuple(rhythms or ())
-        self._specs = _raised(specs)
-        self._gone: set[str] = set()  # components that an earlier bundle had and this one has not
+        self._specs = _with_priority(specs)
+        self._removed: set[str] = set()  # components that an earlier bundle had and this one has not
         self._prefix = prefix
         self._remove_at_end = remove_at_end
-        self._announced: dict[str, str | None] = {}  # discovery topics, with the stream that each is of
-        self._on: dict[str, frozenset[str]] = {}  # stream that is open -> labels of its alarms that are on
+        self._announced: dict[str, str | None] = {}  # discovery topic -> its stream; None for the device
+        self._on: dict[str, frozenset[str]] = {}  # open stream -> labels of its alarms that are on
 
     def __enter__(self) -> "Self":
         self._announce(None, self.device_config)
@@ -74,7 +75,7 @@ class HomeAssistant:
             self._retain(topic, b"")
 
     def __call__(self, update: StreamUpdate) -> None:
-        """Announce a stream that is new, and tell which of its alarms are on where that changed."""
+        """Announce a new stream, and publish which of its alarms are on when that has changed."""
         stream = update.monitor.stream
         before = self._on.get(stream)
         if update.monitor.closed:
@@ -90,10 +91,10 @@ class HomeAssistant:
         self._retain(topics.stream_alarms_topic(self._device, stream), encode(StreamAlarms(on=tuple(sorted(now)))))
 
     def switch_model(self, specs: Sequence[AlarmSpec], rhythms: Sequence[str] | None) -> None:
-        """Announce every stream anew with the alarms of another bundle; in the thread that calls the sink."""
+        """Announce every stream again, with the alarms of another bundle; in the thread that calls the sink."""
         before = self._components()
-        self._specs, self._rhythms = _raised(specs), tuple(rhythms or ())
-        self._gone = (self._gone | before) - self._components()
+        self._specs, self._rhythms = _with_priority(specs), tuple(rhythms or ())
+        self._removed = (self._removed | before) - self._components()
         for topic, stream in self._announced.items():
             if stream is not None:
                 self._retain(topic, msgspec.json.encode(self.stream_config(stream)))
@@ -151,31 +152,31 @@ class HomeAssistant:
                 "state_topic": topics.predictions_topic(self._device, stream),
                 "value_template": "{{ value_json.heart_rate_bpm }}",
             }
-        for key in sorted(self._gone):  # a component that has its platform alone is removed
+        for key in sorted(self._removed):  # Home Assistant removes a component that has nothing but its platform
             entities[key] = {"platform": "sensor" if key == "rhythm" else "binary_sensor"}
-        there = {"topic": alarms, "value_template": "{{ 'online' if value else 'offline' }}"}
-        alive = {"topic": topics.status_topic(self._device), "value_template": "{{ value_json.state }}"}
+        stream_open = {"topic": alarms, "value_template": "{{ 'online' if value else 'offline' }}"}
+        device_online = {"topic": topics.status_topic(self._device), "value_template": "{{ value_json.state }}"}
         return self._config(stream, entities) | {
             "state_topic": alarms,
-            "availability": [alive, there],
+            "availability": [device_online, stream_open],
             "availability_mode": "all",
         }
 
     def _config(self, stream: str | None, entities: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        whole = f"ecg-nat/{self._device}"
-        own = whole if stream is None else f"{whole}/{stream}"
+        device_id = f"ecg-nat/{self._device}"
+        own_id = device_id if stream is None else f"{device_id}/{stream}"
         device = {
-            "identifiers": [own],
+            "identifiers": [own_id],
             "name": f"ECG {self._device}" if stream is None else f"ECG {self._device} {stream}",
             "manufacturer": "ECG-NAT",
-            "model": _WHOLE,
+            "model": _MODEL,
             "sw_version": self._version,
         }
         return {
-            "device": device if stream is None else device | {"via_device": whole},
+            "device": device if stream is None else device | {"via_device": device_id},
             "origin": {"name": "ECG-NAT", "sw_version": self._version},
             "components": {
-                key: entity if len(entity) == 1 else entity | {"unique_id": f"{own}/{key}"}
+                key: entity if len(entity) == 1 else entity | {"unique_id": f"{own_id}/{key}"}
                 for key, entity in entities.items()
             },
             "qos": 1,
@@ -192,7 +193,7 @@ class HomeAssistant:
             if len(self._announced) > MAX_STREAMS:
                 return False
             if len(self._announced) == MAX_STREAMS:
-                _LOG.warning("Home Assistant is told of the first %d streams alone", MAX_STREAMS)
+                _LOG.warning("only the first %d streams are announced to Home Assistant", MAX_STREAMS)
             self._announced[topic] = stream
             self._retain(topic, msgspec.json.encode(config()))
         return True
@@ -207,12 +208,12 @@ class HomeAssistant:
         return on
 
 
-def _raised(specs: Sequence[AlarmSpec]) -> tuple[AlarmSpec, ...]:
+def _with_priority(specs: Sequence[AlarmSpec]) -> tuple[AlarmSpec, ...]:
     return tuple(spec for spec in specs if spec.priority != "none")
 
 
 def _rhythm_template(rhythms: Sequence[str]) -> str:
-    """Return the template that names the likeliest rhythm of a `Prediction`, if it is likely."""
+    """Return the template that names the most probable rhythm of a `Prediction`, or `unknown` if none is likely."""
     names = ", ".join(f"'{name}'" for name in rhythms)
     return (
         "{% set best = namespace(name='unknown', p=" + str(_LIKELY) + ") %}{% set p = value_json.probabilities or {} %}"

@@ -87,7 +87,7 @@ def encode(payload: Payload | Command) -> bytes:
     return msgspec.json.encode(payload)
 
 
-def decode(raw: bytes, kind: type[T], most_bytes: int = MAX_PAYLOAD_BYTES) -> T:
+def decode(raw: bytes, kind: type[T], max_bytes: int = MAX_PAYLOAD_BYTES) -> T:
     """Return the payload in bytes from a wire.
 
     Raises
@@ -95,8 +95,8 @@ def decode(raw: bytes, kind: type[T], most_bytes: int = MAX_PAYLOAD_BYTES) -> T:
     FrameError
         When there are too many bytes, or they are no valid JSON for the struct.
     """
-    if len(raw) > most_bytes:
-        raise FrameError(f"payload of {len(raw)} bytes, more than the {most_bytes} allowed")
+    if len(raw) > max_bytes:
+        raise FrameError(f"payload of {len(raw)} bytes, more than the {max_bytes} allowed")
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -29,7 +29,7 @@ from edge.publish.outbox import Outbox
 from edge.publish.outgoing import Outgoing
 from edge.publish.payloads import DeviceStatus, Payload, alarm_state, encode, last_will, prediction
 from edge.publish.queue import RANKS
-from edge.publish.swap_outcome import Final
+from edge.publish.swap_outcome import SwapResult
 
 
 def _now() -> datetime:
@@ -184,7 +184,7 @@ class Publisher:
         with self._connection.locked() as outgoing:
             outgoing.put_health(payload)
 
-    def publish_swap(self, result: Final, bundle: str, why: str) -> None:
+    def publish_swap(self, result: SwapResult, bundle: str, why: str) -> None:
         """Queue the event for the result of a bundle swap, and name it in the status."""
         event = device_event(result, bundle, why, device=self._device, time=self._now())
         summary = ": ".join(filter(None, (f"{result.replace('_', ' ')} {bundle}".strip(), why)))

@@ -1,4 +1,4 @@
-"""Puts together what brings the word of the runtime to the broker: publisher, outbox, alert log, Home Assistant."""
+"""Builds the publisher and the Home Assistant announcer from the configuration, and feeds them stream updates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,23 @@ from edge.publish.home_assistant import RHYTHMS, HomeAssistant
 from edge.publish.outbox import Outbox
 from edge.publish.publisher import Publisher
 
-_PLAIN = PublishConfig()
+_DEFAULTS = PublishConfig()
 
 
 class AlertSink:
-    """Hands alarm events, and predictions where wanted, to the publisher, which never blocks."""
+    """Publishes the alarm events of each update, and its predictions where they are switched on.
+
+    Parameters
+    ----------
+    publisher : never makes its caller wait
+    predictions : whether to publish them
+    then : the next sink, called with the same update
+    """
 
     def __init__(self, publisher: Publisher, *, predictions: bool = False, then: Sink | None = None) -> None:
         self._publisher = publisher
-        self._then = then
         self._predictions = predictions
+        self._then = then
 
     def __call__(self, update: StreamUpdate) -> None:
         """Publish one update."""
@@ -43,14 +50,13 @@ class AlertSink:
             self._then(update)
 
 
-def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _PLAIN) -> Publisher:
-    """Return a publisher for a device and its bundle, not yet started; ConfigError where a file's folder is missing."""
-    outbox = (
-        None
-        if config.outbox is None
-        else Outbox(Path(config.outbox), config.outbox_messages, max_bytes=config.outbox_mb << 20)
-    )
-    alert_log = None if config.alert_log is None else AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
+def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: PublishConfig = _DEFAULTS) -> Publisher:
+    """Return a publisher that is not started yet; ConfigError where the folder of a file is missing."""
+    outbox = alert_log = None
+    if config.outbox is not None:
+        outbox = Outbox(Path(config.outbox), config.outbox_messages, max_bytes=config.outbox_mb << 20)
+    if config.alert_log is not None:
+        alert_log = AlertLog(Path(config.alert_log), config.alert_log_mb << 20)
     return Publisher(
         broker,
         device,
@@ -63,12 +69,12 @@ def new_publisher(broker: BrokerConfig, device: str, bundle: Bundle, config: Pub
     )
 
 
-def new_home(
+def new_home_assistant(
     config: PublishConfig, device: str, specs: Sequence[AlarmSpec], publisher: Publisher
 ) -> HomeAssistant | None:
-    """Return what tells Home Assistant, where the configuration asks for it."""
-    home = config.home_assistant
-    if home is None:
+    """Return the announcer, or None where the configuration does not ask for one."""
+    options = config.home_assistant
+    if options is None:
         return None
     return HomeAssistant(
         publisher.retain,
@@ -76,11 +82,11 @@ def new_home(
         __version__,
         specs=specs,
         rhythms=rhythms(config, specs),
-        prefix=home.prefix,
-        remove_at_end=home.remove_at_end,
+        prefix=options.prefix,
+        remove_at_end=options.remove_at_end,
     )
 
 
 def rhythms(config: PublishConfig, specs: Sequence[AlarmSpec]) -> list[str] | None:
-    """Return the rhythms that Home Assistant is told of; None where predictions are not published."""
+    """Return the rhythms to announce to Home Assistant; None where predictions are not published."""
     return [spec.label for spec in specs if spec.label in RHYTHMS] if config.predictions else None

@@ -1,18 +1,18 @@
-"""What may come of a request that another bundle take over."""
+"""The states of a bundle swap."""
 
 from typing import Literal, get_args
 
 import msgspec
 
-Final = Literal["accepted", "refused", "rolled_back"]
-State = Final | Literal["proving", "on_probation"]
-FINAL: tuple[Final, ...] = get_args(Final)
+SwapResult = Literal["accepted", "refused", "rolled_back"]
+SwapState = SwapResult | Literal["proving", "on_probation"]
+SWAP_RESULTS: tuple[SwapResult, ...] = get_args(SwapResult)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What has come of a request so far."""
+    """How far the swap of a bundle has come."""
 
     id: str
-    state: State
+    state: SwapState
     bundle: str  # its name and version, once they are known
     why: str = ""

@@ -23,7 +23,7 @@ from edge.core.loops import Loop
 from edge.core.samples import Block
 from edge.monitor.runtime import Runtime
 from edge.mqtt.client import BrokerConfig
-from edge.publish.sink import AlertSink, new_home, new_publisher, rhythms
+from edge.publish.sink import AlertSink, new_home_assistant, new_publisher, rhythms
 from edge.service.config import ServiceConfig
 from edge.service.health.probe import HealthProbe, SourcesState
 from edge.service.health.watchdog import Watchdog
@@ -78,7 +78,7 @@ class Service:
         self._told_s = float("-inf")
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
         specs = alarm_specs(bundle.manifest.labels, config.alarm)
-        self._home = new_home(config.publish, config.device.id, specs, self._publisher)
+        self._home = new_home_assistant(config.publish, config.device.id, specs, self._publisher)
         sink = AlertSink(self._publisher, predictions=config.publish.predictions, then=self._home)
         self.runtime = Runtime(
             bundle.manifest,

@@ -13,7 +13,7 @@ from edge.monitor.latencies import latency_of
 from edge.monitor.runtime import Runtime
 from edge.monitor.stream_monitor import StreamMonitor
 from edge.publish.health import (
-    MOST_STREAMS,
+    MAX_STREAMS,
     DeviceHealth,
     LatencyHealth,
     QueueHealth,
@@ -90,7 +90,7 @@ class HealthProbe:
             memory_mb=memory_mb(),
             cpu_temperature_c=cpu_temperature_c(),
             streams_open=len(monitors),
-            streams={each.stream: _stream(each, sources.true_rates_hz) for each in monitors[:MOST_STREAMS]},
+            streams={each.stream: _stream(each, sources.true_rates_hz) for each in monitors[:MAX_STREAMS]},
         )
 
     def _latency(self) -> LatencyHealth:

@@ -26,7 +26,7 @@ from edge.core.errors import BundleError, EdgeError
 from edge.monitor.model import Model
 from edge.monitor.model_switch import Swap, SwapPhase
 from edge.monitor.runtime import Runtime
-from edge.publish.swap_outcome import FINAL, Final, Outcome, State
+from edge.publish.swap_outcome import SWAP_RESULTS, Outcome, SwapResult, SwapState
 from edge.service.choose_bundle import check_trusted
 from edge.service.config import ServiceConfig, read_config
 from edge.service.swap.history import History
@@ -66,7 +66,7 @@ class Swapper:
         history: History,
         runtime: Runtime,
         adopt: Callable[[Bundle], None],
-        tell: Callable[[Final, str, str], None],
+        tell: Callable[[SwapResult, str, str], None],
         set_classifier: Tell,
     ) -> None:
         self._config = config
@@ -104,7 +104,7 @@ class Swapper:
         asked, outcome = self._store.request, self._store.outcome
         if asked is not None:
             self._seen = asked.id
-            if outcome is None or outcome.id != asked.id or outcome.state not in FINAL:
+            if outcome is None or outcome.id != asked.id or outcome.state not in SWAP_RESULTS:
                 self._note(asked, "refused", "", _ANEW)
 
     def reload(self, config: Path) -> None:
@@ -232,7 +232,7 @@ class Swapper:
             return
         self._tell("rolled_back", name, str(why))
 
-    def _note(self, request: Request, state: State, name: str, why: str = "") -> None:
+    def _note(self, request: Request, state: SwapState, name: str, why: str = "") -> None:
         if self._stopping.is_set():
             return  # the next start tells
         outcome = Outcome(id=request.id, state=state, bundle=name, why=why)

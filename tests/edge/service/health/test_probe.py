@@ -14,7 +14,7 @@ from edge.classifiers.opening import open_classifier
 from edge.core.samples import Block, Cause
 from edge.monitor.runtime import Runtime
 from edge.mqtt.client import BrokerConfig
-from edge.publish.health import MOST_STREAMS, DeviceHealth
+from edge.publish.health import MAX_STREAMS, DeviceHealth
 from edge.publish.payloads import decode, encode
 from edge.publish.sink import AlertSink, new_publisher
 from edge.service.health.probe import HealthProbe, SourcesState
@@ -91,13 +91,13 @@ def test_streams_are_bounded_and_the_sums_are_of_all(parts, may_go_on) -> None:
     runtime, probe = parts
     may_go_on.set()
     with runtime:
-        for number in range(MOST_STREAMS + 6):
+        for number in range(MAX_STREAMS + 6):
             runtime.push(block(f"s{number}", 3, lost_s=1))
         health = probe.read()
-    assert health.streams_open == MOST_STREAMS + 6
-    assert list(health.streams) == [f"s{number}" for number in range(MOST_STREAMS)]
-    assert health.samples_in == (MOST_STREAMS + 6) * 3 * RATE
-    assert health.missing == {"crc": (MOST_STREAMS + 6) * RATE}
+    assert health.streams_open == MAX_STREAMS + 6
+    assert list(health.streams) == [f"s{number}" for number in range(MAX_STREAMS)]
+    assert health.samples_in == (MAX_STREAMS + 6) * 3 * RATE
+    assert health.missing == {"crc": (MAX_STREAMS + 6) * RATE}
     assert health.streams["s3"].missing == {"crc": RATE}
-    assert health.pending == (MOST_STREAMS + 6) * 2 * RATE
+    assert health.pending == (MAX_STREAMS + 6) * 2 * RATE
     assert len(encode(health)) < 32_000

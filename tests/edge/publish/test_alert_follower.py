@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from edge.alarms.machine import AlarmEvent
 from edge.mqtt import topics
+from edge.publish.alert_follower import AlertFollower
 from edge.publish.cloud_events import alert_event
-from edge.publish.follower import Follower
 from edge.publish.payloads import DeviceStatus, alarm_state, encode
 
 ALERTS = topics.alerts_topic("d1", "s1")
@@ -32,7 +32,7 @@ def status(state: str) -> bytes:
 def test_an_alert_and_its_state_are_told_once(events, alert) -> None:
     raised, cleared = events()
     state = encode(alarm_state(raised, time=NOON))
-    follower = Follower()
+    follower = AlertFollower()
     messages = [
         (ALERTS, alert(raised)),
         (ALARM, state),
@@ -40,7 +40,7 @@ def test_an_alert_and_its_state_are_told_once(events, alert) -> None:
         (ALERTS, alert(cleared)),
         (ALARM, b""),
     ]
-    lines = [follower.take(*message) for message in messages]
+    lines = [follower.read(*message) for message in messages]
     assert [line and line.kind for line in lines] == ["alert", None, None, "alert", None]
     assert "RAISED  Atrial fibrillation  at 10.0 s  p=0.90" in lines[0].text
     assert lines[0].priority == "high"
@@ -50,25 +50,25 @@ def test_an_alert_and_its_state_are_told_once(events, alert) -> None:
 
 def test_who_joins_late_learns_of_the_alarm_by_its_state(events, alert) -> None:
     raised, cleared = events()
-    follower = Follower()
-    on = follower.take(ALARM, encode(alarm_state(raised, time=NOON)), retained=True)
+    follower = AlertFollower()
+    on = follower.read(ALARM, encode(alarm_state(raised, time=NOON)), retained=True)
     assert (on.kind, on.record["retained"]) == ("alarm", True)
     assert "ON  Atrial fibrillation  since 10.0 s" in on.text
-    assert follower.take(ALERTS, alert(raised)) is None
-    assert "ENDED" in follower.take(ALARM, b"").text
-    assert follower.take(ALERTS, alert(cleared)) is None
+    assert follower.read(ALERTS, alert(raised)) is None
+    assert "ENDED" in follower.read(ALARM, b"").text
+    assert follower.read(ALERTS, alert(cleared)) is None
 
 
 def test_each_change_of_the_status_is_told() -> None:
-    follower = Follower()
-    lines = [follower.take(STATUS, status(state)) for state in ("online", "online", "offline", "online")]
+    follower = AlertFollower()
+    lines = [follower.read(STATUS, status(state)) for state in ("online", "online", "offline", "online")]
     assert [line and line.text.split()[1] for line in lines] == ["ONLINE", None, "OFFLINE", "ONLINE"]
 
 
 def test_nonsense_is_counted_and_told_without_control_characters() -> None:
-    follower = Follower()
+    follower = AlertFollower()
     for topic, payload in ((ALERTS, b"{"), (STATUS, b'{"\x1b[31m": 1}'), ("a/\x1b[2J", b"x"), (ALARM, b"x" * 100_000)):
-        line = follower.take(topic, payload)
+        line = follower.read(topic, payload)
         assert line.kind == "bad"
         assert line.text.isprintable()
     assert follower.bad == {"payload": 3, "topic": 1}
@@ -76,25 +76,25 @@ def test_nonsense_is_counted_and_told_without_control_characters() -> None:
 
 @given(st.sampled_from([ALERTS, ALARM, STATUS, "x"]), st.binary(max_size=200))
 def test_no_bytes_break_it(topic, payload) -> None:
-    line = Follower().take(topic, payload)
+    line = AlertFollower().read(topic, payload)
     assert line is None or line.kind == "bad"
 
 
 def test_what_it_remembers_is_bounded(events, alert) -> None:
-    follower = Follower(memory=10)
+    follower = AlertFollower(memory=10)
     for event in events(50):
-        assert follower.take(ALERTS, alert(event)) is not None
-    assert len(follower._told) == 10
+        assert follower.read(ALERTS, alert(event)) is not None
+    assert len(follower._shown) == 10
 
 
 @pytest.mark.parametrize("topic", [ALARM, STATUS])
 def test_an_alert_under_another_topic_is_not_valid(topic, events, alert) -> None:
-    assert Follower().take(topic, alert(events()[0])).kind == "bad"
+    assert AlertFollower().read(topic, alert(events()[0])).kind == "bad"
 
 
 def test_the_same_id_from_two_devices_is_two_alarms(events, alert) -> None:
     """An id is unique for its source alone, as CloudEvents has it: the second device's alarm was not shown."""
     (raised, _) = events()
-    follower = Follower()
-    assert follower.take(ALERTS, alert(raised)) is not None
-    assert follower.take(topics.alerts_topic("d2", "s1"), alert(raised)) is not None
+    follower = AlertFollower()
+    assert follower.read(ALERTS, alert(raised)) is not None
+    assert follower.read(topics.alerts_topic("d2", "s1"), alert(raised)) is not None
