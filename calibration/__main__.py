@@ -12,7 +12,6 @@ _COMMANDS = {
     "tune": ("calibration.commands.tune", "Set the alarms by out-of-fold outputs and a budget of false alarms."),
     "keygen": ("calibration.commands.keygen", "Make a key for signing bundles."),
     "sign": ("calibration.commands.sign", "Sign a bundle, for devices that ask for it."),
-    "speed": ("calibration.commands.speed", "Time training and forward pass of networks."),
     "compare": ("calibration.commands.compare", "Judge every precision of a bundle beside FP32; the gate."),
 }
 

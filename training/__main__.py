@@ -12,7 +12,6 @@ _COMMANDS = {
     "finetune": ("training.commands.finetune", "Train on labelled records."),
     "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH and judge unseen patients."),
     "compare": ("training.commands.compare", "Judge networks side by side."),
-    "lengths": ("training.commands.lengths", "Judge a network on windows of several lengths."),
     "study": ("training.commands.study", "Train and judge the arms of a study."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),
 }

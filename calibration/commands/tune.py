@@ -27,7 +27,7 @@ def tune(*, folds: Path, model: Path, data: Path, out: Path, budget: float, json
 
     Every threshold, hysteresis, delay and pooling length of every label that MIT-BIH annotates is scored on the
     out-of-fold outputs by the rules of `ecg-edge score`; the best combination within the budget goes into the manifest.
-    OUT gets bundle/, folds/ (for `ecg-edge score --model OUT/folds`), curves.png, curves.html and tune.json.
+    OUT gets bundle/, folds/ (for `ecg-edge score --model OUT/folds`), curves.png and tune.json.
 
     \b
     Example:
@@ -60,7 +60,6 @@ def tune(*, folds: Path, model: Path, data: Path, out: Path, budget: float, json
         tuned.write_bundle(bundle, result, table, out / "bundle")
         tuned.write_folds(bundle, records, result, out / "folds")
         curves.draw_png(result, out / "curves.png")
-        curves.write_html(result, records, out / "curves.html")
     summary = curves.summary(result, records)
     text = json.dumps(summary, indent=1) + "\n"
     (out / "tune.json").write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ ONNX Runtime where they are installed. Knows no accuracy.
 import importlib
 import importlib.util
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ def candidates(bundle: Bundle, weights: Path | None) -> dict[str, Run]:
 
     `weights` is the folder of the checkpoint that the bundle was made from; torch is left out without it.
     """
-    found = {f"onnxruntime/{precision}": onnx_runtime(bundle.graph(precision)) for precision in bundle.manifest.graphs}
+    found = {f"onnxruntime/{precision}": _onnx_runtime(bundle.graph(precision)) for precision in bundle.manifest.graphs}
     if importlib.util.find_spec("openvino") is not None:
         found |= {f"openvino/{p}": _openvino(bundle.graph(p)) for p in ("fp32", "int8") if p in bundle.manifest.graphs}
     if weights is not None:
@@ -54,11 +54,10 @@ def measure(
     keep: NDArray[np.float32],
     rounds: int,
     progress: Callable[[], None],
-    batches: Sequence[int] = BATCHES,
 ) -> dict[str, Times]:
     """Time each candidate `rounds` times at batch 1, less often at larger batches; p50 and p99 in ms a batch."""
     result: dict[str, Times] = {name: {} for name in runs}
-    for batch in batches:
+    for batch in BATCHES:
         times: dict[str, list[float]] = {name: [] for name in runs}
         count = max(rounds // batch, min(rounds, _FEWEST))
         for number in range(-2, count):
@@ -76,7 +75,7 @@ def measure(
     return result
 
 
-def onnx_runtime(path: Path) -> Run:
+def _onnx_runtime(path: Path) -> Run:
     """Return what runs a graph on one thread of ONNX Runtime."""
     session = graph.session(path)
     return lambda signal, keep: session.run(["probabilities"], {"signal": signal, "keep": keep})

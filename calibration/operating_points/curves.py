@@ -1,11 +1,9 @@
-"""What tuning found, for people and programs: figures, a table, and the curves of every label as PNG and HTML.
+"""What tuning found, for people and programs: figures, a table, and the curves of every label as PNG.
 
 A curve goes through the chosen setting and changes one thing of it: the threshold, the on delay or the off delay.
 Knows no choosing.
 """
 
-import html
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -108,30 +106,6 @@ def draw_png(tuned: Tuned, path: Path) -> None:
     for row, number in zip(rows, shown, strict=True):
         _draw(row, tuned.tried[number], tuned.chosen[number])
     figure.savefig(path, metadata={"Software": None})
-
-
-def write_html(tuned: Tuned, run: Run, path: Path) -> None:
-    """Write the table and every label's curves as one page that needs no other file."""
-    from matplotlib.figure import Figure
-
-    parts = []
-    for number in _shown(tuned):
-        figure = Figure(figsize=(2 * _WIDTH, _HEIGHT), layout="constrained")
-        _draw(figure.subplots(1, 2), tuned.tried[number], tuned.chosen[number])
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-        label = tuned.tried[number].label
-        parts.append(f"<h2>{label.abbreviation}: {html.escape(label.name)}</h2>{drawn.getvalue().partition('?>')[2]}")
-    words, _, rows = table(tuned).partition("\n\n")
-    cells = [line.strip("| ").split(" | ") for line in rows.splitlines() if not line.startswith("|---")]
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
-    style = "body{font:14px sans-serif;max-width:60em;margin:2em auto}td{padding:.2em .6em;border-top:1px solid #ccc}"
-    path.write_text(
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Operating points</title><style>{style}</style>"
-        f"<h1>Operating points</h1><p>{html.escape(words.replace('`', ''))} {len(run.records)} records.</p>"
-        f"<table>{body}</table>{''.join(parts)}</html>\n",
-        encoding="utf-8",
-    )
 
 
 def _shown(tuned: Tuned) -> list[int]:

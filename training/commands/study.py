@@ -10,7 +10,7 @@ import click
 from edge.commands.options import json_option
 from training.commands.options import machine_options, take_machine
 
-_STUDIES = ("few-labels", "ablations", "shapes", "windows")
+_STUDIES = ("few-labels", "ablations")
 _ARM = "Only arms of such a name (group and seed), such as 'whole-random-*'; repeatable."
 _ENCODER = "Folder of a pretraining run of the same shape, instead of the study's own pretraining."
 _RESULTS = "Markdown file to write a section to; a picture goes beside it."
@@ -45,8 +45,8 @@ def study(  # noqa: PLR0913 - one argument an option
     r"""Train the arms of a study on PTB-XL, judge them on fold 9, and write the table.
 
     few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing of
-    `tiny` and its pretraining at a time, shapes the network alone; windows compares two lengths. Minutes
-    on a GPU, a day on two cores; run it again with the same --out to take up one that was stopped.
+    `tiny` and its pretraining at a time. Minutes on a GPU, a day on two cores; run it again with the same --out
+    to take up one that was stopped.
 
     \b
     Examples:

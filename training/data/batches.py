@@ -15,8 +15,7 @@ from training.data.augment import Batch
 from training.data.cache import WindowSet
 from training.data.labels import INDEX
 from training.data.stores import Store
-from training.data.windows import INPUT, STRETCH_SAMPLES
-from training.errors import TrainingError
+from training.data.windows import SPARE_SAMPLES
 
 # of a batch, against each other; those of sets that were not at hand are guesses
 SHARES = {"ptb-xl": 0.7, "cinc2017": 0.15, "mitdb": 0.15, "cpsc2018": 0.2, "cinc2020": 0.5, "cinc2021": 0.7}
@@ -53,14 +52,10 @@ class Sampler:
         seed: int,
         shares: Mapping[str, float] = SHARES,
         device: torch.device | str = "cpu",
-        samples: int = INPUT.window_samples,
     ) -> None:
-        if samples != INPUT.window_samples and any((source.windows.place >= 0).any() for source in sources.values()):
-            raise TrainingError(f"beats are annotated for windows of {INPUT.window_s:g} s alone")
         self.random = np.random.default_rng(seed)
-        self.samples, self.places = samples, STRETCH_SAMPLES - samples + 1  # of a window, where it can begin
         self._sources = sources
-        self._stores = {name: Store(source.windows, device, samples) for name, source in sources.items()}
+        self._stores = {name: Store(source.windows, device) for name, source in sources.items()}
         total = sum(shares[name] for name in sources)
         self._counts = {name: round(batch_size * shares[name] / total) for name in shares if name in sources}
 
@@ -82,5 +77,5 @@ class Sampler:
     def _part(self, name: str, count: int) -> tuple[Tensor, ...]:
         source, store = self._sources[name], self._stores[name]
         rows = source.rows[np.searchsorted(source.cumulative, self.random.random(count), side="right")]
-        anywhere = self.random.integers(self.places, size=count)
+        anywhere = self.random.integers(SPARE_SAMPLES + 1, size=count)
         return store.windows(rows, source.windows.places(rows, anywhere)), *store.labels(rows)

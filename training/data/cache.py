@@ -57,10 +57,9 @@ class WindowSet:
         self,
         rows: NDArray[np.intp],
         anywhere: NDArray[np.integer] | int = SPARE_SAMPLES // 2,
-        samples: int = INPUT.window_samples,
     ) -> NDArray[np.float32]:
         """Return the labelled window of each of these rows, (rows, 12, samples) mV, conditioned; as `places`."""
-        return cut_windows(self.signal[rows], self.places(rows, anywhere), samples)
+        return cut_windows(self.signal[rows], self.places(rows, anywhere))
 
 
 _ARRAYS = ("keep", "target", "known", "place", "record", "patient", "start_s")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edge.signal.conditioning import LIMIT_MV, condition
 from training.data.cache import WindowSet
-from training.data.windows import INPUT, STRETCH_SAMPLES
+from training.data.windows import INPUT
 
 
 class Store:
@@ -23,16 +23,14 @@ class Store:
     ----------
     windows : the set
     device : where its tensors are to be
-    samples : of a window
     """
 
-    def __init__(self, windows: WindowSet, device: torch.device | str, samples: int = INPUT.window_samples) -> None:
-        self.places = STRETCH_SAMPLES - samples + 1  # at which a window can begin
+    def __init__(self, windows: WindowSet, device: torch.device | str) -> None:
         self._device = device
         signal = torch.from_numpy(windows.signal).to(device)
-        self._windows = signal.unfold(2, samples, 1)  # a view: (stretches, 12, places, samples)
+        self._windows = signal.unfold(2, INPUT.window_samples, 1)  # a view: (stretches, 12, places, samples)
         self._labels = [torch.from_numpy(x).to(device) for x in (windows.keep, windows.target, windows.known)]
-        self._conditioning = conditioning(samples).to(device)
+        self._conditioning = conditioning().to(device)
 
     def windows(self, rows: NDArray[np.intp], places: NDArray[np.integer]) -> Tensor:
         """Return windows as the device sees them, (n, 12, samples) float, mV, each from its place in its stretch."""
@@ -53,7 +51,8 @@ class Store:
 
 
 @functools.cache
-def conditioning(samples: int) -> Tensor:
+def conditioning() -> Tensor:
     """Return the matrix that a window without gaps is multiplied by, from the right: (samples, samples) float."""
+    samples = INPUT.window_samples
     nothing = np.zeros((samples, samples), bool)
     return torch.from_numpy(condition(np.eye(samples, dtype=np.float32), nothing, INPUT.sample_rate_hz))

@@ -16,6 +16,7 @@ from training.data import cache, splits
 from training.data.augment import Batch, drop_leads, gain
 from training.data.batches import SHARES
 from training.data.stores import Store
+from training.data.windows import SPARE_SAMPLES
 from training.errors import TrainingError
 
 _FOLDER_SHARE = 0.3  # of a batch, against the shares of the sets
@@ -71,7 +72,7 @@ class WindowSampler:
         signals, keeps = [], []
         for pool, store, count in zip(self._pools, self._stores, self._counts, strict=True):
             rows = pool.train[self.random.integers(pool.train.size, size=count)]
-            signals.append(store.windows(rows, self.random.integers(store.places, size=count)))
+            signals.append(store.windows(rows, self.random.integers(SPARE_SAMPLES + 1, size=count)))
             keeps.append(store.keep(rows))
         return torch.cat(signals), torch.cat(keeps)
 

@@ -99,21 +99,19 @@ def cut(recording: Recording, start: int) -> tuple[NDArray[np.float32], NDArray[
     return ((bridged - bridged.mean(axis=1, keepdims=True)) * keep[:, None]).astype(np.float32), keep
 
 
-def cut_windows(
-    stretches: NDArray[np.floating], places: NDArray[np.integer], samples: int = INPUT.window_samples
-) -> NDArray[np.float32]:
+def cut_windows(stretches: NDArray[np.floating], places: NDArray[np.integer]) -> NDArray[np.float32]:
     """Cut one window out of each stretch and condition it as the device does.
 
     Parameters
     ----------
     stretches : (n, 12, STRETCH_SAMPLES), mV
     places : (n,) first sample of each window in its stretch
-    samples : of a window
 
     Returns
     -------
     (n, 12, samples) float32, mV
     """
+    samples = INPUT.window_samples
     cuts = [stretch[:, place : place + samples] for stretch, place in zip(stretches, places, strict=True)]
     rows = np.concatenate(cuts).astype(np.float32)
     there = rows.any(axis=1)  # a lead that is not kept is all zero, and stays so

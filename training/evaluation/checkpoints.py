@@ -12,7 +12,7 @@ from ecgnat.model import Network
 from training.data import cache, splits
 from training.data.labels import INDEX
 from training.data.sets.ptb_xl import read_entries, read_groups
-from training.data.windows import INPUT, STRETCH_SAMPLES
+from training.data.windows import INPUT, SPARE_SAMPLES
 from training.evaluation.predictions import predict
 from training.evaluation.ptb_xl import Task, tasks
 
@@ -22,17 +22,14 @@ PARTS = {
 }
 
 
-def record_probabilities(
-    model: Network, windows: cache.WindowSet, rows: NDArray[np.intp], window_s: float = INPUT.window_s
-) -> NDArray[np.float32]:
+def record_probabilities(model: Network, windows: cache.WindowSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Judge whole stretches, (rows, labels): the mean over the windows that the device would look at."""
-    hop, samples = (round(seconds * INPUT.sample_rate_hz) for seconds in (INPUT.hop_s, window_s))
-    places = range(0, STRETCH_SAMPLES - samples + 1, hop)
-    mean: NDArray[np.float32] = np.mean([predict(model, windows, rows, place, samples) for place in places], axis=0)
+    places = range(0, SPARE_SAMPLES + 1, round(INPUT.hop_s * INPUT.sample_rate_hz))
+    mean: NDArray[np.float32] = np.mean([predict(model, windows, rows, place) for place in places], axis=0)
     return mean
 
 
-def judge(model: Network, data: Path, part: str, window_s: float = INPUT.window_s) -> dict[str, Task]:
+def judge(model: Network, data: Path, part: str) -> dict[str, Task]:
     """Score every group of statements: scores and targets, (records, classes) each.
 
     Parameters
@@ -40,7 +37,6 @@ def judge(model: Network, data: Path, part: str, window_s: float = INPUT.window_
     model : network with all outputs of `training.data.labels`
     data : folder of the data sets
     part : one of `training.data.splits.PARTS`
-    window_s : of the windows that the network looks at
 
     Raises
     ------
@@ -51,7 +47,7 @@ def judge(model: Network, data: Path, part: str, window_s: float = INPUT.window_
     rows = splits.rows_of(windows, data)[part]
     by_id = {entry.ecg_id: entry for entry in read_entries(data / "ptb-xl")}
     entries = [by_id[str(record)] for record in windows.record[rows]]
-    return tasks(record_probabilities(model, windows, rows, window_s), INDEX, entries, read_groups(data / "ptb-xl"))
+    return tasks(record_probabilities(model, windows, rows), INDEX, entries, read_groups(data / "ptb-xl"))
 
 
 def accuracy(task: Task) -> float:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ecgnat.model import Network
 from training.data.cache import WindowSet
-from training.data.windows import INPUT, SPARE_SAMPLES
+from training.data.windows import SPARE_SAMPLES
 
 
 @torch.no_grad()
@@ -25,7 +25,6 @@ def predict(
     windows: WindowSet,
     rows: NDArray[np.intp],
     place: int = SPARE_SAMPLES // 2,
-    samples: int = INPUT.window_samples,
     batch_size: int = 64,
 ) -> NDArray[np.float32]:
     """Classify the window of each row that begins at `place` of its stretch: probabilities, (rows, labels) float32."""
@@ -33,5 +32,5 @@ def predict(
     for first in range(0, rows.size, batch_size):
         some = rows[first : first + batch_size]
         keep = windows.keep[some].astype(np.float32)
-        parts.append(answers(model, windows.windows(some, place, samples), keep))
+        parts.append(answers(model, windows.windows(some, place), keep))
     return np.concatenate(parts)

@@ -6,19 +6,13 @@ from dataclasses import dataclass, field, replace
 from ecgnat.masked import MaskConfig
 from ecgnat.model import ModelConfig, NetworkConfig, named_config
 from training.data.labels import NAMES
-from training.data.windows import INPUT
 
 SEEDS = (1, 2, 3)
 TINY, SMALL = named_config("tiny", len(NAMES)), named_config("small", len(NAMES))
 
 _SHAPES = {
-    "usual": TINY,
-    "kernels-7": replace(TINY, kernels=(7, 7, 7)),
     "dilations-1-2-1": replace(TINY, dilations=(1, 2, 1)),
     "last-stage-global": replace(TINY, kernels=(13, 13, 32)),
-    "no-position-bias": replace(TINY, position_bias=False),
-    "no-position-convolution": replace(TINY, position_kernel=1),
-    "no-position-code": replace(TINY, position_bias=False, position_kernel=1),
 }
 
 
@@ -48,7 +42,6 @@ class Arm:
     learning_rate: float = 1e-3
     contrastive_weight: float = 0.0
     batch_size: int = 64
-    window_s: float = INPUT.window_s
 
     @property
     def name(self) -> str:
@@ -91,23 +84,9 @@ def ablations() -> Iterator[Arm]:
         yield replace(base, group="mask-leads", pretraining=changed)
         changed = replace(usual, name="ptb-xl", sets=("ptb-xl",))
         yield replace(base, group="pretrained-on-ptb-xl", pretraining=changed)
-        for name in ("dilations-1-2-1", "last-stage-global"):
-            changed = replace(usual, name=name, shape=_SHAPES[name])
-            yield replace(base, group=name, pretraining=changed, network=_SHAPES[name])
-
-
-def shapes() -> Iterator[Arm]:
-    """Another reach of the network, or without one of its position codes or both; random weights, all labels."""
-    for seed in SEEDS:
         for name, shape in _SHAPES.items():
-            yield Arm(f"shape-{name}", seed, steps=1000, network=shape)
+            changed = replace(usual, name=name, shape=shape)
+            yield replace(base, group=name, pretraining=changed, network=shape)
 
 
-def windows() -> Iterator[Arm]:
-    """Two lengths of windows, with all labels; a record's figure is the mean over its windows, one a second."""
-    for seed in SEEDS:
-        for window_s in (2.56, INPUT.window_s):
-            yield Arm(f"window-{window_s}-s", seed, 4000, network=SMALL, batch_size=128, window_s=window_s)
-
-
-STUDIES = {"few-labels": few_labels, "ablations": ablations, "shapes": shapes, "windows": windows}
+STUDIES = {"few-labels": few_labels, "ablations": ablations}

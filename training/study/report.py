@@ -9,10 +9,7 @@ import numpy as np
 from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
 
-TITLE = (
-    "# What training gives\n\n"
-    "Written by `ecg-train compare`, `lengths` and `study`, and `ecg-calibrate speed`; do not edit.\n"
-)
+TITLE = "# What training gives\n\nWritten by `ecg-train compare` and `study`; do not edit.\n"
 _COLUMNS = {
     "all": "macro AUC, all 71",
     "superdiagnostic": "macro AUC, superclasses",

@@ -91,12 +91,12 @@ def _train(arm: Arm, encoder: Path | None, data: Path, folder: Path, device: str
         contrastive_weight=arm.contrastive_weight,
         device=device,
     )
-    start = Start(network=arm.network, sets=("ptb-xl",), pretrained=encoder, labels=arm.labels, window_s=arm.window_s)
+    start = Start(network=arm.network, sets=("ptb-xl",), pretrained=encoder, labels=arm.labels)
     finetune(data, folder, config, start, resume=(folder / STATE).is_file())
 
 
 def _judge(arm: Arm, data: Path, folder: Path, device: str) -> dict[str, Any]:
-    tasks = judge(checkpoint.load_model(folder)[0].to(device), data, "judge", arm.window_s)
+    tasks = judge(checkpoint.load_model(folder)[0].to(device), data, "judge")
     figures = {name: macro(label_aucs(*tasks[name])) for name in ("all", "superdiagnostic", "rhythm")}
     return {
         "group": arm.group,

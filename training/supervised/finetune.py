@@ -19,7 +19,6 @@ from training.data.batches import SHARES, Sampler, make_source
 from training.data.folds import RowsOf
 from training.data.labels import NAMES
 from training.data.subsets import labelled_rows
-from training.data.windows import INPUT
 from training.errors import CheckpointError
 from training.loop import checkpoint
 from training.supervised.trainer import Progress, Teachers, TrainConfig, Trainer
@@ -43,7 +42,6 @@ class Start:
     labels: float = 1.0  # part of the training patients
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)  # of a batch
     rows_of: RowsOf = splits.rows_of
-    window_s: float = INPUT.window_s
 
 
 def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *, resume: bool) -> None:
@@ -73,10 +71,9 @@ def finetune(data: Path | None, out: Path, config: TrainConfig, start: Start, *,
         checkpoint.load_encoder(start.pretrained, network)
     if start.trained and not resume:
         checkpoint.load_whole(start.trained, network, NAMES)
-    samples = round(start.window_s * INPUT.sample_rate_hz)
     trainer = Trainer(
         network,
-        Sampler(sources, config.batch_size, config.seed, shares, config.device, samples),
+        Sampler(sources, config.batch_size, config.seed, shares, config.device),
         read_noise(data / "nstdb").to(config.device) if data else None,
         config,
         out,

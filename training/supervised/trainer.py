@@ -225,8 +225,7 @@ class Trainer:
             return ""
         kept = self.kept()
         for windows, rows in self._validation:
-            middle = (self._sampler.places - 1) // 2
-            scores = predict(kept, windows, rows, middle, self._sampler.samples)
+            scores = predict(kept, windows, rows)
             aucs = label_aucs(scores, windows.target[rows], windows.known[rows])
             figures[f"{windows.name}.product"] = macro(aucs[: len(PRODUCT_LABELS)])
             if windows.known[:, len(PRODUCT_LABELS) :].any():

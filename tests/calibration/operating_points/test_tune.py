@@ -257,9 +257,6 @@ def test_the_command(run, monkeypatch):
     assert not {"101", "203"} & set(seen["mitdb"]["train"])
     assert "208" in seen["mitdb"]["train"]
     assert (run / "out" / "curves.png").stat().st_size > 20_000
-    page = (run / "out" / "curves.html").read_text()
-    assert page.count("<svg") >= 2
-    assert "src=" not in page
 
 
 def test_a_cross_validation_of_other_windows_is_refused(run):

@@ -9,10 +9,8 @@ import torch
 import toy_data
 
 from ecgnat.networks import make_network, network_config
-from training.data.cache import WindowSet
-from training.data.labels import INDEX, NAMES
+from training.data.labels import NAMES
 from training.evaluation.checkpoints import accuracy, judge
-from training.evaluation.lengths import RHYTHMS, high_in_sinus, reaction
 from training.loop import checkpoint
 from training.study import arms, runner
 from training.study.report import table
@@ -108,9 +106,9 @@ def test_one_encoder_does_not_stand_for_many(place, ecg_train):
 
 
 def test_an_encoder_that_no_arm_starts_from_is_refused(place, ecg_train):
-    command = ("study", "shapes", "--data", place / "data", "--out", place / "s", "--encoder", place / "tiny")
-    code, _, error = ecg_train(*command)
-    assert (code, "no arm of shapes starts from an --encoder" in error) == (2, True)
+    command = ("study", "ablations", "--data", place / "data", "--out", place / "s", "--encoder", place / "tiny")
+    code, _, error = ecg_train(*command, "--arm", "no-pretraining-*")
+    assert (code, "no arm of ablations starts from an --encoder" in error) == (2, True)
 
 
 def test_the_arms_of_a_study_differ():
@@ -135,47 +133,3 @@ def test_the_table_shows_mean_and_spread():
 def test_accuracy_counts_yes_and_no():
     scores, target = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[1, 0], [1, 0]], np.uint8)
     assert accuracy((scores, target)) == 0.5
-
-
-def test_lengths_of_the_window(place, ecg_train):
-    results, command = place / "lengths.md", ("lengths", place / "tiny", "--data", place / "data")
-    code, text, error = ecg_train(*command, "--window", 2.56, "--window", 5.12, "--results", results, "--json", "-")
-    assert code == 0, error
-    figures = json.loads(text[text.index("{") :])["windows"]
-    assert list(figures) == ["2.56", "5.12"]
-    for figure in figures.values():
-        assert figure["forward_ms"] > 0
-        assert all(0 <= reaction["found"] <= 1 and reaction["pairs"] > 0 for reaction in figure["reaction"].values())
-    assert "| 2.56 | " in results.read_text()
-
-
-class _HearsTachycardia(torch.nn.Module):
-    """Is as sure of tachycardia as there is energy in lead I of the window's end; its one weight says where it runs."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, signal, _keep):
-        logits = torch.zeros(len(signal), len(NAMES))
-        logits[:, INDEX["STACH"]] = signal[:, 0, -100:].abs().amax(dim=1) - 1
-        return logits
-
-
-@pytest.mark.parametrize("window_s", [2.56, 5.12])
-def test_reaction_is_from_the_joint_to_the_end_of_the_window_that_heard_it(window_s):
-    """The other rhythm is loud from its second second on; at each of four phases the next window hears it."""
-    count = 8
-    target, known = (np.zeros((count, len(NAMES)), np.uint8) for _ in range(2))
-    known[:, [INDEX[name] for name in ("SR", *RHYTHMS)]] = 1
-    target[:6, INDEX["SR"]], target[6:, INDEX["STACH"]] = 1, 1
-    signal = np.random.default_rng(0).normal(0, 0.01, (count, 12, 1000))
-    signal[:2] *= 0.1  # well below what 1% of the others pass
-    signal[6:, :, 200:] += np.sin(np.arange(800) * 0.7)
-    every, names = np.ones((count, 12), np.uint8), np.array([str(number) for number in range(count)])
-    places = np.full(count, -1, np.int16)
-    windows = WindowSet("ptb-xl", signal, every, target, known, places, names, names, np.zeros(count))
-    rows = {"judge": np.array([0, 1, 6, 7]), "validation": np.arange(2, 6)}
-    high = high_in_sinus(_HearsTachycardia(), windows, rows, window_s)
-    figures = reaction(_HearsTachycardia(), windows, rows, "STACH", window_s, high)
-    assert figures == {"pairs": 2, "found": 1.0, "median_s": pytest.approx(2.495), "by_chance": 0.0}
