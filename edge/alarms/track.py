@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge.alarms.decision import Decision
-from edge.bundle.manifest import Kind, Priority
+from edge.bundle.manifest import AlarmKind, Priority
 from edge.core.samples import Cause
 from edge.signal.watch import Pulse
 
@@ -61,7 +61,7 @@ class AlarmSpec:
     label: str
     name: str
     snomed: str | None = None
-    kind: Kind = "physiological"
+    kind: AlarmKind = "physiological"
     priority: Priority = "none"  # none: never raised
     output: int | None = None  # index in the model's probabilities
     threshold: float | None = None  # of that output

@@ -36,7 +36,7 @@ _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
 
 Priority = Literal["high", "medium", "low", "none"]
-Kind = Literal["physiological", "technical"]
+AlarmKind = Literal["physiological", "technical"]
 
 
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,7 +80,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     name: str
     snomed: str | None = None
     priority: Priority = "none"
-    kind: Kind = "physiological"
+    kind: AlarmKind = "physiological"
     threshold: float = 0.5
     clear_threshold: float | None = None  # the alarm lasts while the output is not below this; None: the threshold
     on_delay_s: float = 0.0

@@ -1,1 +1,1 @@
-"""MQTT client, TLS, topics."""
+"""MQTT: client, TLS, topics, subscriber, and a broker for demos."""

@@ -1,7 +1,4 @@
-"""How this program talks to an MQTT broker: settings, a paho client made from them, and errors in one line.
-
-MQTT 5 over TCP or TLS. Knows nothing of topics or payloads.
-"""
+"""The MQTT 5 client over TCP or TLS: its settings, a paho client made from them, and each error as one line."""
 
 import logging
 import socket
@@ -19,8 +16,8 @@ from edge.core.loops import Loop
 from edge.mqtt import tls
 
 CONNECT_TIMEOUT_S = 5.0
-_LOOP_LIMIT_S = 300.0  # looking up a name alone may take a minute; a broker that is away is no reason to restart
-IN_FLIGHT = 20  # messages of QoS 1 that wait for their acknowledgement at the same time
+_LOOP_LIMIT_S = 300.0  # a name lookup may take a minute, and restarting the service does not bring a broker back
+IN_FLIGHT = 20  # most messages of QoS 1 that wait for their acknowledgement at the same time
 _MAX_PASSWORD_BYTES = 4096
 
 
@@ -71,9 +68,12 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class BrokerClient(Client):
-    """A paho client that knows why it is not connected, and whose thread can be watched.
+    """A paho client that keeps the reason why it is not connected, and whose thread can be watched.
 
-    `trouble` is one line, empty while connected and before the first try; `network` is the thread's loop.
+    Attributes
+    ----------
+    trouble : the reason in one line; empty while connected, and before the first attempt
+    network : the loop of paho's thread
     """
 
     def __init__(self, config: BrokerConfig) -> None:
@@ -81,56 +81,58 @@ class BrokerClient(Client):
         self.trouble = ""
         self.network = Loop("network", _LOOP_LIMIT_S)
         self._config = config
-        self._lost: OSError | None = None  # what ended the connection
-        self._answered = False  # by the broker, since the last try
-        self._told = ""
-        errors = logging.Logger("paho", logging.ERROR)  # noqa: LOG001  of this client alone; paho has no other way to tell
-        errors.addFilter(self._note_loss)
+        self._socket_error: OSError | None = None  # that ended the connection
+        self._answered = False  # whether the broker has, since the last attempt
+        self._reported = ""
+        # paho only logs the error that ends a connection, so this client's own logger is where to catch it.
+        errors = logging.Logger("paho", logging.ERROR)  # noqa: LOG001  not to be shared with other clients
+        errors.addFilter(self._catch_socket_error)
         self.enable_logger(errors)
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
-        """Run paho's thread; where that ends by a fault, the loop is left turning, and so is stuck."""
+        """Run paho's thread."""
         self.network.turn()
         code = super().loop_forever(timeout, retry_first_connection)
-        self.network.rest()
+        self.network.rest()  # not in a `finally`: after an exception the watchdog must find the loop stuck
         return code
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Note a turn; paho calls this in each."""
+        """Note a turn of paho's loop, which calls this each time."""
         self.network.turn()
         return super().loop_misc()
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect, and keep in `trouble` why that failed.
+        """Connect; when that fails, set `trouble`.
 
         Raises
         ------
         OSError
-            When it did; no other error, since that would end paho's thread.
+            When it fails. No other error is raised, since paho's thread would end with it.
         """
         self.network.turn()
-        self._lost, self._answered = None, False
+        self._socket_error, self._answered = None, False
         try:
             return super().reconnect()
-        except (OSError, ValueError) as exc:  # ValueError: a host that can be none
+        except (OSError, ValueError) as exc:  # ValueError: the host is no valid name
             self.trouble = f"{self._config.address}: {_reason(exc)}"
             raise exc if isinstance(exc, OSError) else OSError(str(exc)) from exc
 
-    def accepted(self, code: ReasonCode) -> bool:
-        """Take the broker's answer to a connection; keep in `trouble` why it refuses."""
+    def note_answer(self, code: ReasonCode) -> bool:
+        """Set `trouble` from the broker's answer to a connection; return whether it accepts."""
         self._answered = True
         if code.is_failure:
             self.trouble = refusal(code, self._config)
         else:
-            self.trouble = self._told = ""
+            self.trouble = self._reported = ""
         return not code.is_failure
 
-    def lost(self, code: ReasonCode) -> bool:
-        """Take the end of a connection, keep in `trouble` why, and say whether the broker had not even answered."""
-        if not code.is_failure or (self._answered and self.trouble):  # we wanted it, or were refused
+    def note_disconnect(self, code: ReasonCode) -> bool:
+        """Set `trouble` from the end of a connection; return whether it ended before the broker answered."""
+        if not code.is_failure or (self._answered and self.trouble):  # we asked for it, or were refused before
             return False
-        if isinstance(self._lost, ssl.SSLError) and not isinstance(self._lost, ssl.SSLEOFError):
-            why = tls.reason(self._lost)
+        # In TLS 1.3 the broker checks our certificate after the handshake, so its alert arrives as a socket error.
+        if isinstance(self._socket_error, ssl.SSLError) and not isinstance(self._socket_error, ssl.SSLEOFError):
+            why = tls.reason(self._socket_error)
         elif not self._answered:
             why = f"it closed the connection before it answered; {_advice(self._config)}"
         else:
@@ -138,22 +140,22 @@ class BrokerClient(Client):
         self.trouble = f"{self._config.address}: {why}"
         return not self._answered
 
-    def news(self) -> str:
-        """Return the trouble if it is another one than this returned before, else nothing."""
-        if self.trouble == self._told:
+    def new_trouble(self) -> str:
+        """Return the trouble if it has changed since the last call, else an empty string."""
+        if self.trouble == self._reported:
             return ""
-        self._told = self.trouble
+        self._reported = self.trouble
         return self.trouble
 
-    def _note_loss(self, record: logging.LogRecord) -> bool:
+    def _catch_socket_error(self, record: logging.LogRecord) -> bool:
         arguments: Any = record.args
         if isinstance(arguments, tuple) and arguments and isinstance(arguments[-1], OSError):
-            self._lost = arguments[-1]
-        return False
+            self._socket_error = arguments[-1]
+        return False  # nothing is logged
 
 
 def new_client(config: BrokerConfig) -> BrokerClient:
-    """Return a client that is set up and not connected.
+    """Return a client that is not connected yet.
 
     Raises
     ------
@@ -164,7 +166,7 @@ def new_client(config: BrokerConfig) -> BrokerClient:
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages_set(IN_FLIGHT)
     client.reconnect_delay_set(min_delay=1, max_delay=30)
-    client.on_socket_open = _send_at_once
+    client.on_socket_open = _disable_nagle
     if config.uses_tls:
         client.tls_set_context(tls.new_context(config))
     if config.username is not None:
@@ -178,7 +180,7 @@ def open_connection(client: BrokerClient, config: BrokerConfig) -> None:
     Raises
     ------
     BrokerError
-        When nothing answers there, or the TLS handshake fails.
+        When the broker cannot be reached, or the TLS handshake fails.
     """
     try:
         client.connect(config.host, config.port, config.keepalive_s)
@@ -188,7 +190,7 @@ def open_connection(client: BrokerClient, config: BrokerConfig) -> None:
 
 
 def refusal(code: ReasonCode, config: BrokerConfig) -> str:
-    """Return one line that says why the broker said no, by the reason code of its CONNACK (MQTT 5, table 3-1)."""
+    """Return why the broker refuses, from the reason code of its CONNACK (MQTT 5, table 3-1)."""
     name = code.getName()
     hints = {
         "Bad user name or password": "check username and password_file",
@@ -203,8 +205,8 @@ def refusal(code: ReasonCode, config: BrokerConfig) -> str:
     return f"{config.address}: the broker refuses: {name.lower()}" + (f"; {hint}" if hint else "")
 
 
-def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
-    # Alerts are small: without this they wait up to 40 ms for the acknowledgement of the packet before (Nagle).
+def _disable_nagle(_client: Client, _userdata: object, sock: object) -> None:
+    # With Nagle's algorithm a small packet, such as an alert, waits up to 40 ms for the packet before it.
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -223,7 +225,7 @@ def _password(config: BrokerConfig) -> str | None:
 def _advice(config: BrokerConfig) -> str:
     if not config.uses_tls:
         return "does it want TLS?"
-    return "is the certificate one that it takes?" if config.cert_file else "does it want a certificate (cert_file)?"
+    return "does it trust this certificate?" if config.cert_file else "does it want a certificate (cert_file)?"
 
 
 def _reason(exc: OSError | ValueError) -> str:
@@ -231,7 +233,7 @@ def _reason(exc: OSError | ValueError) -> str:
         return tls.reason(exc)
     plain: dict[type[Exception], str] = {
         ConnectionRefusedError: "nothing listens there; is the broker running?",
-        ConnectionResetError: "the connection was closed at once; is TLS switched on at one side alone?",
+        ConnectionResetError: "the connection was closed at once; is TLS switched on at one side only?",
         socket.gaierror: "no such host",
         TimeoutError: f"no answer within {CONNECT_TIMEOUT_S:g} s",
     }

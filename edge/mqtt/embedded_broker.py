@@ -1,9 +1,8 @@
-"""A real MQTT 5 broker that starts and ends with the program, for the demo, the bench and replays on a bare machine.
+"""A real MQTT 5 broker that starts and ends with the program, for the demo, the bench and replays without a broker.
 
-iotcore 0.4 (rumqttd, MIT, wheels of 5 MB for x86-64 and aarch64, ready in 0.1 s) did retained messages, removal of
-them, last will, and QoS 1 in order: 2,800 messages/s from one paho thread, as many as Mosquitto there, 6,700 alerts/s
-from our publisher; payloads of 60 kB too. amqtt 0.12 refuses MQTT 5. Listens on 127.0.0.1 alone and without
-passwords: not for a network.
+It is iotcore 0.4 (rumqttd; MIT licence, 5 MB wheels for x86-64 and aarch64). It supports what we need: retained
+messages and their removal, the last will, and QoS 1 in order. It listens on 127.0.0.1 only, and without passwords: it
+is not for a network.
 """
 
 import contextlib
@@ -37,25 +36,23 @@ max_payload_size = 1048576
 max_inflight_count = 100
 dynamic_filters = true
 """
-
-
 _MOSQUITTO_CONFIG = """
 listener {port} {host}
 allow_anonymous true
 max_inflight_messages 0
 max_queued_messages 0
 """
-_PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # beside the PATH
-_START_S = 10.0
+_MOSQUITTO_FOLDERS = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # searched after the PATH
+_START_TIMEOUT_S = 10.0
 _POLL_S = 0.05
 
 
 class LocalBroker(NamedTuple):
-    """A broker that runs, and what it is."""
+    """A running broker."""
 
     host: str
     port: int
-    name: str
+    name: str  # for people
 
 
 def free_port() -> int:
@@ -67,12 +64,12 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def embedded_broker() -> Iterator[tuple[str, int]]:
-    """Run a broker on a free port; gives host and port.
+    """Run the embedded broker on a free port; gives host and port.
 
     Raises
     ------
     BrokerError
-        When the broker is not installed or does not start.
+        When it is not installed or does not start.
     """
     try:
         from iotcore import Broker
@@ -102,9 +99,9 @@ def local_broker() -> Iterator[LocalBroker]:
     Raises
     ------
     BrokerError
-        When neither is there, or it does not start.
+        When neither is installed, or the broker does not start.
     """
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_PLACES)
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_MOSQUITTO_FOLDERS)
     if program is None:
         with embedded_broker() as (host, port):
             yield LocalBroker(host, port, "the embedded broker")
@@ -116,15 +113,15 @@ def local_broker() -> Iterator[LocalBroker]:
         quiet = subprocess.DEVNULL
         process = subprocess.Popen([program, "-c", str(config)], stdout=quiet, stderr=quiet)  # noqa: S603  as installed
         try:
-            _await_port(process, port)
+            _wait_for_port(process, port)
             yield LocalBroker(HOST, port, "Mosquitto")
         finally:
             process.terminate()
             process.wait()
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
-    until_s = time.monotonic() + _START_S
+def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
+    until_s = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < until_s:
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)) == 0:

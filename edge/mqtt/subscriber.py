@@ -1,4 +1,4 @@
-"""The other side: messages of some topics from a broker, one after another. Knows nothing of their contents."""
+"""A subscriber: the messages of some topics, one after another."""
 
 import queue
 import threading
@@ -25,7 +25,14 @@ class Received(NamedTuple):
 
 
 class Subscriber:
-    """A context manager that is subscribed, and is so again after every loss of the connection.
+    """A context manager that is subscribed, and subscribes again after every loss of the connection.
+
+    Parameters
+    ----------
+    config : the broker
+    filters : topic filters to subscribe to, with QoS 1
+    timeout_s : how long entering may wait for the broker
+    capacity : messages that wait at most for `get`
 
     Raises
     ------
@@ -36,7 +43,7 @@ class Subscriber:
     def __init__(
         self, config: BrokerConfig, filters: Sequence[str], *, timeout_s: float = 10.0, capacity: int = 10_000
     ) -> None:
-        self.dropped = 0  # messages that came while `capacity` of them waited
+        self.dropped = 0  # messages that arrived while the queue was full
         self._config = config
         self._filters = [(text, 1) for text in filters]
         self._timeout_s = timeout_s
@@ -75,7 +82,7 @@ class Subscriber:
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        if self._client.accepted(code):
+        if self._client.note_answer(code):
             client.subscribe(self._filters)
         else:
             self._fail(self._client.trouble)
@@ -83,12 +90,12 @@ class Subscriber:
     def _on_disconnect(
         self, _client: Client, _data: object, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        self._client.lost(code)
+        self._client.note_disconnect(code)
         if self._client.trouble:
             self._fail(self._client.trouble)
 
     def _fail(self, error: str) -> None:
-        """Say why there is no subscription, where one is waited for."""
+        """Set the error for `__enter__`; once it has returned, paho connects again by itself."""
         if not self._answered.is_set():
             self._error = error
             self._answered.set()

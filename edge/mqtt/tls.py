@@ -1,8 +1,7 @@
-"""TLS to the broker: a context made of files, and what goes wrong with TLS, each in one line.
+"""TLS to the broker: a context from the configured files, and each TLS error as one line.
 
-A file that is named without a folder is a credential that systemd hands to the service (`LoadCredential=`,
-systemd.exec(5)); for other commands, one of the current folder or of the folder that systemd takes them from. Knows
-nothing of MQTT.
+A file name without a folder is a credential that systemd passes to the service (`LoadCredential=`, systemd.exec(5)).
+Other commands look for it in the current folder, then in the folder that systemd reads it from.
 """
 
 import os
@@ -13,7 +12,7 @@ from typing import Protocol
 from edge.core.errors import ConfigError
 
 _INSTALLED = Path("/etc/ecg-edge/tls")
-_ABSENT = b"absent"  # what the unit hands over in place of a file that is not there (SetCredential=)
+_ABSENT = b"absent"  # the unit passes this in place of a missing file (SetCredential=)
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _VERIFY = {
     9: "its certificate is not valid yet; is this machine's clock right?",
@@ -21,41 +20,41 @@ _VERIFY = {
     62: "its certificate is for another host; name the host as the certificate does",
     64: "its certificate is for another address; name the host as the certificate does",
 }
-# Alerts of RFC 8446, section 6, that the broker sends when it does not like our certificate, as OpenSSL names them
+# Alerts of RFC 8446, section 6, with which a broker rejects our certificate, as OpenSSL names them
 _ALERTS = {
     "CERTIFICATE_REQUIRED": "the broker wants a certificate of this device; name cert_file and key_file",
     "CERTIFICATE_EXPIRED": "the broker says that this device's certificate has expired; renew it, or set the clock",
     "CERTIFICATE_REVOKED": "the broker says that this device's certificate is revoked; make another",
-    "UNKNOWN_CA": "the broker does not know the CA of this device's certificate; have it signed by one that it knows",
-    "BAD_CERTIFICATE": "the broker does not take this device's certificate; have it signed by a CA that it knows",
-    "UNSUPPORTED_CERTIFICATE": "the broker does not take this device's certificate; is it one for clients?",
+    "UNKNOWN_CA": "the broker does not trust the CA of this device's certificate; have it signed by one that it trusts",
+    "BAD_CERTIFICATE": "the broker rejects this device's certificate; have it signed by a CA that it trusts",
+    "UNSUPPORTED_CERTIFICATE": "the broker rejects this device's certificate; is it a client certificate?",
     "HANDSHAKE_FAILURE": "the TLS handshake failed; does the broker want a certificate of this device (cert_file)?",
 }
 
 
 class TlsFiles(Protocol):
-    """The part of the broker's configuration that is about TLS."""
+    """The TLS part of the broker's configuration."""
 
     @property
     def ca_file(self) -> str | None:
-        """Certificates to trust; the system's where none is named."""
+        """CA certificates to trust; None: those of the system."""
 
     @property
     def cert_file(self) -> str | None:
-        """The certificate of this client."""
+        """The certificate of this client, if it has one."""
 
     @property
     def key_file(self) -> str | None:
-        """Its key; in the certificate's file where none is named."""
+        """The key of the certificate; None: it is in the certificate's file."""
 
 
 def find_file(key: str, name: str) -> Path:
-    """Return the path of a file that the configuration names, which can be read.
+    """Return the path of a file that the configuration names under `key`.
 
     Raises
     ------
     ConfigError
-        When it cannot.
+        When it cannot be read.
     """
     path = _path(name)
     try:
@@ -91,14 +90,14 @@ def new_context(files: TlsFiles) -> ssl.SSLContext:
     except ssl.SSLError as exc:
         raise ConfigError(f"ca_file {ca}: no certificate in PEM form") from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = _Socket
+    context.sslsocket_class = _SelfClosingSocket
     if files.cert_file:
         _load_own(context, files.cert_file, files.key_file)
     return context
 
 
-class _Socket(ssl.SSLSocket):
-    """One that a failed handshake leaves closed: paho forgets it, and its descriptor would stay open for a while."""
+class _SelfClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho forgets the socket, and its descriptor would stay open."""
 
     def do_handshake(self, block: bool = False) -> None:
         """Do the handshake."""
@@ -113,7 +112,7 @@ def _load_own(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> 
     cert = find_file("cert_file", cert_file)
     key = find_file("key_file", key_file) if key_file else cert
     try:
-        context.load_cert_chain(cert, key, password="")  # nobody is there to type one
+        context.load_cert_chain(cert, key, password="")  # without this, OpenSSL asks for one on the terminal
     except ssl.SSLError as exc:
         if exc.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(f"cert_file {cert} and key_file {key} do not belong together") from exc
@@ -121,7 +120,7 @@ def _load_own(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> 
 
 
 def reason(exc: ssl.SSLError) -> str:
-    """Return what a failure of TLS means and what to do about it."""
+    """Return what a TLS error means and what to do about it."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         other = f"its certificate is not trusted ({exc.verify_message}); name the ca_file that signed it"
         return _VERIFY.get(exc.verify_code, other)

@@ -1,20 +1,15 @@
-"""The MQTT topics, in one place.
+"""The MQTT topics.
 
     ecg-nat/v1/<device>/status                    retained  `DeviceStatus`; also the last will
-    ecg-nat/v1/<device>/health                    retained  `DeviceHealth`, every so many seconds
+    ecg-nat/v1/<device>/health                    retained  `DeviceHealth`, at an interval
     ecg-nat/v1/<device>/events                              `DeviceEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alerts                     `AlertEvent`, QoS 1, at least once
     ecg-nat/v1/<device>/<stream>/alarms/<LABEL>   retained  `AlarmState` while the alarm is on; empty when it ends
     ecg-nat/v1/<device>/<stream>/alarms           retained  `StreamAlarms` while the stream is open, for Home Assistant
-    ecg-nat/v1/<device>/<stream>/predictions                `Prediction`, one a window, where switched on
-    ecg-nat/v1/<device>/<stream>/commands        not retained, to the device: `Command`, JSON of 1 KB at most
+    ecg-nat/v1/<device>/<stream>/predictions                `Prediction`, one per window, where switched on
+    ecg-nat/v1/<device>/<stream>/commands                   to the device: `Command`, never retained
 
-A command asks to acknowledge or to silence an alarm of that stream; `{"command": "acknowledge", "label": "AF"}` is one.
-The answer is the alert that says so: `acknowledged`, `silenced`. There is none where the alarm is not on, the stream
-is not open or the command is not valid. Who may write there is the broker's to say, in its access list.
-
-Device, stream and label are opaque ids of 1 to 64 letters, digits, `_` and `-`. They name no person: whoever must know
-whose stream it is keeps that list elsewhere.
+Device, stream and label are opaque ids of 1 to 64 letters, digits, `_` and `-`, and must name no person.
 """
 
 import re
@@ -25,21 +20,21 @@ from edge.core.errors import ConfigError
 ROOT = "ecg-nat/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-Kind = Literal["status", "health", "events", "alert", "alarm", "prediction", "command"]
-_OF_STREAM: dict[str, Kind] = {"alerts": "alert", "predictions": "prediction", "commands": "command"}
+TopicKind = Literal["status", "health", "events", "alert", "alarm", "prediction", "command"]
+_OF_STREAM: dict[str, TopicKind] = {"alerts": "alert", "predictions": "prediction", "commands": "command"}
 
 
 class Topic(NamedTuple):
-    """What a topic says."""
+    """The parts of a topic."""
 
-    kind: Kind
+    kind: TopicKind
     device: str
     stream: str = ""
     label: str = ""
 
 
-def check_id(text: str, what: str = "id") -> str:
-    """Return `text` if it can stand in a topic.
+def check_id(text: str, name: str = "id") -> str:
+    """Return `text` if it may be part of a topic; `name` is what the error calls it.
 
     Raises
     ------
@@ -47,14 +42,14 @@ def check_id(text: str, what: str = "id") -> str:
         When it is empty, too long, or has other characters than letters, digits, `_` and `-`.
     """
     if not _ID.fullmatch(text):
-        raise ConfigError(f"{what} {text[:80]!r} must be 1 to 64 letters, digits, '_' or '-'")
+        raise ConfigError(f"{name} {text[:80]!r} must be 1 to 64 letters, digits, '_' or '-'")
     return text
 
 
 def stream_id(record: str) -> str:
-    """Return an id for a stream made from a record: its name, such as `mitdb-208`.
+    """Return the id of the stream that replays a record, such as `mitdb-208`.
 
-    Of a path that is longer than a name only the last part is used, since folders may be named after persons.
+    Of a longer path only the last part is used, since folders may be named after persons.
     """
     stem = record.removesuffix(".hea")
     name = stem if re.fullmatch(r"[\w-]+/[\w-]+", stem) else stem.rpartition("/")[2]
@@ -72,7 +67,7 @@ def health_topic(device: str) -> str:
 
 
 def events_topic(device: str) -> str:
-    """Return the topic of what happens to the device itself."""
+    """Return the topic of a device's own events."""
     return f"{ROOT}/{check_id(device, 'device')}/events"
 
 
@@ -87,7 +82,7 @@ def alarm_topic(device: str, stream: str, label: str) -> str:
 
 
 def stream_alarms_topic(device: str, stream: str) -> str:
-    """Return the topic of the list of a stream's alarms that are on."""
+    """Return the topic of the retained list of a stream's alarms that are on."""
     return _stream(device, stream) + "/alarms"
 
 
@@ -97,34 +92,34 @@ def predictions_topic(device: str, stream: str) -> str:
 
 
 def commands_topic(device: str, stream: str) -> str:
-    """Return the topic of the commands to the alarms of a stream."""
+    """Return the topic of the commands to a stream's alarms."""
     return _stream(device, stream) + "/commands"
 
 
 def commands_filter(device: str) -> str:
-    """Return the subscription that gives the commands to one device."""
+    """Return the filter for the commands to one device."""
     return f"{ROOT}/{check_id(device, 'device')}/+/commands"
 
 
 def filters(device: str | None = None) -> tuple[str, ...]:
-    """Return the subscriptions that give status, events, alerts and alarm states of one device or of all."""
+    """Return the filters for status, events, alerts and alarm states of one device or of all."""
     base = f"{ROOT}/{'+' if device is None else check_id(device, 'device')}"
     return f"{base}/status", f"{base}/events", f"{base}/+/alerts", f"{base}/+/alarms/+"
 
 
 def alerts_filter() -> str:
-    """Return the subscription that gives the alerts of all devices."""
+    """Return the filter for the alerts of all devices."""
     return f"{ROOT}/+/+/alerts"
 
 
 def alarms_filters(device: str) -> tuple[str, str]:
-    """Return the subscriptions that give the states of all alarms of one device, and the lists of them."""
+    """Return the filters for the alarm states of one device, and for its lists of alarms that are on."""
     base = f"{ROOT}/{check_id(device, 'device')}/+/alarms"
     return f"{base}/+", base
 
 
 def parse_topic(topic: str) -> Topic | None:
-    """Return what a topic says, or None when it is none of this scheme."""
+    """Return the parts of a topic, or None when it is not of this scheme."""
     parts = topic.removeprefix(ROOT + "/").split("/")
     if not topic.startswith(ROOT + "/") or not all(_ID.fullmatch(part) for part in parts):
         return None

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from edge.alarms.evidence import Evidence
 from edge.alarms.machine import AlarmEvent, EventKind, Reason
-from edge.bundle.manifest import BundleRef, Kind, Priority
+from edge.bundle.manifest import AlarmKind, BundleRef, Priority
 from edge.core.errors import FrameError
 from edge.publish.payloads import Payload
 from edge.publish.swap_outcome import SwapResult
@@ -47,7 +47,7 @@ class AlertBase(Payload, frozen=True, kw_only=True):
 
     label: Annotated[str, Meta(description="Label of the alarm, such as AF.")]
     kind: Annotated[
-        Kind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
+        AlarmKind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
     ]
     priority: Annotated[Priority, Meta(description="Priority of the alarm.")]
     alarm_id: Annotated[str, Meta(description="Id of the alarm. It is the same from raised to cleared.")]

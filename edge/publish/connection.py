@@ -206,7 +206,7 @@ class Connection:
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        if not self._client.accepted(code):
+        if not self._client.note_answer(code):
             self._fail()
             return
         with self.locked() as outgoing:
@@ -230,16 +230,16 @@ class Connection:
 
     def _log_trouble(self) -> None:
         """Log why there is no connection, once per reason: paho tries again for as long as it takes."""
-        news = self._client.news()
-        if news:
-            _LOG.warning("%s; alerts wait here, and the connection is tried again", news)
+        trouble = self._client.new_trouble()
+        if trouble:
+            _LOG.warning("%s; alerts wait here meanwhile, and it is tried again", trouble)
 
     def _on_disconnect(
         self, _client: Client, _data: object, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
         with self._changed:
             self._connected = False
-            self._failures += self._client.lost(code)
+            self._failures += self._client.note_disconnect(code)
             self._in_flight.lose_connection()
             self._changed.notify_all()
         self._log_trouble()

@@ -214,7 +214,7 @@ class Outbox:
             self._lost["evicted"] += evicted
             self._disk_error = "" if recovered else self._disk_error
         if first_eviction:
-            _LOG.warning("outbox %s: full; the least important alerts are dropped, and counted", self._path)
+            _LOG.warning("outbox %s: full; the least important alerts are given up, and counted", self._path)
         if recovered:
             _LOG.warning("outbox %s: it can be written again; lost so far: %s", self._path, self.lost)
 

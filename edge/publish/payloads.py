@@ -12,7 +12,7 @@ from msgspec import Meta
 from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
-from edge.bundle.manifest import BundleRef, Kind, Priority
+from edge.bundle.manifest import AlarmKind, BundleRef, Priority
 from edge.core.errors import FrameError
 
 MAX_PAYLOAD_BYTES = 64 << 10
@@ -32,7 +32,7 @@ class AlarmState(Payload, frozen=True, kw_only=True):
     label: Annotated[str, Meta(description="Label of the alarm, such as AF.")]
     name: Annotated[str, Meta(description="Name of the alarm in plain words.")]
     kind: Annotated[
-        Kind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
+        AlarmKind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
     ]
     priority: Annotated[Priority, Meta(description="Priority of the alarm.")]
     acknowledged: Annotated[bool, Meta(description="True once a person has acknowledged the alarm.")]

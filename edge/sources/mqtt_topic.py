@@ -248,7 +248,7 @@ class MqttTopicSource(SourceBase):
     def _on_connect(
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, code: ReasonCode, ___: Properties | None
     ) -> None:
-        if not self._client.accepted(code):
+        if not self._client.note_answer(code):
             self._log_trouble()
             return
         if self._subscribed.is_set():
@@ -262,12 +262,12 @@ class MqttTopicSource(SourceBase):
     def _on_disconnect(
         self, _: mqtt.Client, __: object, ___: mqtt.DisconnectFlags, code: ReasonCode, ____: Properties | None
     ) -> None:
-        self._client.lost(code)
+        self._client.note_disconnect(code)
         self._log_trouble()
 
     def _log_trouble(self) -> None:
         """Log why the connection was lost, once for each reason; before the first connection, `open` raises it."""
-        news = self._client.news() if self._subscribed.is_set() else ""
+        news = self._client.new_trouble() if self._subscribed.is_set() else ""
         if news:
             _LOG.warning("%s; no samples arrive until it is back; trying again", news)
 
