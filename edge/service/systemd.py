@@ -1,7 +1,6 @@
-"""What a service tells systemd, and what systemd tells it: sd_notify(3), sd_watchdog_enabled(3).
+"""Notifications to systemd: sd_notify(3) and sd_watchdog_enabled(3).
 
-The protocol is one datagram of `KEY=value` lines; sdnotify on PyPI is from 2017, and the others wrap libsystemd for it.
-Without systemd nothing is sent. Knows nothing of what goes on in the service.
+The protocol is one datagram of `KEY=value` lines, too little for a dependency. Without systemd nothing is sent.
 """
 
 import contextlib
@@ -14,15 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
-_SEND_TIMEOUT_S = 1.0  # systemd reads at once; it must not hold us up when it does not
+_SEND_TIMEOUT_S = 1.0  # systemd reads at once; if it does not, the service must go on
 
 
 class Notifier:
-    """A context manager that tells systemd how the service does; one thread calls it.
+    """Sends notifications to systemd; a context manager, called by one thread.
 
     Parameters
     ----------
-    environment : holds `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` where systemd wants to be told
+    environment : holds `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` where systemd runs the service
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -37,28 +36,28 @@ class Notifier:
             self._socket.close()
 
     def ready(self) -> None:
-        """Say that the service is up, or that it has reloaded."""
-        self._tell("READY=1")
+        """Report that the service is up, or has reloaded."""
+        self._send("READY=1")
 
     def reloading(self) -> None:
-        """Say that the service loads anew; `ready` ends it."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        """Report that the service is reloading, until `ready`."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Say that the service ends."""
-        self._tell("STOPPING=1")
+        """Report that the service is stopping."""
+        self._send("STOPPING=1")
 
     def ping(self) -> None:
-        """Say that all is well; the service is killed and restarted when this is not said for `watchdog_s`."""
-        self._tell("WATCHDOG=1")
+        """Report that all is well. Without a ping for `watchdog_s`, systemd kills and restarts the service."""
+        self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """Say in one line how things are, for `systemctl status`."""
-        self._tell("STATUS=" + " ".join(text.split()))
+        """Set the line that `systemctl status` shows."""
+        self._send("STATUS=" + " ".join(text.split()))
 
-    def _tell(self, lines: str) -> None:
+    def _send(self, lines: str) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # it is told again, or it was the last word
+            with contextlib.suppress(OSError):  # a later notification follows, or this was the last one
                 self._socket.send(lines.encode())
 
 
@@ -72,7 +71,7 @@ def _watchdog_s(environment: Mapping[str, str]) -> float | None:
 
 
 def _connect(address: str) -> socket.socket | None:
-    if not address.startswith(("/", "@")):  # of vsock and the like a service needs nothing
+    if not address.startswith(("/", "@")):  # vsock and other addresses do not occur for a service
         return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     connection.settimeout(_SEND_TIMEOUT_S)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edge.bundle.shipped import find_bundle
 from edge.commands.stopping import stop_on_signal
-from edge.monitor.stream_monitor import runtime
+from edge.monitor import runtime
+from edge.service import supervisor
 from edge.service.config import read_config
-from edge.service.supervisor import supervisor as service
 
 LIMIT_S = 0.5
 
@@ -39,13 +39,13 @@ class Hanging:
 def main():
     """Run until SIGTERM."""
     config, file = map(Path, sys.argv[1:])
-    really_open = service.open_classifier
-    service.open_classifier = lambda *arguments: Hanging(really_open(*arguments), file)
+    really_open = supervisor.open_classifier
+    supervisor.open_classifier = lambda *arguments: Hanging(really_open(*arguments), file)
     runtime._LOOP_LIMIT_S = LIMIT_S
     settings = read_config(config)
-    running = service.Service(settings, find_bundle(settings.model))
-    with stop_on_signal(running.stop):
-        running.run()
+    service = supervisor.Service(settings, find_bundle(settings.model))
+    with stop_on_signal(service.stop):
+        service.run()
 
 
 if __name__ == "__main__":

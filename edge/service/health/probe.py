@@ -1,9 +1,8 @@
-"""Gathers the health of a running service, and holds nothing up: each figure has its own short lock."""
+"""Gathers the health of a running service. Each figure is read under its own short lock, so that nothing is held up."""
 
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import NamedTuple
 
 from edge import __version__
 from edge.bundle.manifest import BundleRef
@@ -20,17 +19,9 @@ from edge.publish.health import (
     StreamHealth,
 )
 from edge.publish.publisher import Publisher
+from edge.service.source_threads import SourcesState
 
-_HORIZON_S = 300.0  # how far back the quantiles of the latency reach
-
-
-class SourcesState(NamedTuple):
-    """What the sources say about themselves, all together."""
-
-    events: Mapping[str, int]
-    true_rates_hz: Mapping[str, float]  # by stream
-    blocks_refused: int
-    blocks_unkept: int  # of the stored hour
+_HORIZON_S = 300.0  # the latency quantiles are over this long
 
 
 class HealthProbe:
@@ -40,7 +31,8 @@ class HealthProbe:
     ----------
     runtime, publisher : of the service
     bundle : that classifies
-    sources : gives what the sources say
+    sources : gives what the sources have counted and measured
+    blocks_unkept : gives the number of blocks that the stored hour lacks
     clock_s : gives monotonic time
     """
 
@@ -50,6 +42,7 @@ class HealthProbe:
         publisher: Publisher,
         bundle: BundleRef,
         sources: Callable[[], SourcesState],
+        blocks_unkept: Callable[[], int],
         *,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,20 +50,21 @@ class HealthProbe:
         self._publisher = publisher
         self._bundle = bundle
         self._sources = sources
+        self._blocks_unkept = blocks_unkept
         self._clock_s = clock_s
         self._began_s = clock_s()
         self._serving: Serving | None = None
 
     def set_bundle(self, bundle: BundleRef) -> None:
-        """Note which bundle classifies."""
+        """Report this bundle from now on."""
         self._bundle = bundle
 
     def set_classifier(self, serving: Serving) -> None:
-        """Note which back end serves."""
+        """Report this back end from now on."""
         self._serving = serving
 
     def read(self) -> DeviceHealth:
-        """Return the health at this moment; from any thread."""
+        """Return the health at this moment; may be called from any thread."""
         monitors, sources = self._runtime.monitors(), self._sources()
         serving = self._serving
         return DeviceHealth(
@@ -85,7 +79,7 @@ class HealthProbe:
             queue=self._queue(),
             publisher=self._publisher.health,
             blocks_refused=sources.blocks_refused,
-            blocks_unkept=sources.blocks_unkept,
+            blocks_unkept=self._blocks_unkept(),
             source_events=dict(sources.events),
             memory_mb=memory_mb(),
             cpu_temperature_c=cpu_temperature_c(),

@@ -1,7 +1,7 @@
-"""Decides whether the service is well, and tells systemd: a ping while it is, a line of status whenever that changes.
+"""Checks whether the service is well, pings systemd while it is, and reports its status.
 
-Well is: every loop turns or rests, and no window waits longer for its decision than it may. A sensor that is silent
-or a broker that is away is no reason for a restart: the loops turn, alarms and status tell of them.
+The service is well while every loop turns or rests, and no window waits too long for its decision. A silent sensor or
+an unreachable broker is no reason for a restart: alarms and status report them.
 """
 
 import logging
@@ -12,20 +12,20 @@ from edge.core.loops import Loop
 from edge.service.systemd import Notifier
 
 _LOG = logging.getLogger(__name__)
-OLDEST_S = 30.0  # how long a window may wait for its decision
+OLDEST_S = 30.0  # longest time a window may wait for its decision
 _STATUS_EVERY_S = 1.0
-_PINGS = 4  # within the time that systemd allows
+_PINGS = 4  # in each period that systemd allows, so that a late one does no harm
 
 
 class Watchdog:
-    """Call `look` a few times a second.
+    """Call `check` a few times a second.
 
     Parameters
     ----------
-    notifier : tells systemd
-    loops : gives the loops that there are now
+    notifier : to systemd
+    loops : gives the current loops
     oldest_s : gives how long the oldest window has waited for its decision
-    state : gives a line that says how a service that is well does
+    status_line : gives the status of a service that is well, in one line
     clock_s : gives monotonic time
     """
 
@@ -35,41 +35,41 @@ class Watchdog:
         *,
         loops: Callable[[], Iterable[Loop]],
         oldest_s: Callable[[], float],
-        state: Callable[[], str],
+        status_line: Callable[[], str],
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._notifier = notifier
         self._loops = loops
         self._oldest_s = oldest_s
-        self._state = state
+        self._status_line = status_line
         self._clock_s = clock_s
         self._well = True
         self._next_ping_s = self._next_status_s = float("-inf")
         self._status = ""
 
     def check(self) -> None:
-        """Ping if all is well and a ping is due, and tell the status if it changed."""
+        """Ping if all is well and a ping is due, and send the status if it changed."""
         now_s = self._clock_s()
         troubles = self.troubles()
         if bool(troubles) == self._well:
             self._well = not troubles
-            _LOG.error("stuck: %s", "; ".join(troubles)) if troubles else _LOG.warning("it goes on again")
+            _LOG.error("stuck: %s", "; ".join(troubles)) if troubles else _LOG.warning("all loops turn again")
         if not troubles and self._notifier.watchdog_s is not None and now_s >= self._next_ping_s:
             self._next_ping_s = now_s + self._notifier.watchdog_s / _PINGS
             self._notifier.ping()
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + _STATUS_EVERY_S
-            self._tell("stuck: " + "; ".join(troubles) if troubles else self._state())
+            self._set_status("stuck: " + "; ".join(troubles) if troubles else self._status_line())
 
     def troubles(self) -> list[str]:
-        """Return what is not well, in words."""
+        """Return what is not well, a line each."""
         found = [f"{loop.name} has not turned for {loop.busy_s:.0f} s" for loop in self._loops() if loop.stuck]
         oldest_s = self._oldest_s()
         if oldest_s > OLDEST_S:
             found.append(f"a window has waited {oldest_s:.0f} s for its decision")
         return found
 
-    def _tell(self, status: str) -> None:
+    def _set_status(self, status: str) -> None:
         if status != self._status:
             self._status = status
             self._notifier.status(status)

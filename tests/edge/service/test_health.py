@@ -100,4 +100,4 @@ def test_a_metrics_port_that_is_taken_does_not_stop_the_monitor(tmp_path, broker
         with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
             wait_until(lambda: "online" in watcher.states(), 60, "the service to be online")
             log = stop(process)
-    assert "Address already in use; set metrics_host and metrics_port; going on without" in log
+    assert "Address already in use; set metrics_host and metrics_port; continuing without metrics" in log

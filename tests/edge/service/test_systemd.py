@@ -77,7 +77,7 @@ def test_a_broker_that_is_away_and_a_silent_sensor_stop_no_ping(systemd, tmp_pat
         process.send_signal(signal.SIGABRT)
         _, log = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGABRT
-    assert "in _read_again_and_again" in log
+    assert "in _read_until_end" in log
     assert "in _classify_forever" in log
 
 

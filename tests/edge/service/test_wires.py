@@ -151,8 +151,8 @@ def test_a_stranger_cannot_feed_the_stream_of_a_configured_source(tiny_bundle):
     service = new_service(tiny_bundle, MqttConfig(), SerialConfig(port="/dev/none", stream="bed"))
     for _ in range(2):
         with pytest.raises(StreamError, match="another source"):
-            service._claim(0, block)
-        service._claim(1, block)
+            service.sources._check_owner(0, block)
+        service.sources._check_owner(1, block)
 
 
 class Odd(SourceBase):
@@ -164,7 +164,7 @@ class Odd(SourceBase):
 
 def test_a_source_that_ends_by_a_fault_ends_the_service(monkeypatch, tiny_bundle):
     """Its thread ended, and the service went on with nothing to listen to."""
-    monkeypatch.setattr("edge.service.supervisor.open_source", lambda _: Odd())
+    monkeypatch.setattr("edge.service.source_threads.open_source", lambda _: Odd())
     service = new_service(tiny_bundle, SyntheticConfig())
     with pytest.raises(ZeroDivisionError):
         service.run()
@@ -182,7 +182,7 @@ def test_a_record_is_played_at_its_speed(monkeypatch, tiny_bundle):
         def wait(self, stream_s):
             waits.append((self.speed, stream_s))
 
-    monkeypatch.setattr("edge.service.supervisor.Pace", Noted)
+    monkeypatch.setattr("edge.service.source_threads.Pace", Noted)
     new_service(tiny_bundle, SyntheticConfig(scenario="sinus:60", speed=20)).run()
     assert {speed for speed, _ in waits} == {20}
     assert waits[-1][1] == 60

@@ -17,7 +17,8 @@ from edge.mqtt.client import BrokerConfig
 from edge.publish.health import MAX_STREAMS, DeviceHealth
 from edge.publish.payloads import decode, encode
 from edge.publish.sink import AlertSink, new_publisher
-from edge.service.health.probe import HealthProbe, SourcesState
+from edge.service.health.probe import HealthProbe
+from edge.service.source_threads import SourcesState
 
 RATE = 250
 
@@ -50,9 +51,9 @@ def parts(tiny_bundle, may_go_on):
     publisher = new_publisher(BrokerConfig(port=free_port()), "dev", tiny_bundle)
     opener = lambda: Held(open_classifier(tiny_bundle, ClassifierConfig()), may_go_on)  # noqa: E731  shorter
     runtime = Runtime(tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), AlertSink(publisher))
-    sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2, 7)
+    sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2)
     bundle = BundleRef(name="tiny", version="1", sha256="0")
-    return runtime, HealthProbe(runtime, publisher, bundle, lambda: sources)
+    return runtime, HealthProbe(runtime, publisher, bundle, lambda: sources, lambda: 7)
 
 
 def block(stream, seconds, lost_s=0):

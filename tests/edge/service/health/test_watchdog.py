@@ -37,7 +37,7 @@ class Service:
             self.said,
             loops=lambda: [self.loop],
             oldest_s=lambda: self.oldest_s,
-            state=lambda: self.state,
+            status_line=lambda: self.state,
             clock_s=lambda: self.now_s,
         )
 
@@ -75,7 +75,7 @@ def test_a_loop_that_stops_turning_stops_the_pings_until_it_turns_again(service,
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
         "stuck: classifier has not turned for 6 s"
     ]
-    assert caplog.records[-1].message == "it goes on again"
+    assert caplog.records[-1].message == "all loops turn again"
 
 
 def test_a_window_that_waits_too_long_stops_the_pings(service):
