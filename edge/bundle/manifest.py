@@ -1,14 +1,13 @@
-"""A model bundle: a folder with ONNX graphs and a manifest that says all that the runtime must know.
+"""A model bundle: a folder with ONNX graphs and a manifest that holds everything the device must know about them.
 
     manifest.json       this module's `Manifest`; holds the SHA-256 of every other file
     model.onnx          signal (batch, 12, samples) mV, keep (batch, 12) -> probabilities (batch, labels), all float32
-    golden.npz          signal, keep and the probabilities that they must give
+    golden.npz          signal, keep and the probabilities that they must result in
     MODEL_CARD.md       for people
-    seen_records.json   the records that training and the choice of thresholds saw
-    signature.json      where somebody vouches for it: a signature over the manifest (`edge.bundle.signature`)
+    seen_records.json   the records that were used for training and for choosing thresholds
+    signature.json      optional signature of the manifest (`edge.bundle.signature`)
 
-Never code, never a pickle. Loading verifies every hash and refuses what does not match. Knows nothing of
-the library that runs the graph.
+A bundle holds no code and no pickle. Loading verifies every hash, and refuses a bundle with one that does not match.
 """
 
 import hashlib
@@ -27,10 +26,10 @@ from edge.core.leads import LEADS
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-SIGNATURE = "signature.json"  # of the manifest, and so not named in it; see `edge.bundle.signature`
+SIGNATURE = "signature.json"  # it signs the manifest, so the manifest cannot hold its hash
 GOLDEN = "golden.npz"
-CONDITIONING = "high-pass-0.5Hz/1"  # the name of `edge.signal.conditioning.condition`; a change there needs a new one
-MAX_GOLDEN_TOLERANCE = 0.3  # a graph that is further off than this does not reproduce the model
+CONDITIONING = "high-pass-0.5Hz/1"  # of `edge.signal.conditioning.condition`; change the name when that changes
+MAX_GOLDEN_TOLERANCE = 0.3  # a graph with a larger difference does not reproduce the model
 LABEL_IN_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
@@ -42,13 +41,17 @@ AlarmKind = Literal["physiological", "technical"]
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the graph expects, and how windows are cut for it."""
 
-    leads: tuple[str, ...] = LEADS
-    sample_rate_hz: float
-    window_s: float
-    hop_s: float
-    min_coverage: float  # part of a lead's window that must be present, else the lead is not kept
-    units: Literal["mV"] = "mV"
-    conditioning: str = CONDITIONING
+    leads: Annotated[tuple[str, ...], Meta(description="Leads in the graph's order.")] = LEADS
+    sample_rate_hz: Annotated[float, Meta(description="Sample rate of the graph. 25 to 1000 Hz.")]
+    window_s: Annotated[float, Meta(description="Length of a window. 60 s at most.")]
+    hop_s: Annotated[float, Meta(description="Time from the start of one window to the start of the next.")]
+    min_coverage: Annotated[
+        float, Meta(description="Least part of a lead's window that must have arrived, or the lead is not kept.")
+    ]
+    units: Annotated[Literal["mV"], Meta(description="Unit of the samples.")] = "mV"
+    conditioning: Annotated[str, Meta(description="Filter that is applied before the graph, and its version.")] = (
+        CONDITIONING
+    )
 
     @property
     def window_samples(self) -> int:
@@ -62,11 +65,15 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the last outputs of a stream are combined before the alarms see them."""
+    """How the latest outputs of a stream are combined before the alarms use them."""
 
-    kind: Literal["none", "mean"] = "none"
-    windows: int = 1
-    labels: dict[str, int] = {}  # by abbreviation: those that are combined over another number of windows
+    kind: Annotated[
+        Literal["none", "mean"], Meta(description="None: each output is used alone. Mean: the average.")
+    ] = "none"
+    windows: Annotated[int, Meta(description="Number of windows that are combined. 1 to 600.")] = 1
+    labels: Annotated[
+        dict[str, int], Meta(description="Labels that are combined over another number of windows, by abbreviation.")
+    ] = {}
 
     def of(self, label: str) -> int:
         """Return over how many windows a label's output is combined."""
@@ -76,53 +83,67 @@ class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One output of the model, and the alarm that it may raise."""
 
-    abbreviation: str
-    name: str
-    snomed: str | None = None
-    priority: Priority = "none"
-    kind: AlarmKind = "physiological"
-    threshold: float = 0.5
-    clear_threshold: float | None = None  # the alarm lasts while the output is not below this; None: the threshold
-    on_delay_s: float = 0.0
-    off_delay_s: float = 0.0
-    cooldown_s: float = 0.0  # from the end of one alarm to the next
-    escalate_s: float = 60.0  # of high priority: told again when nobody has acknowledged it; 0: never
-    latch: bool = False
+    abbreviation: Annotated[str, Meta(description="Short name, such as AF. It names the alarm in topics.")]
+    name: Annotated[str, Meta(description="Name in plain words.")]
+    snomed: Annotated[str | None, Meta(description="SNOMED CT concept, if there is one.")] = None
+    priority: Annotated[Priority, Meta(description="Priority of the alarm. None: the output raises no alarm.")] = "none"
+    kind: Annotated[
+        AlarmKind, Meta(description="Physiological: about the patient. Technical: about the signal or the device.")
+    ] = "physiological"
+    threshold: Annotated[
+        float, Meta(description="Probability at which the alarm's condition begins. Above 0, 1 at most.")
+    ] = 0.5
+    clear_threshold: Annotated[
+        float | None, Meta(description="Probability below which the condition ends. Null: the threshold.")
+    ] = None
+    on_delay_s: Annotated[float, Meta(description="How long the condition must hold before the alarm is raised.")] = 0.0
+    off_delay_s: Annotated[float, Meta(description="How long the condition must be gone before the alarm ends.")] = 0.0
+    cooldown_s: Annotated[
+        float, Meta(description="Least time from the end of the alarm until it may be raised again.")
+    ] = 0.0
+    escalate_s: Annotated[
+        float, Meta(description="Time after which an unacknowledged alarm of high priority is sent again. 0: never.")
+    ] = 60.0
+    latch: Annotated[
+        bool, Meta(description="Keep the alarm on after its condition has ended, until a person acknowledges it.")
+    ] = False
 
 
 class DataSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A data set that the weights were made from, with what its licence asks to be named."""
+    """A data set that the weights were trained on, with what its licence asks to be named."""
 
-    name: str
-    version: str
-    licence: str
-    citation: str
-    split: str
+    name: Annotated[str, Meta(description="Name of the data set.")]
+    version: Annotated[str, Meta(description="Version of the data set.")]
+    licence: Annotated[str, Meta(description="Licence of the data set.")]
+    citation: Annotated[str, Meta(description="Publication to cite.")]
+    split: Annotated[str, Meta(description="Which records were used, and for what.")]
 
 
 class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One measured figure and the protocol it was measured by."""
+    """One measured figure."""
 
-    name: str
-    value: float
-    ci95: tuple[float, float] | None = None
-    protocol: str
+    name: Annotated[str, Meta(description="Name of the figure.")]
+    value: Annotated[float, Meta(description="Measured value.")]
+    ci95: Annotated[tuple[float, float] | None, Meta(description="95% confidence interval, if there is one.")] = None
+    protocol: Annotated[str, Meta(description="How it was measured.")]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about a bundle; the contract between workstation and device."""
 
-    schema_version: int
-    name: str
-    version: str
-    input: InputSpec
-    pooling: Pooling
-    labels: tuple[Label, ...]
-    graphs: dict[str, str]  # precision, such as `fp32`, to file name
-    files: dict[str, str]  # file name to SHA-256, of every file but the manifest
-    data_sets: tuple[DataSet, ...] = ()
-    metrics: tuple[Metric, ...] = ()
-    golden_tolerances: dict[str, float] = {}  # precision to largest difference from the golden outputs
+    schema_version: Annotated[int, Meta(description="Version of this format.")]
+    name: Annotated[str, Meta(description="Name of the bundle.")]
+    version: Annotated[str, Meta(description="Version of the bundle.")]
+    input: Annotated[InputSpec, Meta(description="What the graph expects.")]
+    pooling: Annotated[Pooling, Meta(description="How outputs are combined over windows.")]
+    labels: Annotated[tuple[Label, ...], Meta(description="Outputs of the graph, in its order.")]
+    graphs: Annotated[dict[str, str], Meta(description="File of the graph of each precision, such as fp32.")]
+    files: Annotated[dict[str, str], Meta(description="SHA-256 of every file but the manifest and the signature.")]
+    data_sets: Annotated[tuple[DataSet, ...], Meta(description="Data sets that the weights were trained on.")] = ()
+    metrics: Annotated[tuple[Metric, ...], Meta(description="Measured figures.")] = ()
+    golden_tolerances: Annotated[
+        dict[str, float], Meta(description="Largest difference from the golden outputs that each precision may have.")
+    ] = {}
 
 
 class BundleRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +155,7 @@ class BundleRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Golden(msgspec.Struct, frozen=True):
-    """Windows made by the synthetic source, with the outputs that any back end must give."""
+    """Windows from the synthetic source, with the outputs that every back end must reproduce."""
 
     signal: NDArray[np.float32]  # (windows, 12, samples), mV, conditioned
     keep: NDArray[np.float32]  # (windows, 12)
@@ -142,15 +163,15 @@ class Golden(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle whose every hash was verified."""
+    """A bundle whose hashes are all verified."""
 
     path: Path
     manifest: Manifest
-    sha256: str  # of manifest.json, and so of everything
+    sha256: str  # of manifest.json, which holds the hash of every other file
 
     @property
     def ref(self) -> BundleRef:
-        """What reports and payloads call this bundle."""
+        """The reference to this bundle in reports and payloads."""
         return BundleRef(self.manifest.name, self.manifest.version, self.sha256)
 
     def graph(self, precision: str) -> Path:
@@ -185,8 +206,8 @@ def load_bundle(path: Path) -> Bundle:
     Raises
     ------
     BundleError
-        When a file is missing, too large or does not match its hash, when the manifest does not parse, or
-        when it asks for something that this runtime does not do.
+        When a file is missing, too large or does not match its hash, when the manifest is not valid, or when
+        it needs something that this runtime does not support.
     """
     try:
         raw = (path / MANIFEST).read_bytes()
@@ -252,7 +273,7 @@ def _pooling_faults(manifest: Manifest) -> Iterator[str]:
 def _label_faults(manifest: Manifest) -> Iterator[str]:
     names = [label.abbreviation for label in manifest.labels]
     if not names or len(set(names)) != len(names):
-        yield "the labels must be there, and each once"
+        yield "there must be labels, and each once"
     for label in manifest.labels:
         if label.priority != "none" and not LABEL_IN_TOPIC.fullmatch(label.abbreviation):
             yield f"label {label.abbreviation!r}: an alarm needs 1 to 64 letters, digits, _ and -, for its topic"

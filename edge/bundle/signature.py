@@ -1,7 +1,7 @@
-"""Who vouches for a bundle: an Ed25519 signature over its manifest, which holds the hash of every other file.
+"""Checks the signature of a bundle: Ed25519 over its manifest, which holds the hash of every other file.
 
-`signature.json` lies beside the manifest and is no part of it: a DSSE envelope (github.com/secure-systems-lab/dsse,
-v1.0.2) around a `Statement`. Knows nothing of where bundles come from; private keys are the workstation's.
+`signature.json` lies beside the manifest. It is a DSSE envelope (github.com/secure-systems-lab/dsse, v1.0.2) around a
+`Statement`. The workstation signs (`ecg-calibrate sign`); the device only verifies, and never holds a private key.
 """
 
 import base64
@@ -33,12 +33,12 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """One signature of an envelope."""
 
-    keyid: str  # see `key_id`; a hint alone, as the standard says
+    keyid: str  # see `key_id`; only a hint which key to try, as DSSE has it
     sig: str  # base64
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename={"payload_type": "payloadType"}):
-    """What `signature.json` holds."""
+    """The content of `signature.json`."""
 
     payload: str  # a `Statement` as JSON, base64
     payload_type: str
@@ -46,7 +46,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename={"payload_type"
 
 
 def signed_bytes(payload: bytes) -> bytes:
-    """Return the bytes that a signature is made over: DSSE's pre-authentication encoding."""
+    """Return the bytes that are signed: DSSE's pre-authentication encoding of the payload."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
@@ -57,7 +57,7 @@ def key_id(public_key: bytes) -> str:
 
 
 def read_public_key(text: str) -> bytes:
-    """Return the 32 bytes of a public key written in base64; ValueError when it is none."""
+    """Return the 32 bytes of a public key from base64; ValueError when it is not valid."""
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -68,27 +68,27 @@ def read_public_key(text: str) -> bytes:
 
 
 def check_signature(bundle: Bundle, public_keys: Sequence[str]) -> Statement:
-    """Return what one of the keys has signed about a bundle.
+    """Verify that one of the keys has signed a bundle, and return the signed statement.
 
     Raises
     ------
     BundleError
-        When there is no signature, none by one of these keys, or one that is for other content.
+        When there is no signature, none by one of these keys, or one for other content.
     """
     path = bundle.path / SIGNATURE
     keys = {key_id(key): key for key in map(read_public_key, public_keys)}
     envelope, payload = _read(path)
-    mine = next((each for each in envelope.signatures if each.keyid in keys), None)
-    if mine is None:
+    signature = next((each for each in envelope.signatures if each.keyid in keys), None)
+    if signature is None:
         signers = ", ".join(each.keyid[:16] for each in envelope.signatures[:4]) or "nobody"
-        raise BundleError(f"{path}: signed by {signers!r}, which is none of the {len(keys)} public_keys; sign it anew")
-    _verify(path, keys[mine.keyid], mine.sig, payload)
+        raise BundleError(f"{path}: signed by {signers!r}, which is none of the {len(keys)} public_keys; sign it again")
+    _verify(path, keys[signature.keyid], signature.sig, payload)
     try:
         statement = msgspec.json.decode(payload, type=Statement)
     except msgspec.DecodeError as exc:
         raise BundleError(f"{path}: its statement cannot be read: {exc}") from exc
     if statement.manifest_sha256 != bundle.sha256:
-        raise BundleError(f"{path}: signed for another manifest; manifest.json was changed afterwards: sign it anew")
+        raise BundleError(f"{path}: signed for another manifest; manifest.json was changed afterwards: sign it again")
     return statement
 
 
@@ -106,7 +106,7 @@ def _read(path: Path) -> tuple[Envelope, bytes]:
         envelope = msgspec.json.decode(raw[:_MAX_BYTES], type=Envelope)
         payload = base64.b64decode(envelope.payload, validate=True)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as exc:
-        raise BundleError(f"{path}: no signature: {exc}; sign the bundle anew") from exc
+        raise BundleError(f"{path}: no signature: {exc}; sign the bundle again") from exc
     if envelope.payload_type != PAYLOAD_TYPE:
         raise BundleError(f"{path}: signed as {envelope.payload_type[:60]!r}, not as a bundle")
     return envelope, payload

@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 
-from edge.bundle.manifest import load_bundle, sha256_of
+from edge.bundle.manifest import Manifest, load_bundle, sha256_of
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError
@@ -124,3 +125,10 @@ def test_an_unknown_precision(tiny_bundle):
 def _sign(folder):
     """Bring the manifest's hashes up to date."""
     edit(folder, lambda m: m.update(files={name: sha256_of(folder / name) for name in m["files"]}))
+
+
+def test_every_property_of_the_manifest_is_described():
+    definitions = msgspec.json.schema(Manifest)["$defs"]
+    assert [name for name in definitions if name != "Manifest"]
+    for definition in definitions.values():
+        assert all("description" in field for field in definition["properties"].values()), definition["title"]
