@@ -16,10 +16,10 @@ from edge.core.output import write_json
 from edge.lab.bench.overload import run_overload
 from edge.lab.bench.process import cores, pinned
 from edge.lab.bench.report import BenchReport, show, show_soak
-from edge.lab.bench.search import kept_up, largest
+from edge.lab.bench.search import kept_up, search_capacity
 from edge.lab.bench.soak import Soak, run_soak
+from edge.lab.bench.trial import BenchSetup, run_trial
 from edge.lab.bench.trial import Progress as Tell
-from edge.lab.bench.trial import Setup, run_trial
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.embedded_broker import local_broker
 
@@ -71,7 +71,7 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
     report: BenchReport | Soak
     free = others | {core} if soak is not None else others  # a soak need not say what one core takes
     with pinned(free), local_broker() as broker, _progress(console) as bar, stop_on_signal(stopped.set):
-        setup = Setup(
+        setup = BenchSetup(
             bundle=bundle,
             broker=BrokerConfig(host=broker.host, port=broker.port),
             core=core,
@@ -86,7 +86,7 @@ def bench(  # noqa: PLR0913, PLR0917  click passes each option by its name
         else:
             trials = [run_trial(setup, streams, seconds, tell, stopped)]
             if search:
-                trials = largest(lambda number: run_trial(setup, number, seconds, tell, stopped), trials[0])
+                trials = search_capacity(lambda number: run_trial(setup, number, seconds, tell, stopped), trials[0])
             capacity = (kept_up(trials) or 1) if search else streams
             found = run_overload(setup, capacity, 2 * seconds, tell, stopped) if overload else None
             report = BenchReport.of(setup, trials, found, broker=broker.name, others=others, searched=search)

@@ -8,7 +8,7 @@ import click
 from edge.commands.login import login_options
 from edge.commands.stopping import stop_on_signal
 from edge.core.errors import ConfigError
-from edge.lab.evidence.find import await_alert, check_wanted, find_in_files
+from edge.lab.evidence.find import await_alert, check_alert_id, find_in_files
 from edge.lab.evidence.picture import draw_strip
 from edge.lab.evidence.record import write_record
 from edge.lab.evidence.strip import Strip
@@ -56,7 +56,7 @@ def evidence(
       ecg-edge replay mitdb/208 --json report.json && ecg-edge evidence latest --from report.json
       ecg-edge evidence latest --broker ward:1883 --timeout 600
     """
-    wanted = check_wanted(alert_id)
+    wanted = check_alert_id(alert_id)
     if sum(place is not None for place in (path, config, broker)) != 1:
         raise click.UsageError("say where to look: one of --from, --config and --broker")
     if broker is not None:

@@ -17,7 +17,7 @@ from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
 from edge.lab.replay import ReplayConfig, replay_recording
 from edge.lab.report import Report, show
-from edge.lab.wires import VIAS, Via
+from edge.lab.transports import TRANSPORTS, Via
 from edge.monitor.update import Sink
 from edge.mqtt.client import BrokerConfig
 from edge.publish.sink import AlertSink, new_publisher
@@ -44,7 +44,7 @@ class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
 
 @click.command()
 @click.argument("record")
-@click.option("--via", type=click.Choice(VIAS), default="direct", show_default=True, help="The wire.")
+@click.option("--via", type=click.Choice(TRANSPORTS), default="direct", show_default=True, help="The wire.")
 @click.option("--speed", type=Speed(), default="max", show_default=True, help="Multiple of real time.")
 @model_option()
 @broker_option()

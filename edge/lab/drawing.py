@@ -1,4 +1,4 @@
-"""An empty picture to draw on: the one place that imports matplotlib, and only when something is drawn."""
+"""An empty picture to draw on. Only this module imports matplotlib, and only when something is drawn."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from edge.core.errors import EdgeError
 
 
 def new_figure(size_inch: tuple[float, float], **options: Any) -> Any:  # noqa: ANN401 - matplotlib is not typed here
-    """Return a matplotlib figure of that width and height, or raise EdgeError where matplotlib is not installed."""
+    """Return a matplotlib figure of this width and height. Raises EdgeError where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as exc:

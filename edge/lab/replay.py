@@ -1,6 +1,6 @@
-"""Sends a recording through the real path and reports what became of it.
+"""Sends a recording through the whole monitor and reports the result.
 
-Whatever the wire, the same runtime takes the blocks. Knows nothing of where the recording comes from.
+Every transport feeds the same runtime, so a recording gives the same alerts on each.
 """
 
 import math
@@ -14,7 +14,7 @@ from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.report import Alert, Report
-from edge.lab.wires import Playback, Via, open_wire
+from edge.lab.transports import Playback, Via, open_transport
 from edge.monitor.runtime import Runtime
 from edge.monitor.update import Sink, StreamUpdate
 from edge.mqtt.client import BrokerConfig
@@ -22,22 +22,22 @@ from edge.mqtt.topics import stream_id
 from edge.sources.formats.adc import AdcSource
 from edge.sources.pace import Pace
 
-_QUEUE_WINDOWS = 32  # two batches: enough to keep the classifier busy, and latencies say something at full speed
+_QUEUE_WINDOWS = 32  # two batches: keeps the classifier busy; a longer queue would only add to the latencies
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayConfig:
     """How a recording is replayed."""
 
-    record: str  # its name, for the report and the stream's id
+    record: str  # name of the recording, for the report and the stream's id
     via: Via = "direct"
-    speed: float = math.inf  # multiple of real time; infinity is as fast as it goes
+    speed: float = math.inf  # multiple of real time; infinity: as fast as possible
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    broker: BrokerConfig = field(default_factory=BrokerConfig)  # that carries the samples, via mqtt
+    broker: BrokerConfig = field(default_factory=BrokerConfig)  # carries the samples if `via` is mqtt
 
 
 class _Collector:
-    """A sink that keeps the alerts and passes everything on."""
+    """A sink that keeps the alerts and passes each update on."""
 
     def __init__(self, sink: Sink | None) -> None:
         self.alerts: list[Alert] = []
@@ -63,17 +63,17 @@ def replay_recording(
 
     Parameters
     ----------
-    recording : what to send
-    bundle : what classifies
-    config : wire, speed, back end
+    recording : the recording to send
+    bundle : the model that classifies it
+    config : transport, speed, back end
     sink : receives each decision and the alarm events it caused
-    progress : called with the seconds of ECG that have come out of the wire
-    stopped : set it, from any thread, to end early; what was sent until then is reported
+    progress : called with the seconds of ECG received so far
+    stopped : set it, from any thread, to end early; the report then covers what was sent
 
     Raises
     ------
     EdgeError
-        When the recording, the wire or the bundle fails.
+        When the recording, the transport or the bundle fails.
     """
     stopped = stopped or threading.Event()
     spec = recording.spec
@@ -90,7 +90,7 @@ def replay_recording(
     seconds, counters = 0.0, {}
     with runtime:
         began_s = time.monotonic()
-        with open_wire(config.via, playback, config.broker) as source:
+        with open_transport(config.via, playback, config.broker) as source:
             for block in source.blocks():
                 runtime.push(block)
                 seconds = block.end_sample / spec.sample_rate_hz

@@ -1,4 +1,4 @@
-"""What a run has to say at its end: the figures as JSON for programs, and a table of alarms for people."""
+"""The result of a replay: figures as JSON for programs, and a table of alarms for people."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ class Alert(AlertBase, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, event: AlarmEvent) -> "Alert":
-        """List an alarm event."""
+        """Make the report's entry of an alarm event."""
         return cls(id=str(event.id), event=event.what, **alert_fields(event))
 
 
@@ -41,7 +41,7 @@ class Report(SampleCounts, frozen=True, kw_only=True):
     via: str
     seconds: float
     duplicates: int
-    counters: dict[str, int]  # what the source threw away that was no sample
+    counters: dict[str, int]  # input that the source dropped, by reason
     windows: int
     alerts: tuple[Alert, ...]
     latency_ms: Latency
@@ -62,7 +62,7 @@ class Report(SampleCounts, frozen=True, kw_only=True):
         wall_s: float,
         counters: dict[str, int],
     ) -> "Report":
-        """Sum up a runtime that has ended; `seconds` of ECG took `wall_s`."""
+        """Sum up a runtime that has ended, after `seconds` of ECG in `wall_s`."""
         return cls(
             **runtime.totals().fields_for(cls),
             record=record,
@@ -78,7 +78,7 @@ class Report(SampleCounts, frozen=True, kw_only=True):
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the alarms as a table and the figures below it."""
+    """Print the alarms as a table, and the figures below it."""
     console.print(_alarm_table(report))
     console.print(
         f"{report.record}: {clock(report.seconds)} of ECG, {report.windows} windows, "

@@ -1,7 +1,4 @@
-"""What commands share that write their figures into a `RESULTS.md`: a section each, with how it was made.
-
-Knows nothing of the figures.
-"""
+"""Writes sections of a Markdown results page, each with the command and the machine that made it."""
 
 import os
 import re
@@ -14,7 +11,7 @@ from edge.core.output import clock
 
 
 def write_section(path: Path, title: str, name: str, section: str) -> None:
-    """Put a section into a Markdown file, in place of the one of this name; a new file begins with the title."""
+    """Write a section of a Markdown file in place of the one with this name; a new file starts with `title`."""
     text = path.read_text(encoding="utf-8") if path.is_file() else title
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
     old = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
@@ -25,14 +22,15 @@ def write_section(path: Path, title: str, name: str, section: str) -> None:
 
 
 def how_made(wall_s: float) -> str:
-    """Return this process's command line, the machine and the time taken, as lines of Markdown."""
+    """Return this process's command line, the processor and the wall time, as lines of Markdown."""
     command = command_line(sys.argv)
     cores = os.cpu_count() or 1
-    return f"    {command}\n\n{processor()}, {cores} cores; wall time {clock(wall_s)}, with whatever else ran there."
+    machine = f"{processor()}, {cores} cores; wall time {clock(wall_s)}, beside whatever else ran on it."
+    return f"    {command}\n\n{machine}"
 
 
 def command_line(arguments: list[str]) -> str:
-    """Return a command line as one would type it, with the home folder as `~`."""
+    """Return a command line as a person would type it, with the home folder as `~`."""
     program = Path(arguments[0])
     words = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
     return shlex.join([*words, *arguments[1:]]).replace(str(Path.home()), "~")

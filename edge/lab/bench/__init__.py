@@ -1,1 +1,1 @@
-"""How many streams a machine can take, and how soon their alerts are out."""
+"""How many streams a machine can take, and how soon their alerts arrive."""

@@ -1,9 +1,9 @@
-"""Many devices in one: publishes the samples of many streams to a broker in real time, and hears their alerts.
+"""Many devices in one: publishes the samples of many streams to a broker in real time, and receives their alerts.
 
-    device k:   history ─► block ─► block ─► ...      each stream at its own phase within the block
+    device k:   history ─► block ─► block ─► ...      each stream starts at its own time within a block
     alert  ─►   how long ago were its samples published?
 
-Every block's time of publication is kept, so that an alert can be matched with it. Knows nothing of the service.
+The time of publication of every block is kept, so that the latency of each alert can be computed.
 """
 
 import heapq
@@ -26,52 +26,52 @@ from edge.publish.payloads import Prediction, decode
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
-_IN_FLIGHT = 10_000  # blocks that may wait for the broker's acknowledgement: the load does not slow down
+_IN_FLIGHT = 10_000  # blocks without the broker's acknowledgement: enough never to slow the load down
 _POLL_S = 0.1
-_YIELD_S = 0.005  # how soon the devices look whether they may go on
-_PATIENCE_S = 60.0  # with a service that decides nothing although it was sent enough
-_CAPACITY = 1_000_000  # messages heard and not yet looked at
+_RETRY_S = 0.005  # how soon devices that are too far ahead try again
+_STALL_TIMEOUT_S = 60.0  # without a prediction, although the service has samples
+_CAPACITY = 1_000_000  # received messages that wait to be decoded
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadConfig:
-    """What the devices are and do."""
+    """The devices: how many, what they send, and how fast."""
 
     broker: BrokerConfig
     topic: str  # with one + for the stream
-    device: str  # whose alerts are heard
+    device: str  # whose alerts are received
     streams: int
-    look_ahead: int  # instants that the service needs behind a window's last output before it can cut the window
+    look_ahead: int  # samples behind a window's end that the resampler of the service needs
     sample_rate_hz: float = 250.0
     leads: tuple[str, ...] = ("II",)
     block_s: float = 1.0
-    history_s: float = 9.0  # sent at once at the begin, so that windows come soon
+    history_s: float = 9.0  # sent at once at the start, so that the first window is soon complete
     speed: float = 1.0  # multiple of real time
     hop_s: float = 1.0  # of the windows
-    most_ahead_s: float = math.inf  # that a stream is ahead of what predictions tell of, on average
+    most_ahead_s: float = math.inf  # how far a stream may be ahead of its predictions, on average
 
 
 @dataclass
-class Heard:
-    """What came back; times in seconds."""
+class Received:
+    """What came back from the service."""
 
     end_to_end_s: list[float] = field(default_factory=list)  # from the last sample that the window needs
     last_sample_s: list[float] = field(default_factory=list)  # from the window's own last sample
     events: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (stream, label, raised or cleared ...)
-    damaged: int = 0  # messages
-    windows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (stream, cause), where predictions are told
+    damaged: int = 0  # messages that could not be decoded
+    windows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (stream, cause), from predictions
 
-    def take(self) -> list[float]:
-        """Return the times from the last sample that was needed to each alert, and forget them."""
+    def take_latencies(self) -> list[float]:
+        """Return the latencies of the alerts since the last call."""
         taken, self.end_to_end_s, self.last_sample_s = self.end_to_end_s, [], []
         return taken
 
 
 class Load:
-    """A context manager: on entry it subscribes, `start` makes the devices speak, `drop_to` ends some of them."""
+    """A context manager: it subscribes on entry, `start` starts the devices, `reduce_to` stops some of them."""
 
     def __init__(self, config: LoadConfig) -> None:
-        self.heard = Heard()
+        self.received = Received()
         self.behind_s = 0.0  # how late the sender was at most
         self._config = config
         rate_hz = config.sample_rate_hz
@@ -79,10 +79,10 @@ class Load:
         self.names = [f"bench-{number}" for number in range(config.streams)]
         self._number = {name: number for number, name in enumerate(self.names)}
         self._patients = [Patient(number, rate_hz, config.leads) for number in range(config.streams)]
-        self._published = [array("d") for _ in self.names]  # of each block of a stream, the time
-        self._speaking = config.streams
-        self._blocks = self._told = 0  # sent, and windows told of by predictions
-        self._heard_at_s = time.monotonic()
+        self._published = [array("d") for _ in self.names]  # time of each block of a stream
+        self._active = config.streams
+        self._blocks = self._predictions = 0  # sent and received, of all streams
+        self._last_prediction_s = time.monotonic()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._client = new_client(config.broker)
@@ -116,32 +116,33 @@ class Load:
 
     @property
     def _ahead_s(self) -> float:
-        """Seconds by which a stream is ahead of the windows that were told of, on average."""
-        told_s = self._told * self._config.hop_s
-        return (self._blocks * self._config.block_s - told_s) / len(self.names)
+        """How far a stream is ahead of its predictions, on average."""
+        predicted_s = self._predictions * self._config.hop_s
+        return (self._blocks * self._config.block_s - predicted_s) / len(self.names)
 
     def check(self) -> None:
-        """Raise BenchError when the service has told of no window for a minute although it was sent enough."""
-        if self._ahead_s > self._config.most_ahead_s and time.monotonic() - self._heard_at_s > _PATIENCE_S:
-            raise BenchError(f"the service decided nothing for {_PATIENCE_S:g} s")
+        """Raise BenchError when the service has samples but sent no prediction for a minute."""
+        if self._ahead_s > self._config.most_ahead_s and time.monotonic() - self._last_prediction_s > _STALL_TIMEOUT_S:
+            raise BenchError(f"the service sent no prediction for {_STALL_TIMEOUT_S:g} s")
 
     def start(self) -> None:
-        """Let the devices speak."""
+        """Start the devices."""
         self._sender.start()
 
     def stop(self) -> None:
-        """Let the devices fall silent, and go on hearing."""
-        self.drop_to(0)
+        """Stop the devices, but go on receiving."""
+        self.reduce_to(0)
         self._sender.join()
 
-    def drop_to(self, streams: int) -> None:
-        """Let all but the first `streams` devices fall silent."""
+    def reduce_to(self, streams: int) -> None:
+        """Stop all but the first `streams` devices."""
         with self._lock:
-            self._speaking = streams
+            self._active = streams
 
     def _send(self) -> None:
         period_s = self._block / self._config.sample_rate_hz / self._config.speed
         began_s = time.monotonic()
+        # A heap of (time, device): the next device to send is always the first entry.
         due = [(began_s + period_s * number / len(self.names), number) for number in range(len(self.names))]
         while due and not self._stopping.is_set():
             due_s, number = due[0]
@@ -149,11 +150,11 @@ class Load:
             if wait_s > 0:
                 self._stopping.wait(min(wait_s, _POLL_S))
                 continue
-            if number >= self._speaking:
+            if number >= self._active:
                 heapq.heappop(due)
                 continue
             if self._ahead_s > self._config.most_ahead_s:
-                self._stopping.wait(_YIELD_S)
+                self._stopping.wait(_RETRY_S)
                 continue
             self.behind_s = max(self.behind_s, -wait_s)
             self._publish(number)
@@ -178,26 +179,26 @@ class Load:
                 continue
             try:
                 if topic.kind == "alert":
-                    self._note(decode(message.payload, AlertEvent), self._number[topic.stream], now_s)
+                    self._add_alert(decode(message.payload, AlertEvent), self._number[topic.stream], now_s)
                 else:
-                    self.heard.windows[topic.stream, decode(message.payload, Prediction).cause] += 1
-                    self._told += 1
-                    self._heard_at_s = now_s
+                    self.received.windows[topic.stream, decode(message.payload, Prediction).cause] += 1
+                    self._predictions += 1
+                    self._last_prediction_s = now_s
             except FrameError:
-                self.heard.damaged += 1
+                self.received.damaged += 1
 
-    def _note(self, alert: AlertEvent, number: int, now_s: float) -> None:
-        heard, end = self.heard, alert.data.end_sample
-        heard.events[self.names[number], alert.subject, alert.type.rpartition(".")[2]] += 1
+    def _add_alert(self, alert: AlertEvent, number: int, now_s: float) -> None:
+        received, end = self.received, alert.data.end_sample
+        received.events[self.names[number], alert.subject, alert.type.rpartition(".")[2]] += 1
         if alert.data.reason == "stream_end":
-            return  # no sample brought it about
+            return  # the end of the stream caused it, not a sample
         own, needed = self._published_s(number, end), self._published_s(number, end + self._config.look_ahead)
         if own is not None and needed is not None:
-            heard.last_sample_s.append(now_s - own)
-            heard.end_to_end_s.append(now_s - needed)
+            received.last_sample_s.append(now_s - own)
+            received.end_to_end_s.append(now_s - needed)
 
     def _published_s(self, number: int, end_sample: int) -> float | None:
-        """Return when the block was published that holds the instant before `end_sample`."""
+        """Return when the block with the sample before `end_sample` was published; None if it was not."""
         published = self._published[number]
         block = 0 if end_sample <= self._history else -(-(end_sample - self._history) // self._block)
         return published[block] if block < len(published) else None

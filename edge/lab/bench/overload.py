@@ -1,7 +1,4 @@
-"""Overload: twice as many streams as the service can take, then half as many, and what it does about it.
-
-Knows how the runtime tells of overload; how it sheds is its own.
-"""
+"""Overload test: twice as many streams as the service can take, then half as many until it has recovered."""
 
 import threading
 import time
@@ -12,27 +9,27 @@ import msgspec
 
 from edge.lab.bench.load import Load
 from edge.lab.bench.process import ServiceProcess
-from edge.lab.bench.trial import Progress, Setup, await_ready, wait
+from edge.lab.bench.trial import BenchSetup, Progress, await_ready, wait
 from edge.monitor.latencies import Latency
 
-_PATIENCE_S = 120.0  # for the end of the overload
-_CALM_S = 5.0  # in which nothing may be shed any more
+_RECOVERY_TIMEOUT_S = 120.0
+_AFTERWARDS_S = 5.0  # after the recovery, when nothing should be shed any more
 
 
 class Overload(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of twice the load, as heard at the broker."""
+    """The result of twice the load, as seen at the broker."""
 
     streams: int  # twice the capacity
     streams_after: int  # half of it
-    windows: int  # in all; those that were given up are told like others
+    windows: int  # in all, with those that were shed
     shed_windows: int
     shed_share: float  # of all windows while the load was too high
     least_shed_share: float  # of the stream that lost least
     most_shed_share: float  # of the stream that lost most
     raised: int  # streams on which OVERLOAD was raised
-    most_raised: int  # times on one stream; 1: it did not come and go
+    most_raised: int  # most times on one stream; 1: the alarm did not flap
     cleared: int  # streams on which it was cleared, and not raised again
-    recovered_s: float | None  # from the fall of the load until every stream's alarm was cleared; None: not in time
+    recovered_s: float | None  # from the drop of the load until the last alarm was cleared; None: not in time
     shed_afterwards: int
     missing: dict[str, int]  # sample instants by cause
     counters: dict[str, int]
@@ -40,7 +37,9 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_mb: float
 
 
-def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress, stopped: threading.Event) -> Overload:
+def run_overload(
+    setup: BenchSetup, capacity: int, seconds: float, progress: Progress, stopped: threading.Event
+) -> Overload:
     """Load a service with twice its capacity for some seconds, then with half of it until it has recovered.
 
     Raises
@@ -56,15 +55,15 @@ def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress
             load.start()
             wait(f"{streams} streams", seconds, progress, stopped)
             shares = shed_shares(load)
-            load.drop_to(few)
-            recovered_s = _await_end(load, f"{few} streams", progress, stopped)
+            load.reduce_to(few)
+            recovered_s = _await_recovery(load, f"{few} streams", progress, stopped)
             before = _shed(load)
-            wait(f"{few} streams", _CALM_S, progress, stopped)
+            wait(f"{few} streams", _AFTERWARDS_S, progress, stopped)
             shed_afterwards = _shed(load) - before
             peak_rss_mb = service.usage().peak_rss_mb
             load.stop()
             report = service.stop()
-    raised, cleared = _told(load, "raised"), _told(load, "cleared")
+    raised, cleared = _overload_events(load, "raised"), _overload_events(load, "cleared")
     return Overload(
         streams=streams,
         streams_after=few,
@@ -86,29 +85,30 @@ def run_overload(setup: Setup, capacity: int, seconds: float, progress: Progress
 
 
 def shed_shares(load: Load) -> list[float]:
-    """Return for each stream which part of its windows was given up so far."""
-    windows = dict(load.heard.windows)
+    """Return for each stream the share of its windows that was shed so far."""
+    windows = dict(load.received.windows)
     shares = []
     for name in load.names:
-        heard = sum(count for (stream, _), count in windows.items() if stream == name)
-        shares.append(windows.get((name, "shed"), 0) / heard if heard else 1.0)
+        total = sum(count for (stream, _), count in windows.items() if stream == name)
+        shares.append(windows.get((name, "shed"), 0) / total if total else 1.0)
     return shares
 
 
 def _shed(load: Load) -> int:
-    return sum(count for (_, cause), count in tuple(load.heard.windows.items()) if cause == "shed")
+    return sum(count for (_, cause), count in tuple(load.received.windows.items()) if cause == "shed")
 
 
-def _told(load: Load, what: str) -> Counter[str]:
+def _overload_events(load: Load, wanted: str) -> Counter[str]:
     """Return how often OVERLOAD was raised, or cleared, on each stream."""
-    events = load.heard.events.copy()
-    return Counter({stream: n for (stream, label, told), n in events.items() if (label, told) == ("OVERLOAD", what)})
+    events = load.received.events.copy()  # the load's own thread goes on counting
+    overload = {stream: n for (stream, label, event), n in events.items() if (label, event) == ("OVERLOAD", wanted)}
+    return Counter(overload)
 
 
-def _await_end(load: Load, what: str, progress: Progress, stopped: threading.Event) -> float | None:
+def _await_recovery(load: Load, title: str, progress: Progress, stopped: threading.Event) -> float | None:
     began_s = time.monotonic()
-    while (passed_s := time.monotonic() - began_s) < _PATIENCE_S:
-        if _told(load, "cleared") == _told(load, "raised"):
+    while (passed_s := time.monotonic() - began_s) < _RECOVERY_TIMEOUT_S:
+        if _overload_events(load, "cleared") == _overload_events(load, "raised"):
             return round(passed_s, 1)
-        wait(what, 0.2, lambda what, done_s, _: progress(what, passed_s + done_s, _PATIENCE_S), stopped)
+        wait(title, 0.2, lambda title, done_s, _: progress(title, passed_s + done_s, _RECOVERY_TIMEOUT_S), stopped)
     return None

@@ -1,6 +1,6 @@
-"""Synthetic patients for a load: their scenario repeats without end, as MQTT payloads that are ready to send.
+"""Synthetic patients for the load, as MQTT payloads that are ready to send; their scenario repeats without end.
 
-The samples are packed once, so that a payload costs the sender next to nothing. Knows no broker and no clock.
+The samples are packed once, so that the sender spends almost no CPU time on a payload.
 """
 
 import functools
@@ -11,8 +11,8 @@ from edge.sources.formats.adc import AdcBlock, pack
 from edge.sources.formats.mqtt_payload import SamplesPayload
 from edge.sources.synthetic import ADC_GAIN, SyntheticSource
 
-SCENARIO = "sinus:20 af:20 sinus:10 vt:8 sinus:12 bigeminy:15 sinus:10 pvc:15 sinus:10"  # 120 s, and alerts in it
-_PATIENTS = 8  # different ones; streams of the same patient begin at different places
+SCENARIO = "sinus:20 af:20 sinus:10 vt:8 sinus:12 bigeminy:15 sinus:10 pvc:15 sinus:10"  # 120 s, with several alerts
+_PATIENTS = 8  # different ones; streams of the same patient start at different times
 
 
 class Patient:
@@ -20,9 +20,9 @@ class Patient:
 
     Parameters
     ----------
-    number : of the stream; streams differ by patient, or by where they begin
-    sample_rate_hz : at which it is sampled
-    leads : that it has
+    number : of the stream; streams differ by patient, or by where they start
+    sample_rate_hz : sample rate of the stream
+    leads : leads of the stream
     """
 
     def __init__(self, number: int, sample_rate_hz: float, leads: tuple[str, ...]) -> None:
@@ -33,7 +33,7 @@ class Patient:
         self._origin = round(7.3 * sample_rate_hz) * number * self._width % len(self._samples)
 
     def payload(self, first_sample: int, end_sample: int) -> bytes:
-        """Return the instants from `first_sample` to before `end_sample`, counted from the begin of the stream."""
+        """Return the instants from `first_sample` to before `end_sample`, counted from the start of the stream."""
         at = (self._origin + first_sample * self._width) % len(self._samples)
         size = (end_sample - first_sample) * self._width
         payload = SamplesPayload(

@@ -1,7 +1,4 @@
-"""The service under test: a process of its own, pinned to one core and looked at from outside, through /proc.
-
-Linux alone. Knows nothing of the load.
-"""
+"""The service under test: a process of its own, pinned to one core and observed through /proc. Linux only."""
 
 import os
 import signal
@@ -27,7 +24,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process holds at one moment."""
+    """Resources of a process at one moment."""
 
     cpu_s: float
     rss_mb: float
@@ -37,12 +34,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cores() -> tuple[int, frozenset[int]]:
-    """Return the core for the service and the others, which may be the same one, where there is but one.
+    """Return the core for the service and the other cores; both are the same where there is only one.
 
     Raises
     ------
     BenchError
-        Where the system does not tell.
+        Where the system cannot pin processes.
     """
     if not hasattr(os, "sched_getaffinity"):
         raise BenchError("the bench pins processes to cores, which needs Linux")
@@ -52,7 +49,7 @@ def cores() -> tuple[int, frozenset[int]]:
 
 @contextmanager
 def pinned(usable: frozenset[int]) -> Iterator[None]:
-    """Keep this thread, and what it starts meanwhile, to some cores."""
+    """Restrict this thread, and the processes it starts meanwhile, to some cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, usable)
     try:
@@ -93,7 +90,7 @@ class ServiceProcess:
         self._folder.cleanup()
 
     def usage(self) -> Usage:
-        """Look at the process.
+        """Read the resources of the process.
 
         Raises
         ------
@@ -113,21 +110,21 @@ class ServiceProcess:
                 threads=int(status["Threads"]),
             )
         except (OSError, KeyError, IndexError) as exc:
-            raise BenchError(f"the service ended by itself: {self.last_words}") from exc
+            raise BenchError(f"the service ended by itself: {self.last_log_line}") from exc
 
     @property
-    def last_words(self) -> str:
-        """The last line of its log."""
+    def last_log_line(self) -> str:
+        """The last line of its log that is not empty."""
         lines = self._log.read_text("utf-8", "replace").split("\n")
-        return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        return next((line for line in reversed(lines) if line.strip()), "its log is empty")
 
     def stop(self) -> ServiceReport:
-        """End it as systemd does, and return its account.
+        """End it as systemd does, and return its report.
 
         Raises
         ------
         BenchError
-            When it does not end well.
+            When it does not end in time, or with an error.
         """
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -135,5 +132,5 @@ class ServiceProcess:
         except subprocess.TimeoutExpired as exc:
             raise BenchError(f"the service did not end within {_STOP_S:g} s of SIGTERM") from exc
         if code or not self._report.is_file():
-            raise BenchError(f"the service failed with code {code}: {self.last_words}")
+            raise BenchError(f"the service failed with code {code}: {self.last_log_line}")
         return msgspec.json.decode(self._report.read_bytes(), type=ServiceReport)

@@ -1,8 +1,6 @@
 """The figures of a bench, as JSON for programs and as a table for people."""
 
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import onnxruntime
@@ -11,17 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.bundle.manifest import BundleRef
+from edge.core.machine import processor
 from edge.lab.bench.overload import Overload
 from edge.lab.bench.search import kept_up
 from edge.lab.bench.soak import Soak
-from edge.lab.bench.trial import Setup, Trial
+from edge.lab.bench.trial import BenchSetup, Trial
 from edge.monitor.latencies import Latency
 
 
 class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `ecg-edge bench` found; the latencies and the memory are those of the first trial, at `streams`."""
+    """The report of `ecg-edge bench`; latencies and memory are those of the first trial, with `streams`."""
 
-    streams_per_core: int | None  # the most that were kept up with; None where that was not looked for
+    streams_per_core: int | None  # the most that passed; None without a search
     streams: int
     window_latency_ms: Latency
     end_to_end_ms: Latency
@@ -47,7 +46,7 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(
         cls,
-        setup: Setup,
+        setup: BenchSetup,
         trials: Sequence[Trial],
         overload: Overload | None,
         *,
@@ -55,7 +54,7 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
         others: frozenset[int],
         searched: bool,
     ) -> "BenchReport":
-        """Sum up trials, the reference first."""
+        """Sum up the trials, the one with `streams` first."""
         first, spec = trials[0], setup.bundle.manifest.input
         return cls(
             streams_per_core=kept_up(list(trials)) if searched else None,
@@ -77,24 +76,14 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
             block_s=setup.block_s,
             service_core=setup.core,
             other_cores=tuple(sorted(others)),
-            machine=_machine(),
+            machine=processor(),
             trials=tuple(trials),
             overload=overload,
         )
 
 
-def _machine() -> str:
-    """Return the processor's name as the kernel tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
 def show(report: BenchReport, console: Console) -> None:
-    """Print the trials as a table and the figures below it."""
+    """Print the trials as a table, and the figures below it."""
     table = Table("streams", "kept up", "shed", "latency p50", "p99 ms", "alert p50", "p99 ms", "core", box=SIMPLE)
     for trial in report.trials:
         latency, alert = trial.window_latency_ms, trial.end_to_end_ms
@@ -140,7 +129,7 @@ def _show_overload(found: Overload, console: Console) -> None:
 
 
 def show_soak(found: Soak, console: Console) -> None:
-    """Print what was seen on the way, and what it comes to."""
+    """Print the readings as a table, and the result below it."""
     table = Table("ECG h", "memory MB", "descriptors", "threads", "CPU s", "alerts", "p50", "p99 ms", box=SIMPLE)
     for point in found.points:
         latency = point.end_to_end_ms

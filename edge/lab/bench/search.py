@@ -1,18 +1,18 @@
-"""Looks for the largest number of streams that a service keeps up with. Knows nothing of how a trial is run."""
+"""Searches the largest number of streams that a service keeps up with."""
 
 from collections.abc import Callable
 
 from edge.lab.bench.trial import Trial
 
-_RESOLUTION = 1.06  # between the largest number that was kept up with and the smallest that was not
-_HEADROOM = 0.9  # of the core; where the first guess goes
+_RESOLUTION = 1.06  # ratio at which the search ends: the smallest number that failed to the largest that passed
+_TARGET_SHARE = 0.9  # of the core, for the first guess
 _MAX_STREAMS = 4096
 
 
-def largest(run: Callable[[int], Trial], known: Trial) -> list[Trial]:
-    """Run trials until the edge is known, and return them in their order, `known` the first.
+def search_capacity(run: Callable[[int], Trial], known: Trial) -> list[Trial]:
+    """Run trials until the capacity is known, and return them in order, `known` first.
 
-    The first guess follows from the share of the core that the known trial took.
+    The first guess is scaled from the known trial's share of the core.
     """
     trials = [known]
     while (streams := _next(trials)) is not None:
@@ -21,7 +21,7 @@ def largest(run: Callable[[int], Trial], known: Trial) -> list[Trial]:
 
 
 def kept_up(trials: list[Trial]) -> int:
-    """Return the largest number of streams that was kept up with; 0 where none was."""
+    """Return the largest number of streams that passed; 0 where none did."""
     return max((trial.streams for trial in trials if trial.kept_up), default=0)
 
 
@@ -29,7 +29,7 @@ def _next(trials: list[Trial]) -> int | None:
     low = kept_up(trials)
     high = min((trial.streams for trial in trials if not trial.kept_up and trial.streams > low), default=None)
     if len(trials) == 1 and low:
-        return max(low + 1, min(round(_HEADROOM * low / max(trials[0].cpu_share, 0.01)), _MAX_STREAMS))
+        return max(low + 1, min(round(_TARGET_SHARE * low / max(trials[0].cpu_share, 0.01)), _MAX_STREAMS))
     if high is None:
         return None if low >= _MAX_STREAMS else min(round(1.25 * low) + 1, _MAX_STREAMS)
     if high <= _RESOLUTION * low or high - low <= 1:

@@ -1,7 +1,7 @@
-"""Soak: hours of ECG of some streams at full speed, with a look at the service's memory now and then.
+"""Soak test: hours of ECG of some streams at full speed, with regular readings of the service's memory.
 
-Everything that may grow is switched on: outbox, alert log, stored hour, predictions. The devices go no further ahead
-than the service keeps up with, so that a slow machine takes longer and sheds nothing. What a process holds it is told.
+All that may grow is switched on: outbox, alert log, stored hour, predictions. The devices wait for the service's
+predictions, so that a slow machine takes longer instead of shedding.
 """
 
 import tempfile
@@ -16,18 +16,18 @@ import msgspec
 
 from edge.bundle.manifest import BundleRef
 from edge.core.errors import BenchError
-from edge.lab.bench.flat import FEWEST, Slope, quarters, slope_of, troubles
+from edge.lab.bench.growth import FEWEST, Slope, find_growth, quarters, slope_of
 from edge.lab.bench.load import Load
 from edge.lab.bench.process import ServiceProcess
-from edge.lab.bench.trial import Progress, Setup, await_ready
+from edge.lab.bench.trial import BenchSetup, Progress, await_ready
 from edge.monitor.latencies import Latency, latency_of
 
 _POINTS = 96
-_WARM_UP = 1 / 8  # of the points; memory grows until every path has been taken once
-_AHEAD_S = 3.0  # of ECG that a stream may be ahead of what was decided
+_WARM_UP = 1 / 8  # of the points; memory grows until all code has run once
+_AHEAD_S = 3.0  # of ECG that a stream may be ahead of its predictions
 _TICK_S = 0.5
 _DRAIN_S = 2.0
-_KEEPS = """
+_STORAGE = """
 outbox = "{0}/outbox.sqlite"
 alert_log = "{0}/alerts.jsonl"
 alert_log_mb = 16
@@ -36,20 +36,20 @@ state = "{0}"
 """
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One look."""
+class SoakPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading."""
 
     hours: float  # of ECG that each stream has sent
     rss_mb: float
     descriptors: int
     threads: int
     cpu_s: float
-    alerts: int  # since the look before
+    alerts: int  # since the reading before
     end_to_end_ms: Latency  # of these; as in a trial
 
 
 class Soak(msgspec.Struct, frozen=True, kw_only=True):
-    """What a soak found; all from `rss_first_mb` on is of the points after the warm-up."""
+    """The result of a soak; figures from `rss_first_mb` on are of the points after the warm-up."""
 
     streams: int
     hours: float  # of ECG a stream
@@ -69,45 +69,45 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
     descriptors: tuple[int, int]  # least and most
     threads: tuple[int, int]
     end_to_end_ms: tuple[Latency, ...]  # of each quarter
-    troubles: tuple[str, ...]  # why it is not flat; none: it is
-    points: tuple[Point, ...]
+    troubles: tuple[str, ...]  # what grew; empty: nothing did
+    points: tuple[SoakPoint, ...]
 
 
 def run_soak(
-    setup: Setup, streams: int, hours: float, usable: frozenset[int], progress: Progress, stopped: threading.Event
+    setup: BenchSetup, streams: int, hours: float, usable: frozenset[int], progress: Progress, stopped: threading.Event
 ) -> Soak:
-    """Send so many hours of ECG of each stream, at the speed of the setup at most; what was seen when it is stopped.
+    """Send some hours of ECG of each stream, at most at the speed of the setup.
 
-    The service runs on the `usable` cores.
+    The service runs on the `usable` cores. When `stopped` is set the result covers the ECG sent so far.
 
     Raises
     ------
     EdgeError
         When the service or the broker fails, or it is stopped before the warm-up is over.
     """
-    points: list[Point] = []
-    heard: list[list[float]] = []  # of each point, in s
+    points: list[SoakPoint] = []
+    latencies_s: list[list[float]] = []  # of the alerts before each point
     began_s, total_s = time.monotonic(), 3600 * hours
     with ExitStack() as stack:
         state = stack.enter_context(tempfile.TemporaryDirectory(prefix="ecg-nat-soak-"))
-        setup = replace(setup, predictions=True, keeps=_KEEPS.format(Path(state).as_posix()))
+        setup = replace(setup, predictions=True, extra_config=_STORAGE.format(Path(state).as_posix()))
         service = stack.enter_context(ServiceProcess(setup.config(streams), usable))
         await_ready(setup.broker, service)
         load = stack.enter_context(Load(replace(setup.load(streams), most_ahead_s=_AHEAD_S)))
         load.start()
         while load.sent_s < total_s and not stopped.is_set():
-            _let_pass(load, min(load.sent_s + total_s / _POINTS, total_s), total_s, progress, stopped)
-            heard.append(load.heard.take())
-            points.append(_look(service, load, heard[-1]))
+            _wait_for_ecg(load, min(load.sent_s + total_s / _POINTS, total_s), total_s, progress, stopped)
+            latencies_s.append(load.received.take_latencies())
+            points.append(_read_point(service, load, latencies_s[-1]))
         load.stop()
         stopped.wait(_DRAIN_S)
         report = service.stop()
     first = int(_WARM_UP * len(points))
-    settled, heard = points[first:], heard[first:]
+    settled = points[first:]
     if len(settled) < FEWEST:
-        raise BenchError("stopped before the warm-up was over; no figures")
-    at, memory = [point.hours for point in settled], [point.rss_mb for point in settled]
-    slope, latencies = slope_of(at, memory), [latency_of(each) for each in quarters(heard)]
+        raise BenchError("stopped before the warm-up was over, so there are no figures")
+    hours_at, memory = [point.hours for point in settled], [point.rss_mb for point in settled]
+    slope, latencies = slope_of(hours_at, memory), [latency_of(each) for each in quarters(latencies_s[first:])]
     descriptors, threads = _range([p.descriptors for p in settled]), _range([p.threads for p in settled])
     return Soak(
         streams=streams,
@@ -128,7 +128,7 @@ def run_soak(
         descriptors=descriptors,
         threads=threads,
         end_to_end_ms=tuple(latencies),
-        troubles=troubles(slope, descriptors, threads, latencies),
+        troubles=find_growth(slope, descriptors, threads, latencies),
         points=tuple(points),
     )
 
@@ -137,15 +137,15 @@ def _range(counts: Sequence[int]) -> tuple[int, int]:
     return min(counts), max(counts)
 
 
-def _let_pass(load: Load, until_s: float, total_s: float, progress: Progress, stopped: threading.Event) -> None:
+def _wait_for_ecg(load: Load, until_s: float, total_s: float, progress: Progress, stopped: threading.Event) -> None:
     while load.sent_s < until_s and not stopped.wait(_TICK_S):
         load.check()
         progress("soak", load.sent_s, total_s)
 
 
-def _look(service: ServiceProcess, load: Load, latencies_s: list[float]) -> Point:
+def _read_point(service: ServiceProcess, load: Load, latencies_s: list[float]) -> SoakPoint:
     usage = service.usage()
-    return Point(
+    return SoakPoint(
         hours=round(load.sent_s / 3600, 3),
         rss_mb=usage.rss_mb,
         descriptors=usage.descriptors,

@@ -1,9 +1,7 @@
-"""One trial: a service, a broker and so many streams for so many seconds, and what came of it.
+"""One trial: a service, a broker and a number of streams for some seconds, and the figures of it.
 
-    core A   the service under test
-    core B   broker, devices, and the listener to their alerts
-
-Knows how a trial is set up and judged; the load and the process are each their own.
+core A   the service under test
+core B   broker, devices, and the listener to their alerts
 """
 
 import threading
@@ -28,17 +26,17 @@ from edge.signal.resample import look_ahead
 DEVICE = "bench"
 TOPIC = "bench/+/samples"
 _READY_S = 60.0
-_SETTLE_S = 2.0  # the first windows of all streams, and what the begin of so many costs
+_SETTLE_S = 2.0  # for the first windows of all streams, and the cost of starting so many
 _DRAIN_S = 1.0  # for the alerts of the last windows
 _TICK_S = 0.2
-_BEHIND_S = 0.5  # a load that is later than this was not in real time
+_BEHIND_S = 0.5  # a load later than this was not in real time
 
-Progress = Callable[[str, float, float], None]  # what goes on, seconds done, seconds in all
+Progress = Callable[[str, float, float], None]  # title, seconds done, seconds in all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What all trials of a bench share."""
+class BenchSetup:
+    """What all trials of a bench have in common."""
 
     bundle: Bundle
     broker: BrokerConfig
@@ -49,7 +47,7 @@ class Setup:
     block_s: float = 1.0
     speed: float = 1.0
     predictions: bool = False
-    keeps: str = ""  # more keys of [publish], and tables, that make the service keep things on disk
+    extra_config: str = ""  # TOML: more keys of [publish], then more tables
 
     def config(self, streams: int) -> str:
         """Return the configuration of the service under test as TOML."""
@@ -64,7 +62,7 @@ host = "{self.broker.host}"
 port = {self.broker.port}
 [publish]
 predictions = {str(self.predictions).lower()}
-{self.keeps}
+{self.extra_config}
 [[source]]
 kind = "mqtt"
 topic = "{TOPIC}"
@@ -73,7 +71,7 @@ max_payloads_per_s = inf
 """
 
     def load(self, streams: int) -> LoadConfig:
-        """Return the devices; each sends at once what lies before its first window's end."""
+        """Return the devices; each sends the samples before its first window's end at once."""
         spec = self.bundle.manifest.input
         return LoadConfig(
             broker=self.broker,
@@ -91,10 +89,10 @@ max_payloads_per_s = inf
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What one number of streams came to."""
+    """The figures of one number of streams."""
 
     streams: int
-    seconds: float  # that were measured
+    seconds: float  # measured
     kept_up: bool  # nothing was shed or lost, and p99 of the latency stayed below a hop
     windows: int
     shed_windows: int
@@ -113,7 +111,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(
         cls,
-        setup: Setup,
+        setup: BenchSetup,
         load: Load,
         report: ServiceReport,
         usage: tuple[Usage, Usage],
@@ -121,8 +119,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         seconds: float,
         start_s: float,
     ) -> "Trial":
-        """Judge a trial that has ended."""
-        streams, heard = len(load.names), load.heard
+        """Compute the figures of a trial that has ended."""
+        streams, received = len(load.names), load.received
         lost = report.shed_windows + sum(report.missing.values()) - report.missing.get("tail", 0)
         hop_ms = 1e3 * setup.bundle.manifest.input.hop_s
         cpu_s = usage[1].cpu_s - usage[0].cpu_s
@@ -134,10 +132,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
             shed_windows=report.shed_windows,
             missing=report.missing,
             counters=report.counters,
-            alerts=len(heard.end_to_end_s),
+            alerts=len(received.end_to_end_s),
             window_latency_ms=report.latency_ms,
-            end_to_end_ms=latency_of(heard.end_to_end_s),
-            last_sample_ms=latency_of(heard.last_sample_s),
+            end_to_end_ms=latency_of(received.end_to_end_s),
+            last_sample_ms=latency_of(received.last_sample_s),
             cpu_share=round(cpu_s / seconds, 3),
             cpu_s_per_stream_hour=round(3600 * cpu_s / seconds / streams / setup.speed, 2),
             peak_rss_mb=usage[1].peak_rss_mb,
@@ -146,35 +144,35 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def run_trial(setup: Setup, streams: int, seconds: float, progress: Progress, stopped: threading.Event) -> Trial:
-    """Run one trial; it takes some five seconds more than are measured.
+def run_trial(setup: BenchSetup, streams: int, seconds: float, progress: Progress, stopped: threading.Event) -> Trial:
+    """Run one trial; it takes some five seconds longer than `seconds`.
 
     Raises
     ------
     EdgeError
         When the service or the broker fails, or the devices could not send in real time.
     """
-    what = f"{streams} streams"
+    title = f"{streams} streams"
     with ServiceProcess(setup.config(streams), frozenset({setup.core})) as service:
         start_s = await_ready(setup.broker, service)
         with Load(setup.load(streams)) as load:
             load.start()
-            wait(what, _SETTLE_S, progress, stopped)
+            wait(title, _SETTLE_S, progress, stopped)
             before, began_s = service.usage(), time.monotonic()
-            wait(what, seconds, progress, stopped)
+            wait(title, seconds, progress, stopped)
             after, measured_s = service.usage(), time.monotonic() - began_s
             load.stop()
             stopped.wait(_DRAIN_S)
             report = service.stop()
     if load.behind_s > _BEHIND_S:
         raise BenchError(
-            f"{streams} streams: the devices were up to {load.behind_s:.1f} s late; this machine cannot make the load"
+            f"{streams} streams: this machine is too slow to make the load; it was up to {load.behind_s:.1f} s late"
         )
     return Trial.of(setup, load, report, (before, after), seconds=measured_s, start_s=start_s)
 
 
 def await_ready(broker: BrokerConfig, service: ServiceProcess) -> float:
-    """Return the seconds from the start of the process until the broker heard that its classifier serves.
+    """Return the seconds from the start of the process until its status says that the classifier runs.
 
     Raises
     ------
@@ -185,18 +183,18 @@ def await_ready(broker: BrokerConfig, service: ServiceProcess) -> float:
         while time.monotonic() - service.started_s < _READY_S:
             message = subscriber.get(_TICK_S)
             if message is None:
-                service.usage()
+                service.usage()  # raises when the service has ended
                 continue
             status = decode(message.payload, DeviceStatus)
             if not message.retained and status.state == "online" and status.classifier is not None:
                 return round(time.monotonic() - service.started_s, 2)
-    raise BenchError(f"the service was not ready within {_READY_S:g} s: {service.last_words}")
+    raise BenchError(f"the service was not ready within {_READY_S:g} s: {service.last_log_line}")
 
 
-def wait(what: str, seconds: float, progress: Progress, stopped: threading.Event) -> None:
-    """Let time pass, and say so."""
+def wait(title: str, seconds: float, progress: Progress, stopped: threading.Event) -> None:
+    """Wait some seconds and report progress; raises BenchError when stopped."""
     began_s = time.monotonic()
     while (done_s := time.monotonic() - began_s) < seconds:
-        progress(what, done_s, seconds)
+        progress(title, done_s, seconds)
         if stopped.wait(min(_TICK_S, seconds - done_s)):
-            raise BenchError("stopped before the end; no figures")
+            raise BenchError("stopped before the end, so there are no figures")

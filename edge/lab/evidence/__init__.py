@@ -1,1 +1,1 @@
-"""From an alert's evidence to what a person can look at: finding it, a WFDB record, a strip on ECG paper."""
+"""The ECG behind an alert: finds it, writes it as a WFDB record, draws it on ECG paper."""

@@ -1,7 +1,7 @@
-"""Finds an alert by its id: in files of alerts, or among those that come from a broker.
+"""Finds an alert by its id, in files of alerts or among those arriving from a broker.
 
-Files are those that `ecg-edge watch --json`, `ecg-edge replay --json` and the service's `alert_log` write. A line that
-is no alert is passed over: a log may end in half of one. Draws nothing.
+Files are those that `ecg-edge watch --json`, `ecg-edge replay --json` and the service's `alert_log` write. Lines that
+are no alerts are skipped: a log may end in half a line.
 """
 
 import re
@@ -28,39 +28,41 @@ _POLL_S = 0.2
 
 
 class _WatchLine(msgspec.Struct, frozen=True):
-    """A line of `watch --json`, as far as it matters here."""
+    """A line of `watch --json`, without the fields not needed here."""
 
     payload: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Candidate:
+    """An alert that may be the wanted one."""
+
     id: str
     alarm_id: str
-    what: str
+    event: str
     evidence: Evidence | None
     strip: Callable[[], Strip]
 
-    def is_it(self, wanted: str) -> bool:
-        """Whether a person means this one; the id of an alarm stands for the alert that raised it."""
+    def matches(self, wanted: str) -> bool:
+        """Return whether `wanted` is the beginning of its id, or, if it raised the alarm, of the alarm's id."""
         if wanted == LATEST:
-            return self.what == "raised" and self.evidence is not None and bool(self.evidence.kept)
-        return self.id.startswith(wanted) or (self.what == "raised" and self.alarm_id.startswith(wanted))
+            return self.event == "raised" and self.evidence is not None and bool(self.evidence.kept)
+        return self.id.startswith(wanted) or (self.event == "raised" and self.alarm_id.startswith(wanted))
 
 
-def check_wanted(text: str) -> str:
-    """Return the id that a person asks for, or its beginning, in lower case.
+def check_alert_id(text: str) -> str:
+    """Return the id of an alert, or the beginning of one, in lower case.
 
     Raises
     ------
     ConfigError
-        When it cannot be one.
+        When it cannot be an id.
     """
     wanted = text.strip().lower()
     if wanted != LATEST and not _ID.fullmatch(wanted):
         raise ConfigError(
-            f"{text[:80]!r} is no id of an alert: give its first 8 to 36 characters, as `ecg-edge watch` shows them, "
-            f"or {LATEST!r}"
+            f"{text[:80]!r} is not the id of an alert: give its first 8 to 36 characters, as `ecg-edge watch` shows "
+            f"them, or {LATEST!r}"
         )
     return wanted
 
@@ -71,34 +73,38 @@ def find_in_files(paths: Sequence[Path], wanted: str) -> Strip:
     Raises
     ------
     EdgeError
-        When a file cannot be read, when no alert is meant, or more than one, or when it cannot be shown.
+        When a file cannot be read, when no alert or more than one matches, or when the alert cannot be shown.
     """
     for path in paths:
         try:
-            found = {alert.id: alert for alert in _alerts(path, wanted) if alert.is_it(wanted)}
+            found = {alert.id: alert for alert in _alerts(path, wanted) if alert.matches(wanted)}
         except OSError as exc:
             raise EdgeError(f"{path}: {exc.strerror}; name a file of alerts with --from") from exc
         if len(found) > 1 and wanted != LATEST:
-            raise EdgeError(f"{wanted} is the beginning of {len(found)} ids: {', '.join(sorted(found)[:3])}; give more")
+            raise EdgeError(
+                f"{wanted} is the beginning of {len(found)} ids: {', '.join(sorted(found)[:3])}; give more of it"
+            )
         if found:
             return list(found.values())[-1].strip()
     raise EdgeError(f"no alert {wanted} in {', '.join(map(str, paths))}")
 
 
 def await_alert(subscriber: Subscriber, wanted: str, timeout_s: float, stopped: Callable[[], bool]) -> Strip:
-    """Return the strip of the first alert that is meant, of those that come from now on; raises as above."""
+    """Return the strip of the first matching alert that arrives from now on; raises as `find_in_files` does."""
     until_s = time.monotonic() + timeout_s
     while time.monotonic() < until_s and not stopped():
         message = subscriber.get(_POLL_S)
         alert = None if message is None else _alert(message.payload)
-        if alert is not None and alert.is_it(wanted):
+        if alert is not None and alert.matches(wanted):
             return alert.strip()
-    raise EdgeError(f"no alert {wanted} came within {timeout_s:g} s; alerts of the past are in files: see --from")
+    raise EdgeError(
+        f"no alert {wanted} arrived within {timeout_s:g} s; to find past alerts, name their file with --from"
+    )
 
 
-def _alerts(path: Path, wanted: str) -> Iterator[_Found]:
-    """Yield the alerts of a file that may be the wanted one, in the file's order."""
-    text = b'"' if wanted == LATEST else wanted.encode()
+def _alerts(path: Path, wanted: str) -> Iterator[_Candidate]:
+    """Yield the alerts of a file that may match, in the file's order."""
+    text = b'"' if wanted == LATEST else wanted.encode()  # decoding each line of a large log would take long
     with path.open("rb") as file:
         if file.read(1 << 10).split(maxsplit=1)[:1] == [b"{"]:  # JSON over many lines
             file.seek(0)
@@ -111,29 +117,29 @@ def _alerts(path: Path, wanted: str) -> Iterator[_Found]:
                 yield alert
 
 
-def _line(line: bytes) -> _Found | None:
+def _line(line: bytes) -> _Candidate | None:
     try:
         return _alert(bytes(msgspec.json.decode(line, type=_WatchLine).payload))
     except msgspec.DecodeError:
         return None
 
 
-def _alert(payload: bytes) -> _Found | None:
+def _alert(payload: bytes) -> _Candidate | None:
     try:
         alert = decode(payload, AlertEvent)
     except FrameError:
         return None
-    what = alert.type.rpartition(".")[2]
-    return _Found(alert.id, alert.data.alarm_id, what, alert.data.evidence, lambda: strip_of_alert(alert))
+    event = alert.type.rpartition(".")[2]
+    return _Candidate(alert.id, alert.data.alarm_id, event, alert.data.evidence, lambda: strip_of_alert(alert))
 
 
-def _report(path: Path, raw: bytes) -> Iterator[_Found]:
+def _report(path: Path, raw: bytes) -> Iterator[_Candidate]:
     if len(raw) > _MAX_REPORT_BYTES:
         raise EdgeError(f"{path}: larger than {_MAX_REPORT_BYTES >> 20} MB")
     try:
         report = msgspec.json.decode(raw, type=Report)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise EdgeError(f"{path}: neither alerts of `watch --json`, one a line, nor a replay's report: {exc}") from exc
+        raise EdgeError(f"{path}: neither a report of a replay nor lines of `watch --json`: {exc}") from exc
     for alert in report.alerts:
         make = lambda alert=alert: strip_of_report(alert, report)  # noqa: E731  binds this alert
-        yield _Found(alert.id, alert.alarm_id, alert.event, alert.evidence, make)
+        yield _Candidate(alert.id, alert.alarm_id, alert.event, alert.evidence, make)

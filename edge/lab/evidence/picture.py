@@ -1,6 +1,6 @@
 """Draws a strip on ECG paper: 25 mm/s, 10 mm/mV, a thick line every 5 mm. Needs the `matplotlib` package.
 
-The picture's millimetres are those of paper: printed at its own size, a ruler reads it.
+Printed at its own size, the picture has the millimetres of paper.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ MM_PER_S = 25.0
 MM_PER_MV = 10.0
 _DPI = 160
 _MM_PER_INCH = 25.4
-_PULSE_MM = 12.0  # of paper before the trace: the lead's name and 1 mV
+_PULSE_MM = 12.0  # of paper before the trace, for the lead's name and the 1 mV pulse
 _MARGIN_MM = 5.0
 _LINE_MM = 4.5  # of text
 _LEAST_ROW_MM, _MOST_ROW_MM = 20.0, 60.0
@@ -63,7 +63,7 @@ def draw_strip(strip: Strip, path: Path) -> Path:
 
 
 def _row_mm(signal_mv: np.ndarray) -> float:
-    """Return the height of a lead's row: what it needs, within bounds, in squares of 5 mm."""
+    """Return the height of a lead's row: that of its trace, within limits, in whole squares of 5 mm."""
     needed = MM_PER_MV * float(np.ptp(signal_mv)) + 6.0
     return 5.0 * float(np.ceil(min(max(needed, _LEAST_ROW_MM), _MOST_ROW_MM) / 5.0))
 
@@ -78,14 +78,14 @@ def _draw_paper(axes: "Axes", width_mm: float, height_mm: float) -> None:
 
 
 def _draw_leads(axes: "Axes", strip: Strip, rows_mm: list[float]) -> None:
-    """Draw each lead in a row of its own, the first on top, and mark where the window that decided ends."""
+    """Draw each lead in its own row, the first on top, and mark the end of the window behind the alert."""
     top_mm = sum(rows_mm)
     end_mm = MM_PER_S * strip.signal_mv.shape[1] / strip.sample_rate_hz
     at_mm = MM_PER_S * np.arange(strip.signal_mv.shape[1]) / strip.sample_rate_hz
     for lead, signal_mv, row_mm in zip(strip.leads, strip.signal_mv, rows_mm, strict=True):
         middle_mm = MM_PER_MV * float(signal_mv.max() + signal_mv.min()) / 2
         zero_mm = top_mm - row_mm / 2 - middle_mm
-        trace_mm = np.clip(zero_mm + MM_PER_MV * signal_mv, top_mm - row_mm, top_mm)  # beyond its row it is cut
+        trace_mm = np.clip(zero_mm + MM_PER_MV * signal_mv, top_mm - row_mm, top_mm)  # cut at the borders of its row
         axes.plot(at_mm, trace_mm, color=_INK, linewidth=0.8)
         foot_mm = top_mm - row_mm / 2 - MM_PER_MV / 2
         pulse = ([-7, -6, -6, -2, -2, -1], foot_mm + MM_PER_MV * np.array([0, 0, 1, 1, 0, 0]))

@@ -1,7 +1,7 @@
 """Writes a strip as a WFDB record with an annotation, for any WFDB viewer. Needs the `wfdb` package.
 
-Signals are the integers of the evidence at the model's rate, format 16; the header's comments say what the alert was.
-The annotation, a comment at the window's end, is under the annotator `alarms`, as `ecg-edge score --out` writes it.
+Signals are the integers of the evidence at the model's rate, format 16; the header's comments describe the alert. The
+annotation, a comment at the window's end, is under the annotator `alarms`, as `ecg-edge score --out` writes it.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""One alert with its evidence, checked and ready to be written or drawn. Pure.
+"""One alert with its evidence, checked and ready to be written or drawn.
 
-Alerts come from files and from the network: every text is made printable, and every size is bounded, before it gets
-into a file's name, a header or a picture.
+Alerts come from files and from the network: every text is made printable, and every size is limited, before it gets
+into a file name, a header or a picture.
 """
 
 import uuid
@@ -24,7 +24,7 @@ _MOST_NAMED = 8  # probabilities in a caption
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """What is to be shown of one alert."""
+    """The ECG behind an alert, with the texts around it."""
 
     id: str  # of the alert; a UUID
     label: str
@@ -46,9 +46,9 @@ def strip_of_alert(alert: AlertEvent) -> Strip:
     Raises
     ------
     FrameError
-        When it has no samples to be shown, or is not what this program writes.
+        When the alert has no samples, or not the format that this program writes.
     """
-    data, what = alert.data, alert.type.rpartition(".")[2]
+    data, event = alert.data, alert.type.rpartition(".")[2]
     threshold = "" if data.threshold is None else f", threshold {data.threshold:.2f}"
     latency = "" if data.latency_ms is None else f"; latency {data.latency_ms:.0f} ms"
     bundle = data.bundle
@@ -59,12 +59,12 @@ def strip_of_alert(alert: AlertEvent) -> Strip:
         f"{span}, until {clock(data.end_s)} of the stream; over since {clock(data.onset_s)}{latency}",
         f"bundle {bundle.name} {bundle.version}, SHA-256 {bundle.sha256}",
     )
-    heading = _heading(data.label, what, data.name, data.priority, data.probability)
+    heading = _heading(data.label, event, data.name, data.priority, data.probability)
     return _strip(alert.id, data.label, heading, details, data.evidence)
 
 
 def strip_of_report(alert: Alert, report: Report) -> Strip:
-    """Return the strip of an alert in the report of a replay; raises as `strip_of_alert` does."""
+    """Return the strip of an alert in a replay's report; raises as `strip_of_alert` does."""
     span = f"samples {alert.first_sample} to {alert.end_sample}"
     details = (
         f"replay of {report.record}, {alert.kind}; id {alert.id}",
@@ -75,21 +75,21 @@ def strip_of_report(alert: Alert, report: Report) -> Strip:
     return _strip(alert.id, alert.label, heading, details, alert.evidence)
 
 
-def _heading(label: str, what: str, name: str, priority: str, probability: float | None) -> str:
+def _heading(label: str, event: str, name: str, priority: str, probability: float | None) -> str:
     certainty = "" if probability is None else f", p = {probability:.2f}"
-    return f"{label} {what}{', ' + name if name else ''}, priority {priority}{certainty}"
+    return f"{label} {event}{', ' + name if name else ''}, priority {priority}{certainty}"
 
 
 def _strip(alert_id: str, label: str, heading: str, details: tuple[str, ...], evidence: Evidence | None) -> Strip:
     try:
         checked_id = str(uuid.UUID(alert_id))
     except ValueError as exc:
-        raise FrameError(f"{_plain(alert_id)!r}: no id of an alert") from exc
+        raise FrameError(f"{_plain(alert_id)!r}: not the id of an alert") from exc
     if evidence is None:
-        raise FrameError(f"alert {checked_id}, {_plain(heading)}: it carries no evidence; no window decided it")
+        raise FrameError(f"alert {checked_id}, {_plain(heading)}: it carries no evidence, as no window caused it")
     if not evidence.kept:
         raise FrameError(
-            f"alert {checked_id}, {_plain(heading)}: it carries no samples; its window was not good "
+            f"alert {checked_id}, {_plain(heading)}: it carries no samples, as its window was not good "
             f"({_plain(evidence.cause)}): {_plain(_quality(evidence))}"
         )
     try:
@@ -97,7 +97,7 @@ def _strip(alert_id: str, label: str, heading: str, details: tuple[str, ...], ev
     except ValueError as exc:
         raise FrameError(f"alert {checked_id}: its samples do not divide into {len(evidence.kept)} leads") from exc
     if not 0 < signal_mv.shape[1] <= MAX_SECONDS * evidence.sample_rate_hz:
-        raise FrameError(f"alert {checked_id}: its samples are none, or more than {MAX_SECONDS:g} s")
+        raise FrameError(f"alert {checked_id}: it has no samples, or more than {MAX_SECONDS:g} s of them")
     shown = f"as the model saw it: {evidence.sample_rate_hz:g} Hz, high-passed at 0.5 Hz, gaps as zeros"
     lines = (*details, f"leads {_quality(evidence)}; {shown}", f"probabilities {_likeliest(evidence)}", DISCLAIMER)
     return Strip(

@@ -1,1 +1,1 @@
-"""How well beats, episodes and alarms fit a reference annotation; NumPy alone."""
+"""Beats, episodes and alarms compared with reference annotations."""

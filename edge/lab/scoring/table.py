@@ -14,7 +14,7 @@ _COLUMNS = ("alarm", "n", "found", "right", "time Se", "time +P", "false/h", "de
 _GAP = ", 95% "
 _CAPTION = (
     "n: reference episodes; found, right: episode sensitivity and positive predictivity; time: the same by duration; "
-    "delay: median, and what 90% stay below; second line: 95% interval over patients"
+    "delay: median and 90th percentile; second line: 95% interval over patients"
 )
 
 
@@ -85,9 +85,9 @@ def _percent(value: float | None, interval: Interval | None) -> str:
     return f"{value:.2%}" + ("" if interval is None else f" (95% {interval[0]:.2%}-{interval[1]:.2%})")
 
 
-def _sum(what: str, total: SetScore) -> str:
+def _sum(group: str, total: SetScore) -> str:
     rate = _with_interval(total, "false_alarms_per_hour", total.false_alarms_per_hour, _GAP)
     return (
-        f"{what}: records {len(total.record_names)}, patients {total.patients}, hours {total.hours:.2f}, "
+        f"{group}: records {len(total.record_names)}, patients {total.patients}, hours {total.hours:.2f}, "
         f"false alarms an hour {rate or 'unknown'}"
     )

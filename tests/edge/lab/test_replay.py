@@ -19,7 +19,7 @@ from waiting import wait_until
 from edge.alarms.evidence import FLOOR
 from edge.core.errors import BrokerError, BundleError, EdgeError, RecordError
 from edge.core.samples import Cause
-from edge.lab import wires
+from edge.lab import transports
 from edge.lab.replay import ReplayConfig, replay_recording
 from edge.lab.report import Report
 from edge.mqtt.client import BrokerConfig
@@ -157,7 +157,7 @@ def test_every_record_of_mit_bih_goes_through_and_balances(run, data_dir):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(wires, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(transports, "_STALL_TIMEOUT_S", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -1,4 +1,4 @@
-"""The bench: a real service on one core under a real load, and figures that follow from what was seen."""
+"""The bench: a real service on one core under a real load, and its figures."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from edge.bundle.shipped import BUNDLES
 from edge.commands.bench import bench
 from edge.core.errors import BundleError
 from edge.lab.bench.patients import Patient
-from edge.lab.bench.search import kept_up, largest
+from edge.lab.bench.search import kept_up, search_capacity
 from edge.lab.bench.trial import Trial
 from edge.monitor.latencies import Latency
 from edge.sources.formats.mqtt_payload import PayloadStream, decode_payload
@@ -50,7 +50,7 @@ def test_a_trial_of_three_streams(tmp_path, tiny_bundle_path):
 
 
 def test_a_short_soak_with_a_stand_in(tmp_path):
-    """The stand-in's bundle is a good one; alarms come and go; what the process holds is looked at, and judged."""
+    """The stand-in's bundle is valid, alarms come and go, and the resources of the process are read and checked."""
     model, figures = tmp_path / "stand-in", tmp_path / "soak.json"
     stand_in = Path(__file__).parents[4] / "scripts" / "lib" / "stand_in.py"
     subprocess.run([sys.executable, stand_in, BUNDLES / "rhythm", model], check=True)
@@ -67,13 +67,13 @@ def test_a_short_soak_with_a_stand_in(tmp_path):
     assert "MB per day of ECG" in run.stdout
 
 
-def test_a_precision_that_the_bundle_lacks_is_told_before_anything_starts(tiny_bundle_path):
+def test_a_missing_precision_is_an_error_before_anything_starts(tiny_bundle_path):
     with pytest.raises(BundleError, match="int3"):
         bench.main(["--model", str(tiny_bundle_path), "--precision", "int3"], standalone_mode=False)
 
 
 def test_a_patient_has_no_end_and_no_gap():
-    """Payloads follow on each other across the end of the scenario, and say what the scenario says there."""
+    """Payloads follow on each other across the end of the scenario, which then starts again."""
     patient, stream, counters = Patient(9, 250.0, ("II", "V1")), None, Counter()
     stream = PayloadStream("s", counters)
     blocks = [
@@ -108,8 +108,8 @@ def trial(streams, capacity):
 
 
 @pytest.mark.parametrize("capacity", [1, 7, 49, 50, 173, 401, 4000, 100_000])
-def test_the_search_finds_the_edge_in_few_trials(capacity):
-    trials = largest(lambda streams: trial(streams, capacity), trial(50, capacity))
+def test_the_search_finds_the_capacity_in_few_trials(capacity):
+    trials = search_capacity(lambda streams: trial(streams, capacity), trial(50, capacity))
     found = kept_up(trials)
     assert min(capacity, 4096) / 1.07 - 1 <= found <= capacity
     assert len(trials) <= 12

@@ -55,7 +55,7 @@ def test_the_latest_of_a_report(report, tmp_path):
     ("args", "code", "text"),
     [
         (["latest"], 2, "say where to look"),
-        (["../../etc/passwd", "--broker", "localhost:1"], 1, "is no id of an alert"),
+        (["../../etc/passwd", "--broker", "localhost:1"], 1, "is not the id of an alert"),
         (["latest", "--broker", "localhost:1"], 1, "is the broker running"),
     ],
 )

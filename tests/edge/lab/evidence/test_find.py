@@ -8,7 +8,7 @@ import pytest
 
 from edge.core.errors import ConfigError, EdgeError, FrameError
 from edge.core.output import write_json
-from edge.lab.evidence.find import check_wanted, find_in_files
+from edge.lab.evidence.find import check_alert_id, find_in_files
 from edge.lab.evidence.strip import strip_of_alert
 from edge.publish.cloud_events import AlertEvent
 from edge.publish.payloads import encode
@@ -69,7 +69,7 @@ def test_from_a_report_and_from_lines_by_any_beginning_of_an_id(report, raised, 
             assert "no medical device" in strip.details[-1]
 
 
-def test_what_is_not_there_or_not_one_or_shows_nothing_is_one_line(report, raised, tmp_path):
+def test_an_alert_that_is_absent_ambiguous_or_empty_is_one_line(report, raised, tmp_path):
     path = tmp_path / "lines"
     twins = [alert(raised, id=raised.id[:-1] + digit) for digit in "01"]
     path.write_bytes(b"".join(line(encode(twin)) for twin in twins))
@@ -80,7 +80,7 @@ def test_what_is_not_there_or_not_one_or_shows_nothing_is_one_line(report, raise
     with pytest.raises(EdgeError, match="No such file"):
         find_in_files([tmp_path / "none"], NO_ID)
     path.write_text('{\n"alerts": 3}')
-    with pytest.raises(EdgeError, match="neither alerts of `watch --json`"):
+    with pytest.raises(EdgeError, match="neither a report of a replay nor"):
         find_in_files([path], NO_ID)
     write_json(report, path)
     off = next(one for one in report.alerts if one.label == "LEAD_OFF" and one.event == "raised")
@@ -90,21 +90,21 @@ def test_what_is_not_there_or_not_one_or_shows_nothing_is_one_line(report, raise
 
 @pytest.mark.parametrize("text", ["", "../../etc", "1234567", "x" * 8, "0" * 37, "0" * 7 + "\n", "00000000/"])
 def test_an_id_is_checked_before_it_is_used(text):
-    with pytest.raises(ConfigError, match="is no id of an alert"):
-        check_wanted(text)
+    with pytest.raises(ConfigError, match="is not the id of an alert"):
+        check_alert_id(text)
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"id": "../../../etc/passwd"}, "no id of an alert"),
+        ({"id": "../../../etc/passwd"}, "not the id of an alert"),
         ({"data": {"evidence": None}}, "carries no evidence"),
         ({"data": {"samples": b"\0" * 6}}, "do not divide"),
-        ({"data": {"samples": b""}}, "its samples are none"),
+        ({"data": {"samples": b""}}, "it has no samples"),
         ({"data": {"sample_rate_hz": 25.0, "samples": bytes(2 * 2 * 3000)}}, "more than 60 s"),
     ],
 )
-def test_what_a_wire_may_bring_reaches_no_file(raised, changes, text):
+def test_text_from_the_network_reaches_no_file_name(raised, changes, text):
     data = changes.get("data", {})
     if "evidence" not in data:
         data = {"evidence": msgspec.structs.replace(raised.evidence, **data)}

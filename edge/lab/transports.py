@@ -1,7 +1,7 @@
-"""The wires of a replay, each with a recording at its near end and a source at its far end.
+"""The transports of a replay: each carries a recording to a source of the service, as a device would.
 
-In process, through a pty with pyserial at the far end, or through a broker. Back-pressure reaches through every wire
-to the recording, so nothing is ever dropped. Knows nothing of what is done with the samples.
+Either in process, or through a pseudo-terminal (pty) that the serial source reads, or through a broker. A sender waits
+for its reader, so nothing is dropped however fast the replay runs.
 """
 
 import contextlib
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
 Via = Literal["direct", "serial", "mqtt"]
-VIAS: tuple[Via, ...] = get_args(Via)
-_AHEAD = 64  # payloads on their way through a broker
-_PATIENCE_S = 30.0  # how long none of them may arrive
-_POLL_S = 0.1  # how soon a sender that waits sees that it is over
+TRANSPORTS: tuple[Via, ...] = get_args(Via)
+_IN_FLIGHT = 64  # payloads on their way through a broker
+_STALL_TIMEOUT_S = 30.0  # without any payload coming back from the broker
+_POLL_S = 0.1  # how soon a waiting sender notices that the replay has ended
 
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """A recording on its way: what it is called on the wire, how fast it goes, and who may stop it."""
+    """A recording to send: the name of its stream, its pace, and the event that stops it."""
 
     recording: AdcSource
     stream: str
@@ -59,7 +59,7 @@ class Playback:
 
 
 class _DirectSource(SourceBase):
-    """Blocks without a wire."""
+    """Passes blocks on within the process."""
 
     def __init__(self, playback: Playback) -> None:
         super().__init__()
@@ -72,10 +72,10 @@ class _DirectSource(SourceBase):
 
 
 class _Sender(threading.Thread):
-    """Feeds a wire from its own thread, for as long as its block of `with` lasts.
+    """Sends the recording from its own thread for as long as its `with` block lasts.
 
-    When it ends before the recording does, it stops the source at the far end, which would wait for ever. What made
-    it fail is raised at the end of the block.
+    When it ends early it stops the source, which would otherwise wait for ever. An error of the thread is raised at the
+    end of the block.
     """
 
     def __init__(self, send: Callable[[], None], source: Source, stopped: threading.Event) -> None:
@@ -84,7 +84,7 @@ class _Sender(threading.Thread):
         self._failure: EdgeError | OSError | None = None
 
     def run(self) -> None:
-        """Send until the recording or the wire ends."""
+        """Send until the recording ends or the transport fails."""
         try:
             self._send()
         except (EdgeError, OSError) as exc:
@@ -112,7 +112,7 @@ def _over_serial(playback: Playback) -> Iterator[Source]:
     device, port = os.openpty()
     tty.setraw(device)
     tty.setraw(port)
-    os.set_blocking(device, False)  # a write that waits for a reader must see that it is over
+    os.set_blocking(device, False)  # a blocked write could not notice `stopped`
 
     def send() -> None:
         writer = FrameWriter(playback.recording.spec)
@@ -140,13 +140,13 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
 
     root = f"ecg-nat/replay/{uuid.uuid4().hex}"
     client = new_client(broker)
-    credit = threading.Semaphore(_AHEAD)  # a broker holds back no publisher, so the reader must
+    credit = threading.Semaphore(_IN_FLIGHT)  # a broker never slows a publisher down, so the reader must
 
     def acquire() -> None:
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + _STALL_TIMEOUT_S
         while not playback.stopped.is_set() and not credit.acquire(timeout=_POLL_S):
             if time.monotonic() > deadline_s:
-                raise BrokerError(f"{broker.address}: no samples came back from the broker for {_PATIENCE_S:g} s")
+                raise BrokerError(f"{broker.address}: no samples came back from the broker for {_STALL_TIMEOUT_S:g} s")
 
     def send() -> None:
         writer = PayloadWriter(playback.recording.spec)
@@ -154,10 +154,10 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
             for payload in writer.encode(block):
                 acquire()
                 client.publish(f"{root}/{playback.stream}/samples", payload, qos=1)
-        for _ in range(_AHEAD):  # a broker that restarts may lose the last payload, for which the reader waits
+        for _ in range(_IN_FLIGHT):  # until all have come back: a broker that restarts may lose the last ones
             acquire()
 
-    receiver = msgspec.structs.replace(broker, client_id="")  # a broker has one client of a name
+    receiver = msgspec.structs.replace(broker, client_id="")  # a client id may connect only once
     config = MqttConfig(
         topic=f"{root}/+/samples", broker=receiver, silent_after_s=math.inf, max_payloads_per_s=math.inf
     )
@@ -173,8 +173,8 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
         client.loop_stop()
 
 
-def open_wire(via: Via, playback: Playback, broker: BrokerConfig) -> AbstractContextManager[Source]:
-    """Return the source at the far end of a wire, with the recording at its near end."""
+def open_transport(via: Via, playback: Playback, broker: BrokerConfig) -> AbstractContextManager[Source]:
+    """Return a source that receives the recording through a transport."""
     match via:
         case "direct":
             return _DirectSource(playback)
