@@ -15,7 +15,7 @@ from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.report import Alert, Report
 from edge.lab.transports import Playback, Via, open_transport
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.monitor.update import Sink, StreamUpdate
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.topics import stream_id
@@ -79,7 +79,7 @@ def replay_recording(
     spec = recording.spec
     collector = _Collector(sink)
     playback = Playback(recording, stream_id(config.record), Pace(config.speed, stopped), stopped)
-    runtime = Runtime(
+    runtime = MonitorRuntime(
         bundle.manifest,
         lambda: open_classifier(bundle, config.classifier),
         alarm_specs(bundle.manifest.labels),

@@ -12,7 +12,7 @@ from edge.bundle.manifest import Bundle, BundleRef
 from edge.core.machine import peak_rss_mb
 from edge.core.output import clock
 from edge.monitor.latencies import Latency, latency_of
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.publish.cloud_events import AlertBase, alert_fields
 from edge.signal.account import SampleCounts
 
@@ -52,7 +52,7 @@ class Report(SampleCounts, frozen=True, kw_only=True):
     @classmethod
     def of(  # noqa: PLR0913  a report has many parts
         cls,
-        runtime: Runtime,
+        runtime: MonitorRuntime,
         bundle: Bundle,
         alerts: Sequence[Alert],
         *,

@@ -1,7 +1,7 @@
 """One stream under watch: its windows, its account and its alarms, put together.
 
-Clock-free; does no I/O. `recut`, `push` and `finish` belong to the thread of the source, the rest to the thread of the
-classifier; the account is shared by both, and so has a lock.
+Clock-free; does no I/O. `set_inputs`, `push` and `finish` belong to the thread of the source, the rest to the
+classifier thread. Both use the account, so it has a lock.
 
 While one model follows another whose windows are cut differently, the stream is cut for both. The windows of the model
 that judges this stream are decided; those of the one that went before are kept as spares, as long as they end later
@@ -89,7 +89,7 @@ class StreamMonitor:
             shed_windows=self.shed_windows,
         )
 
-    def recut(self, inputs: Sequence[InputSpec]) -> None:
+    def set_inputs(self, inputs: Sequence[InputSpec]) -> None:
         """Cut windows like this from the next instant on; a way of cutting that is there already goes on.
 
         Raises

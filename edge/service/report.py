@@ -5,7 +5,7 @@ import msgspec
 from edge.bundle.manifest import Bundle, BundleRef
 from edge.core.machine import peak_rss_mb
 from edge.monitor.latencies import Latency, latency_of
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.monitor.totals import Totals
 
 
@@ -20,7 +20,9 @@ class ServiceReport(Totals, frozen=True, kw_only=True):
     bundle: BundleRef
 
     @classmethod
-    def of(cls, runtime: Runtime, bundle: Bundle, *, refused_blocks: int, counters: dict[str, int]) -> "ServiceReport":
+    def of(
+        cls, runtime: MonitorRuntime, bundle: Bundle, *, refused_blocks: int, counters: dict[str, int]
+    ) -> "ServiceReport":
         """Sum up a service's runtime."""
         return cls(
             **runtime.totals().fields_for(cls),

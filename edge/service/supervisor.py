@@ -20,7 +20,7 @@ from edge.classifiers.opening import open_classifier
 from edge.core.errors import ConfigError
 from edge.core.loops import Loop
 from edge.core.samples import Block
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.mqtt.client import BrokerConfig
 from edge.publish.sink import AlertSink, new_home_assistant, new_publisher, rhythms
 from edge.service.config import ServiceConfig
@@ -136,9 +136,9 @@ class Service:
         if self.swapper is not None:
             self.swapper.history.put(block)
 
-    def _new_runtime(self, specs: Sequence[AlarmSpec]) -> Runtime:
+    def _new_runtime(self, specs: Sequence[AlarmSpec]) -> MonitorRuntime:
         config, bundle = self._config, self._bundle
-        return Runtime(
+        return MonitorRuntime(
             bundle.manifest,
             lambda: open_classifier(bundle, config.classifier, self._set_classifier),
             specs,

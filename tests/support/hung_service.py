@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.bundle.shipped import find_bundle
 from edge.commands.stopping import stop_on_signal
-from edge.monitor import runtime
+from edge.monitor import classifier_thread
 from edge.service import supervisor
 from edge.service.config import read_config
 
@@ -41,7 +41,7 @@ def main():
     config, file = map(Path, sys.argv[1:])
     really_open = supervisor.open_classifier
     supervisor.open_classifier = lambda *arguments: Hanging(really_open(*arguments), file)
-    runtime._LOOP_LIMIT_S = LIMIT_S
+    classifier_thread._LOOP_LIMIT_S = LIMIT_S
     settings = read_config(config)
     service = supervisor.Service(settings, find_bundle(settings.model))
     with stop_on_signal(service.stop):

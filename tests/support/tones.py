@@ -6,7 +6,7 @@ from edge.alarms.specs import alarm_specs
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.core.samples import Block
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 
 RATE = 250
 
@@ -35,7 +35,7 @@ def new_runtime(bundle, sink, opener=None, **options):
     """Return a runtime of a bundle; `opener` opens another classifier than the bundle's."""
     manifest = bundle.manifest
     opener = opener or (lambda: open_classifier(bundle, ClassifierConfig()))
-    return Runtime(manifest, opener, alarm_specs(manifest.labels), sink, **options)
+    return MonitorRuntime(manifest, opener, alarm_specs(manifest.labels), sink, **options)
 
 
 def balanced(totals):

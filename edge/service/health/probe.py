@@ -9,7 +9,7 @@ from edge.bundle.manifest import BundleRef
 from edge.classifiers.base import Serving
 from edge.core.machine import cpu_temperature_c, memory_mb
 from edge.monitor.latencies import latency_of
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.monitor.stream_monitor import StreamMonitor
 from edge.publish.health import (
     MAX_STREAMS,
@@ -38,7 +38,7 @@ class HealthProbe:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: MonitorRuntime,
         publisher: Publisher,
         bundle: BundleRef,
         sources: Callable[[], SourcesState],

@@ -21,7 +21,7 @@ from edge.bundle.manifest import load_bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError, StreamError
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.monitor.update import StreamUpdate
 from edge.service.swap.history import stored_blocks
 
@@ -92,7 +92,7 @@ def perform(task: Task) -> Rehearsal:
         alarms.update(e.spec.label for e in update.events if e.what == "raised" and e.spec.output is not None)
 
     specs = alarm_specs(bundle.manifest.labels, task.alarm)
-    with Runtime(bundle.manifest, lambda: open_classifier(bundle, task.classifier), specs, sink) as runtime:
+    with MonitorRuntime(bundle.manifest, lambda: open_classifier(bundle, task.classifier), specs, sink) as runtime:
         for block in stored_blocks(Path(task.history)):
             for stream in seconds.keys() - {block.stream}:
                 runtime.end(stream)

@@ -25,7 +25,7 @@ from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError
 from edge.monitor.model import Model
 from edge.monitor.model_switch import Swap, SwapPhase
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.publish.swap_outcome import SWAP_RESULTS, Outcome, SwapResult, SwapState
 from edge.service.choose_bundle import check_trusted
 from edge.service.config import ServiceConfig, read_config
@@ -64,7 +64,7 @@ class Swapper:
         bundle: Bundle,
         store: BundleStore,
         history: History,
-        runtime: Runtime,
+        runtime: MonitorRuntime,
         adopt: Callable[[Bundle], None],
         tell: Callable[[SwapResult, str, str], None],
         set_classifier: Tell,

@@ -12,7 +12,7 @@ from edge.bundle.manifest import InputSpec
 from edge.core.errors import BundleError
 from edge.monitor.model import Model
 from edge.monitor.model_switch import Swap
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 
 SHORT = InputSpec(sample_rate_hz=50, window_s=5, hop_s=0.5, min_coverage=0.9)
 LONG = InputSpec(sample_rate_hz=100, window_s=20, hop_s=2, min_coverage=0.9)
@@ -74,7 +74,7 @@ def model_of(manifest, good_runs=None, *, numberless=False):
 def start(manifests):
     def start(sink, **options):
         first = manifests["first"]
-        return Runtime(first, Energy, alarm_specs(first.labels), sink, **options)
+        return MonitorRuntime(first, Energy, alarm_specs(first.labels), sink, **options)
 
     return start
 
@@ -91,7 +91,7 @@ def feed(runtime, samples, first=0, step=RATE // 2):
     """Push samples, and wait until all that they complete is decided."""
     for k in range(0, samples.shape[1], step):
         runtime.push(block(samples[:, k : k + step], first + k))
-    wait_until(lambda: not runtime.alive or runtime._jobs.empty())
+    wait_until(lambda: not runtime.alive or not runtime.backlog.windows)
     return first + samples.shape[1]
 
 

@@ -12,7 +12,7 @@ from tones import RATE, Said, balanced, block, new_runtime, tone
 
 from edge.core.errors import StreamError
 from edge.core.samples import Cause
-from edge.monitor.runtime import MAX_GAP_S
+from edge.monitor.intake import MAX_GAP_S
 from edge.sources.formats.sequence import SequenceTracker
 from edge.sources.silence_filler import SilenceFiller
 

@@ -13,7 +13,7 @@ from waiting import wait_until
 from edge.alarms.specs import AlarmOverride, alarm_specs
 from edge.core.errors import BundleError
 from edge.core.samples import Cause
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_overload_is_told_on_every_stream_and_ends_by_itself(tiny_bundle):
     specs = alarm_specs(manifest.labels, {"OVERLOAD": AlarmOverride(on_delay_s=1.0, off_delay_s=1.0)})
     sink, streams, hops = Said(), {f"s{k}" for k in range(20)}, itertools.count()
     hop, slow = round(0.1 * RATE), Slow()
-    with Runtime(manifest, lambda: slow, specs, sink, shed=True, queue_windows=64) as runtime:
+    with MonitorRuntime(manifest, lambda: slow, specs, sink, shed=True, queue_windows=64) as runtime:
 
         def hear_a_hop_more():
             first = next(hops) * hop

@@ -12,7 +12,7 @@ from edge.bundle.manifest import BundleRef
 from edge.classifiers.base import ClassifierConfig, Serving
 from edge.classifiers.opening import open_classifier
 from edge.core.samples import Block, Cause
-from edge.monitor.runtime import Runtime
+from edge.monitor.runtime import MonitorRuntime
 from edge.mqtt.client import BrokerConfig
 from edge.publish.health import MAX_STREAMS, DeviceHealth
 from edge.publish.payloads import decode, encode
@@ -50,7 +50,9 @@ def parts(tiny_bundle, may_go_on):
     """Return a runtime that is not started, and a probe of it."""
     publisher = new_publisher(BrokerConfig(port=free_port()), "dev", tiny_bundle)
     opener = lambda: Held(open_classifier(tiny_bundle, ClassifierConfig()), may_go_on)  # noqa: E731  shorter
-    runtime = Runtime(tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), AlertSink(publisher))
+    runtime = MonitorRuntime(
+        tiny_bundle.manifest, opener, alarm_specs(tiny_bundle.manifest.labels), AlertSink(publisher)
+    )
     sources = SourcesState({"garbage_bytes": 3}, {"s1": 250.0123}, 2)
     bundle = BundleRef(name="tiny", version="1", sha256="0")
     return runtime, HealthProbe(runtime, publisher, bundle, lambda: sources, lambda: 7)
