@@ -9,7 +9,7 @@ from edge.core.errors import EdgeError
 _COMMANDS = {
     "ack": ("edge.commands.ack", "Acknowledge or silence an alarm of a device."),
     "bench": ("edge.commands.bench", "Measure how many streams one core takes."),
-    "build": ("edge.commands.build", "Build, prove and time a TensorRT engine for this device."),
+    "build": ("edge.commands.build", "Build, check and time a TensorRT engine for this device."),
     "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
     "doctor": ("edge.commands.doctor", "Examine this machine and a configuration: what is wrong, and what mends it."),
     "evidence": (

@@ -1,1 +1,1 @@
-"""Back ends that turn windows into probabilities, behind one Protocol."""
+"""Classifier back ends, behind one protocol: ONNX Runtime and TensorRT."""

@@ -1,7 +1,4 @@
-"""What every classifier back end does, how one is opened, and how it proves itself.
-
-Knows bundles; knows nothing of streams or of how windows are batched.
-"""
+"""The interface of every classifier back end, its configuration, and the check of its outputs on golden windows."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
@@ -17,27 +14,28 @@ from edge.core.errors import BundleError
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
-GOLDEN_TOLERANCE = 1e-3  # largest difference in probability that another back end's arithmetic explains
+GOLDEN_TOLERANCE = 1e-3  # largest difference in probability that another back end may make by its arithmetic
 
 Backend = Literal["onnxruntime", "tensorrt"]
 
 
-class Serving(NamedTuple):
-    """Which back end runs which graph; as text, in a few words."""
+class ActiveBackend(NamedTuple):
+    """Which back end runs which graph. Its text is published in the device's status."""
 
     backend: Backend
     precision: str
-    why: str = ""  # why it is not what was asked for
+    reason: str = ""  # why it is not the configured one
 
     def __str__(self) -> str:
-        return " ".join((self.backend, self.precision, *(("serves", self.why) if self.why else ())))
+        return " ".join((self.backend, self.precision, *(("serves", self.reason) if self.reason else ())))
 
 
-Tell = Callable[[Serving], None]  # hears what serves; called in the classifier's thread
+OnBackend = Callable[[ActiveBackend], None]
+"""Called when another back end becomes active, in the classifier's thread."""
 
 
 class Classifier(Protocol):
-    """Runs one graph. Belongs to the thread that opened it (a CUDA context does) until it is closed."""
+    """Runs one graph. Only the thread that opened it may use and close it: a CUDA context belongs to one thread."""
 
     def classify(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (batch, labels) probabilities.
@@ -49,7 +47,7 @@ class Classifier(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the graph and its memory."""
+        """Free the graph and its memory."""
 
     def __enter__(self) -> "Self":
         """Return the classifier itself."""
@@ -83,34 +81,39 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 ClassifierFactory = Callable[[], Classifier]
 
 
-def say_nothing(_what: Serving) -> None:
-    """Be told, and say nothing."""
+def ignore_backend(_active: ActiveBackend) -> None:
+    """Do nothing when another back end becomes active."""
 
 
-def proven(classifier: Classifier, bundle: Bundle, precision: str) -> Classifier:
-    """Return the classifier when it passes `prove`; else close it and raise BundleError."""
+def checked(classifier: Classifier, bundle: Bundle, precision: str) -> Classifier:
+    """Return the classifier if it passes `check_golden`; else close it and raise BundleError."""
     try:
-        prove(classifier, bundle, precision)
+        check_golden(classifier, bundle, precision)
     except BundleError:
         classifier.close()
         raise
     return classifier
 
 
-def prove(classifier: Classifier, bundle: Bundle, precision: str = "fp32") -> float:
-    """Run the golden windows and return the largest difference; raise BundleError when it is too large.
+def check_golden(classifier: Classifier, bundle: Bundle, precision: str = "fp32") -> float:
+    """Run the golden windows and return the largest difference in probability.
 
-    How large may be is the bundle's word for this precision, else `GOLDEN_TOLERANCE`.
+    The bundle may name a tolerance for the precision; otherwise it is `GOLDEN_TOLERANCE`.
+
+    Raises
+    ------
+    BundleError
+        When the difference is larger than the tolerance.
     """
     golden = bundle.golden()
     outputs = classifier.classify(golden.signal, golden.keep)
     if outputs.shape != golden.probabilities.shape:
         raise BundleError(f"{bundle.path}: golden outputs of shape {golden.probabilities.shape}, not {outputs.shape}")
-    worst = float(np.abs(outputs - golden.probabilities).max())
+    largest = float(np.abs(outputs - golden.probabilities).max())
     tolerance = bundle.manifest.golden_tolerances.get(precision, GOLDEN_TOLERANCE)
-    if not worst <= tolerance:
+    if not largest <= tolerance:  # written so that NaN fails too
         raise BundleError(
-            f"{bundle.path}: the golden windows give probabilities that differ by {worst:.2g}, more than "
+            f"{bundle.path}: the golden windows give probabilities that differ by {largest:.2g}, more than "
             f"{tolerance:g}; this back end does not reproduce the model, so it is not used"
         )
-    return worst
+    return largest

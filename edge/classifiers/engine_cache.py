@@ -1,11 +1,10 @@
-"""Keeps TensorRT engines on this device: found again only by what they were built from, by and for.
-
-An engine is an executable artefact, so none is ever taken from elsewhere: the folder belongs to this user alone, each
-file says which key it was built for and carries the SHA-256 of its engine, and whatever does not match is built again.
-Knows nothing of TensorRT.
+"""Caches TensorRT engines on this device. An engine is found only if everything it depends on is unchanged.
 
     <bundle>.<precision>.engine   one line of JSON (`_Header`), then the engine
     <GPU>.timing                  TensorRT's timing cache, which makes the next build faster
+
+An engine is executable code, so the cache trusts only what this user wrote: only this user may write to the folder, and
+each file holds its key and the SHA-256 of its engine. An engine that does not match is built again.
 """
 
 import hashlib
@@ -23,14 +22,14 @@ _HEADER_LIMIT = 4096
 
 
 class Gpu(msgspec.Struct, frozen=True):
-    """The device that an engine is built for, and runs on."""
+    """The GPU that an engine is built for."""
 
     name: str
     compute_capability: str  # such as 8.7
 
 
 class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that an engine depends on; when any of it changes, the engine is built again."""
+    """Everything that an engine depends on. When any of it changes, the engine is built again."""
 
     graph_sha256: str
     tensorrt: str  # its version
@@ -45,7 +44,7 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def default_folder() -> Path:
-    """Return where engines are kept: the service's state folder, which systemd names, or the user's cache."""
+    """Return the folder for engines: in the service's state folder, which systemd names, or in the user's cache."""
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if state:
         return Path(state) / "engines"
@@ -57,12 +56,12 @@ class EngineCache:
 
     Parameters
     ----------
-    folder : is made when it is not there, for this user alone
+    folder : created if missing, for this user alone
 
     Raises
     ------
     BundleError
-        When the folder cannot be made, or when somebody else may write to it.
+        When the folder cannot be created, or when other users may write to it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +77,7 @@ class EngineCache:
             )
 
     def engine_path(self, bundle: str, key: EngineKey) -> Path:
-        """Return the file of a bundle's engine of one precision; a new one takes the place of the old."""
+        """Return the file of a bundle's engine of one precision; a new engine replaces the old one."""
         return self._folder / (_plain(f"{bundle}.{key.precision}") + ".engine")
 
     def find(self, bundle: str, key: EngineKey) -> bytes | None:
@@ -91,38 +90,38 @@ class EngineCache:
                 engine = file.read()
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
-        whole = hashlib.sha256(engine).hexdigest() == header.sha256
-        return engine if whole and header.key == key else None
+        intact = hashlib.sha256(engine).hexdigest() == header.sha256
+        return engine if intact and header.key == key else None
 
     def store(self, bundle: str, key: EngineKey, engine: bytes) -> Path:
-        """Write an engine, whole or not at all, and return its path."""
+        """Write an engine atomically, and return its path."""
         header = _Header(key, hashlib.sha256(engine).hexdigest())
         path = self.engine_path(bundle, key)
         _write(path, msgspec.json.encode(header) + b"\n" + engine)
         return path
 
-    def timings(self, key: EngineKey) -> bytes:
+    def timing_cache(self, key: EngineKey) -> bytes:
         """Return TensorRT's timing cache for this GPU and version; empty when there is none."""
         try:
             return self._timing_path(key).read_bytes()
         except OSError:
             return b""
 
-    def store_timings(self, key: EngineKey, timings: bytes) -> None:
-        """Keep TensorRT's timing cache."""
-        _write(self._timing_path(key), timings)
+    def store_timing_cache(self, key: EngineKey, content: bytes) -> None:
+        """Store TensorRT's timing cache."""
+        _write(self._timing_path(key), content)
 
     def _timing_path(self, key: EngineKey) -> Path:
         return self._folder / (_plain(f"{key.gpu.name}.{key.gpu.compute_capability}.{key.tensorrt}") + ".timing")
 
 
 def _plain(name: str) -> str:
-    """Return a name that is a plain file name; two that become the same share a file, which `EngineKey` tells apart."""
+    """Return a plain file name. Two names may end up the same; the key in the file then tells them apart."""
     return re.sub(r"[^A-Za-z0-9.-]", "_", name)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
+    """Write a file atomically.
 
     Raises
     ------

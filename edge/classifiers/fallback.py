@@ -1,11 +1,10 @@
-"""TensorRT when it can serve, ONNX Runtime until then: never silently, and never without a classifier.
+"""TensorRT with ONNX Runtime as its fallback: there is always a classifier, and every change of back end is reported.
 
     engine in the cache ──────────────────────► TensorRT
-    engine to be built ──► ONNX Runtime ──built, proven──► TensorRT ──fails──► ONNX Runtime
+    engine to be built ──► ONNX Runtime ──built, checked──► TensorRT ──fails──► ONNX Runtime
     no TensorRT, no GPU ──► ONNX Runtime
 
-ONNX Runtime runs the fp32 graph, which every bundle has, and stays open, so that it can take over at once.
-Knows nothing of CUDA.
+ONNX Runtime runs the fp32 graph, which every bundle has. It stays open, so that it can take over at once.
 """
 
 import logging
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import Bundle
-from edge.classifiers.base import Classifier, ClassifierConfig, Serving, Tell, proven
+from edge.classifiers.base import ActiveBackend, Classifier, ClassifierConfig, OnBackend, checked
 from edge.classifiers.engine_cache import EngineCache, EngineKey, default_folder
 from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, find_or_build
@@ -27,90 +26,93 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PRECISION = "fp32"  # of the graph that ONNX Runtime runs
-_STOP_S = 10.0  # how long closing waits for a build to stop
+_STOP_TIMEOUT_S = 10.0  # how long closing waits for a build to stop
 
 
 class FallbackClassifier:
-    """A classifier that is there from the beginning, and gets faster when TensorRT is ready.
+    """A classifier that starts on ONNX Runtime and changes to TensorRT once that is ready.
 
     Parameters
     ----------
     bundle : a verified bundle
-    config : what is wanted of TensorRT, and the threads of ONNX Runtime
-    tell : hears which back end serves, and why not the other
+    config : precision and batch of TensorRT, threads of ONNX Runtime
+    on_backend : called with the active back end, now and whenever it changes
 
     Raises
     ------
     BundleError
-        When not even ONNX Runtime can serve, or the bundle has no graph of the wanted precision.
+        When ONNX Runtime cannot run, or the bundle has no graph of the configured precision.
     """
 
-    def __init__(self, bundle: Bundle, config: ClassifierConfig, tell: Tell) -> None:
+    def __init__(self, bundle: Bundle, config: ClassifierConfig, on_backend: OnBackend) -> None:
         bundle.graph(config.precision)
         self._bundle = bundle
         self._config = config
-        self._tell = tell
-        self._fast: Classifier | None = None
-        self._builder: _Builder | None = None
-        self._sure = proven(OnnxRuntimeClassifier(bundle, _PRECISION, config.threads), bundle, _PRECISION)
+        self._on_backend = on_backend
+        self._tensorrt: Classifier | None = None
+        self._builder: _EngineBuilder | None = None
+        self._onnx_runtime = checked(OnnxRuntimeClassifier(bundle, _PRECISION, config.threads), bundle, _PRECISION)
         try:
             key = engine_key(bundle, config.precision, config.max_batch)
             cache = EngineCache(default_folder())
             engine = cache.find(bundle.manifest.name, key)
         except BundleError as exc:
-            self._stay(exc)
+            self._fall_back(exc)
             return
         if engine is not None:
-            self._switch(engine)
+            self._open_tensorrt(engine)
             return
-        tell(Serving("onnxruntime", _PRECISION, f"while the TensorRT engine for {config.precision} is built"))
-        self._builder = _Builder(bundle, key, cache)
+        reason = f"while the TensorRT engine for {config.precision} is built"
+        on_backend(ActiveBackend("onnxruntime", _PRECISION, reason))
+        self._builder = _EngineBuilder(bundle, key, cache)
         self._builder.start()
 
     def classify(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (batch, labels) probabilities; see `Classifier.classify`."""
         if self._builder is not None and not self._builder.is_alive():
             self._take_engine(self._builder)
-        if self._fast is not None:
+        if self._tensorrt is not None:
             try:
-                return self._fast.classify(signal, keep)
+                return self._tensorrt.classify(signal, keep)
             except BundleError as exc:
-                self._fast.close()
-                self._fast = None
-                self._stay(exc)
-        return self._sure.classify(signal, keep)
+                # A GPU that failed once is not trusted again before the next start.
+                self._tensorrt.close()
+                self._tensorrt = None
+                self._fall_back(exc)
+        return self._onnx_runtime.classify(signal, keep)
 
-    def _take_engine(self, builder: "_Builder") -> None:
+    def _take_engine(self, builder: "_EngineBuilder") -> None:
         self._builder = None
         if builder.failure is not None:
-            self._stay(builder.failure)
+            self._fall_back(builder.failure)
         else:
-            self._switch(builder.engine)
+            self._open_tensorrt(builder.engine)
 
-    def _switch(self, engine: bytes) -> None:
-        """Open TensorRT in this thread; when it does not prove itself, stay with what serves."""
+    def _open_tensorrt(self, engine: bytes) -> None:
+        """Open TensorRT in this thread, which must be the one that uses it; on failure keep ONNX Runtime."""
         try:
-            fast = TensorRtClassifier(self._bundle, engine, self._config.max_batch)
-            self._fast = proven(fast, self._bundle, self._config.precision)
+            classifier = TensorRtClassifier(self._bundle, engine, self._config.max_batch)
+            self._tensorrt = checked(classifier, self._bundle, self._config.precision)
         except BundleError as exc:
-            self._stay(exc)
+            self._fall_back(exc)
         else:
             _LOG.info("TensorRT serves, %s", self._config.precision)
-            self._tell(Serving("tensorrt", self._config.precision))
+            self._on_backend(ActiveBackend("tensorrt", self._config.precision))
 
-    def _stay(self, why: BundleError) -> None:
-        _LOG.warning("ONNX Runtime serves instead of TensorRT: %s", why)
-        self._tell(Serving("onnxruntime", _PRECISION, f"instead of tensorrt {self._config.precision}: {why}"))
+    def _fall_back(self, error: BundleError) -> None:
+        _LOG.warning("ONNX Runtime serves instead of TensorRT: %s", error)
+        reason = f"instead of tensorrt {self._config.precision}: {error}"
+        self._on_backend(ActiveBackend("onnxruntime", _PRECISION, reason))
 
     def close(self) -> None:
-        """Stop a build, and let go of both back ends."""
+        """Stop a build, and close both back ends."""
         if self._builder is not None:
-            self._builder.stop(_STOP_S)
+            self._builder.stop(_STOP_TIMEOUT_S)
             self._builder = None
-        if self._fast is not None:
-            self._fast.close()
-            self._fast = None
-        self._sure.close()
+        if self._tensorrt is not None:
+            self._tensorrt.close()
+            self._tensorrt = None
+        self._onnx_runtime.close()
 
     def __enter__(self) -> "Self":
         return self
@@ -119,8 +121,8 @@ class FallbackClassifier:
         self.close()
 
 
-class _Builder(threading.Thread):
-    """Builds one engine; when the thread has ended, it has either `engine` or `failure`."""
+class _EngineBuilder(threading.Thread):
+    """Builds one engine in the background. When the thread has ended, it has either `engine` or `failure`."""
 
     def __init__(self, bundle: Bundle, key: EngineKey, cache: EngineCache) -> None:
         super().__init__(name="engine-builder", daemon=True)
@@ -131,7 +133,7 @@ class _Builder(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.engine, _ = find_or_build(self._bundle, self._key, self._cache, self._go_on)
+            self.engine, _ = find_or_build(self._bundle, self._key, self._cache, self._may_continue)
         except BundleError as exc:
             self.failure = exc
 
@@ -141,5 +143,5 @@ class _Builder(threading.Thread):
         if self.is_alive():
             _LOG.warning("TensorRT still builds an engine; it is left behind")
 
-    def _go_on(self, _phase: str, _done: int, _steps: int) -> bool:
+    def _may_continue(self, _phase: str, _done: int, _steps: int) -> bool:
         return not self._stopping.is_set()

@@ -1,4 +1,4 @@
-"""The classifier on ONNX Runtime, on the CPU."""
+"""The ONNX Runtime back end, on the CPU."""
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ class OnnxRuntimeClassifier:
     Raises
     ------
     BundleError
-        When the graph cannot be loaded or its inputs and outputs are not those of the manifest.
+        When the graph cannot be loaded, or its inputs and outputs do not match the manifest.
     """
 
     def __init__(self, bundle: Bundle, precision: str, threads: int) -> None:
@@ -35,6 +35,7 @@ class OnnxRuntimeClassifier:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Spinning threads answer a little sooner, and burn a core between two windows.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -52,7 +53,7 @@ class OnnxRuntimeClassifier:
         if inputs != expected_inputs or outputs != expected_outputs:
             raise BundleError(
                 f"{bundle.path}: the graph takes {inputs} and gives {outputs}, "
-                f"where the manifest says {expected_inputs} and {expected_outputs}"
+                f"but the manifest says {expected_inputs} and {expected_outputs}"
             )
 
     def classify(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -61,7 +62,7 @@ class OnnxRuntimeClassifier:
         return outputs
 
     def close(self) -> None:
-        """Let go of the session; it frees its memory with the last reference."""
+        """Drop the session; its memory is freed with the last reference."""
         if hasattr(self, "_session"):
             del self._session
 

@@ -1,34 +1,37 @@
-"""Opens the back end that a configuration asks for; imports a back end, and the library behind it, only then."""
+"""Opens the configured back end. A back end and the library behind it are imported only when they are needed."""
 
 from edge.bundle.manifest import Bundle
-from edge.classifiers.base import Classifier, ClassifierConfig, Serving, Tell, proven, say_nothing
+from edge.classifiers.base import ActiveBackend, Classifier, ClassifierConfig, OnBackend, checked, ignore_backend
 
 
-def open_classifier(bundle: Bundle, config: ClassifierConfig, tell: Tell = say_nothing) -> Classifier:
-    """Open a back end and let it prove itself on the bundle's golden windows; `tell` hears which one serves.
+def open_classifier(bundle: Bundle, config: ClassifierConfig, on_backend: OnBackend = ignore_backend) -> Classifier:
+    """Open a back end and check it on the bundle's golden windows.
+
+    Parameters
+    ----------
+    bundle : a verified bundle
+    config : which graph, and which back end
+    on_backend : called with the active back end, now and whenever it changes
 
     Raises
     ------
     BundleError
-        When the graph cannot be loaded, does not fit the manifest, or gives other outputs than it must; or when
-        TensorRT cannot serve and nothing else may.
+        When the graph cannot be loaded, does not fit the manifest, or fails on the golden windows; or when TensorRT
+        cannot run and `fallback` is off.
     """
     match config.backend:
         case "onnxruntime":
             from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier
 
-            plain = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
-            classifier = proven(plain, bundle, config.precision)
-            tell(Serving("onnxruntime", config.precision))
-            return classifier
+            classifier: Classifier = OnnxRuntimeClassifier(bundle, config.precision, config.threads)
         case "tensorrt" if config.fallback:
             from edge.classifiers.fallback import FallbackClassifier
 
-            return FallbackClassifier(bundle, config, tell)
+            return FallbackClassifier(bundle, config, on_backend)
         case "tensorrt":
             from edge.classifiers.tensorrt_runtime import open_tensorrt
 
-            fast = open_tensorrt(bundle, config.precision, config.max_batch)
-            classifier = proven(fast, bundle, config.precision)
-            tell(Serving("tensorrt", config.precision))
-            return classifier
+            classifier = open_tensorrt(bundle, config.precision, config.max_batch)
+    classifier = checked(classifier, bundle, config.precision)
+    on_backend(ActiveBackend(config.backend, config.precision))
+    return classifier

@@ -1,8 +1,8 @@
-"""Builds TensorRT engines from a bundle's graphs and opens them: the only module that imports tensorrt.
+"""Builds TensorRT engines from a bundle's graphs and loads them. The only module that imports tensorrt.
 
-Precision is the graph's own: FP16 by its types, INT8 by its Q/DQ pairs; the network is built strongly typed, with
-neither calibrators nor precision flags, which TensorRT 11 no longer has. Uses only names that exist in 10.3 and in
-11.4 (tests/edge/classifiers/test_names.py). Knows nothing of where engines are kept, nor of CUDA memory.
+The precision comes from the graph: FP16 from its types, INT8 from its Q/DQ pairs. The network is strongly typed,
+without calibrators and precision flags, which TensorRT 11 no longer has. Every name used here exists in 10.3 and in
+11.4 (tests/edge/classifiers/test_names.py).
 
 **Not yet run on a GPU**: names, arguments and types are checked against NVIDIA's bindings, the logic against stand-ins.
 """
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 WORKSPACE_BYTES = 256 << 20  # scratch memory that a layer may ask for; these networks need a few MiB
 
-Progress = Callable[[str, int, int], bool]  # phase, steps done, steps in all -> whether to go on
+BuildProgress = Callable[[str, int, int], bool]
+"""Called with phase, steps done and total steps; returns whether to continue the build."""
 
 
-class Built(NamedTuple):
-    """What a build gives."""
+class BuildResult(NamedTuple):
+    """The result of a build."""
 
     engine: bytes
-    timings: bytes  # TensorRT's timing cache, for the next build
+    timing_cache: bytes  # for the next build
 
 
 @dataclass
-class Opened:
-    """An engine that is ready to run; let go of `context` before `engine`, and of that before `runtime`."""
+class LoadedEngine:
+    """An engine that is ready to run. Delete `context` first, then `engine`, then `runtime`: each needs the next."""
 
     logger: "trt.ILogger"
     runtime: "trt.Runtime"
@@ -47,18 +48,18 @@ def version() -> str:
     """Return TensorRT's version; raise BundleError where it cannot be imported."""
     try:
         import tensorrt as trt
-    except (ImportError, OSError) as exc:  # OSError: a library that it loads is not there
+    except (ImportError, OSError) as exc:  # OSError: a shared library is missing
         raise BundleError(f"TensorRT cannot be imported ({exc}); see deploy/jetson/README.md") from exc
     return str(trt.__version__)
 
 
-def build(graph: Path, max_batch: int, timings: bytes, progress: Progress) -> Built:
+def build(graph: Path, max_batch: int, timing_cache: bytes, progress: BuildProgress) -> BuildResult:
     """Build an engine for batches of 1 to `max_batch`; takes minutes on a small device.
 
     Raises
     ------
     BundleError
-        When TensorRT is not there, does not understand the graph, cannot build it, or `progress` said to stop.
+        When TensorRT is missing, does not understand the graph or cannot build it, or `progress` stopped the build.
     """
     running = version()
     import tensorrt as trt
@@ -67,30 +68,30 @@ def build(graph: Path, max_batch: int, timings: bytes, progress: Progress) -> Bu
     logger = _new_logger(errors)
     try:
         builder = trt.Builder(logger)
-    except TypeError as exc:  # what its bindings raise when the library gives them nothing, as it does without CUDA
+    except TypeError as exc:  # raised by the bindings when the library returns nothing, as it does without CUDA
         raise BundleError(f"TensorRT {running} cannot begin here: {_last(errors)}") from exc
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(graph, network, logger)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: the golden windows are compared closely
-    monitor = _new_monitor(progress)  # a name of its own: it must live as long as the build
+    config.clear_flag(trt.BuilderFlag.TF32)  # TF32 rounds more than the golden windows of an fp32 graph allow
+    monitor = _new_monitor(progress)  # in a variable, so that it lives as long as the build
     config.progress_monitor = monitor
     config.add_optimization_profile(_new_profile(builder, network, max_batch))
-    cache = _set_timings(config, timings)
+    cache = _set_timing_cache(config, timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BundleError(f"{graph}: TensorRT {running} built no engine: {_last(errors)}")
-    return Built(bytes(memoryview(plan)), bytes(memoryview(cache.serialize())))
+    return BuildResult(bytes(memoryview(plan)), bytes(memoryview(cache.serialize())))
 
 
-def open_engine(plan: bytes, bundle: Bundle, max_batch: int) -> Opened:
-    """Load an engine of our own making into the current CUDA context.
+def load_engine(plan: bytes, bundle: Bundle, max_batch: int) -> LoadedEngine:
+    """Load an engine that `build` made into the current CUDA context.
 
     Raises
     ------
     BundleError
-        When TensorRT refuses it, or its inputs and outputs are not those of the manifest.
+        When TensorRT refuses it, or its inputs and outputs do not match the manifest.
     """
     running = version()
     import tensorrt as trt
@@ -108,7 +109,7 @@ def open_engine(plan: bytes, bundle: Bundle, max_batch: int) -> Opened:
     context = engine.create_execution_context()
     if context is None:
         raise BundleError(f"TensorRT {running} cannot make the engine ready to run: {_last(errors)}")
-    return Opened(logger, runtime, engine, context)
+    return LoadedEngine(logger, runtime, engine, context)
 
 
 def _parse(graph: Path, network: "trt.INetworkDefinition", logger: "trt.ILogger") -> None:
@@ -127,7 +128,7 @@ def _parse(graph: Path, network: "trt.INetworkDefinition", logger: "trt.ILogger"
 def _new_profile(
     builder: "trt.Builder", network: "trt.INetworkDefinition", max_batch: int
 ) -> "trt.IOptimizationProfile":
-    """Return the profile of batches of 1 to `max_batch`, at its best at one window: a monitor's usual load."""
+    """Return the profile for batches of 1 to `max_batch`, optimised for one window: a monitor's usual load."""
     import tensorrt as trt
 
     profile = builder.create_optimization_profile()
@@ -139,12 +140,12 @@ def _new_profile(
     return profile
 
 
-def _set_timings(config: "trt.IBuilderConfig", timings: bytes) -> "trt.ITimingCache":
-    """Attach the timing cache, or an empty one where TensorRT does not take it."""
-    cache = config.create_timing_cache(timings)
+def _set_timing_cache(config: "trt.IBuilderConfig", content: bytes) -> "trt.ITimingCache":
+    """Attach the timing cache, or an empty one where TensorRT does not accept it."""
+    cache = config.create_timing_cache(content)
     if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
         return cache
-    _LOG.info("the timing cache is not one of this device and TensorRT; a new one begins")
+    _LOG.info("the timing cache is of another device or TensorRT version; a new one is begun")
     cache = config.create_timing_cache(b"")
     config.set_timing_cache(cache, ignore_mismatch=False)
     return cache
@@ -173,7 +174,7 @@ def _check_tensors(engine: "trt.ICudaEngine", bundle: Bundle, max_batch: int) ->
 
 
 def _new_logger(errors: list[str]) -> "trt.ILogger":
-    """Return a logger that hands TensorRT's messages on, and keeps the errors for ours."""
+    """Return a logger that passes TensorRT's messages to ours, and appends its errors to `errors`."""
     import tensorrt as trt
 
     severity = trt.ILogger.Severity
@@ -181,13 +182,13 @@ def _new_logger(errors: list[str]) -> "trt.ILogger":
         severity.INTERNAL_ERROR: logging.ERROR,
         severity.ERROR: logging.ERROR,
         severity.WARNING: logging.WARNING,
-        severity.INFO: logging.DEBUG,  # TensorRT says much that matters to nobody but who looks for a fault
+        severity.INFO: logging.DEBUG,  # TensorRT logs much that only matters when searching for a fault
         severity.VERBOSE: logging.NOTSET,
     }
 
     class Logger(trt.ILogger):  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # pybind11 wants it so
+            trt.ILogger.__init__(self)  # pybind11 does not allow super().__init__()
 
         def log(self, severity: "trt.ILogger.Severity", msg: str) -> None:
             level = levels[severity]
@@ -199,13 +200,13 @@ def _new_logger(errors: list[str]) -> "trt.ILogger":
     return Logger()
 
 
-def _new_monitor(progress: Progress) -> "trt.IProgressMonitor":
-    """Return a monitor that tells of each phase; TensorRT may call it from several threads."""
+def _new_monitor(progress: BuildProgress) -> "trt.IProgressMonitor":
+    """Return a monitor that reports each phase; TensorRT may call it from several threads."""
     import tensorrt as trt
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
         def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)  # pybind11 wants it so
+            trt.IProgressMonitor.__init__(self)  # pybind11 does not allow super().__init__()
             self._steps: dict[str, int] = {}
 
         def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:  # noqa: ARG002  TensorRT's

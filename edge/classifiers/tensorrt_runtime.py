@@ -1,8 +1,7 @@
-"""The classifier on TensorRT: builds or finds its engine, and runs it through buffers allocated once.
+"""The TensorRT back end: finds or builds its engine, and runs it through buffers that are allocated once.
 
-The only module that imports pycuda. It holds the device's primary CUDA context, which TensorRT uses too, current in the
-thread that opened it, until it is closed in that thread. Knows nothing of what serves while there is no engine
-(`edge.classifiers.fallback`).
+The only module that imports pycuda. An open classifier keeps the device's primary CUDA context, which TensorRT uses
+too, current in the thread that opened it, until it is closed in that thread.
 
 **Not yet run on a GPU**: names and arguments are checked against pycuda's source, the logic against stand-ins.
 """
@@ -33,7 +32,7 @@ def find_gpu() -> Gpu:
     Raises
     ------
     BundleError
-        When pycuda, the driver or a GPU is not there.
+        When pycuda, the driver or a GPU is missing.
     """
     try:
         import pycuda.driver as cuda
@@ -51,7 +50,7 @@ def find_gpu() -> Gpu:
 
 
 def memory_used() -> int:
-    """Return the bytes of the device's memory that are in use, by everything; a Jetson's CPU shares them."""
+    """Return the bytes of GPU memory in use by all programs; on a Jetson the CPU uses the same memory."""
     find_gpu()
     import pycuda.driver as cuda
 
@@ -66,10 +65,10 @@ def memory_used() -> int:
 
 
 def engine_key(bundle: Bundle, precision: str, max_batch: int) -> EngineKey:
-    """Return what an engine for this bundle, on this device, depends on; raise BundleError as `find_gpu` does."""
+    """Return the key of an engine for this bundle on this device; raise BundleError as `find_gpu` does."""
     graph = bundle.graph(precision)
     return EngineKey(
-        graph_sha256=bundle.manifest.files[graph.name],  # which loading the bundle verified
+        graph_sha256=bundle.manifest.files[graph.name],  # verified when the bundle was loaded
         tensorrt=tensorrt_engine.version(),
         gpu=find_gpu(),
         precision=precision,
@@ -78,22 +77,22 @@ def engine_key(bundle: Bundle, precision: str, max_batch: int) -> EngineKey:
 
 
 def find_or_build(
-    bundle: Bundle, key: EngineKey, cache: EngineCache, progress: tensorrt_engine.Progress
+    bundle: Bundle, key: EngineKey, cache: EngineCache, progress: tensorrt_engine.BuildProgress
 ) -> tuple[bytes, bool]:
     """Return the engine and whether it was built just now; may run in any thread.
 
     Raises
     ------
     BundleError
-        When it cannot be built or kept.
+        When it cannot be built or stored.
     """
     engine = cache.find(bundle.manifest.name, key)
     if engine is not None:
         return engine, False
     _LOG.info("building a TensorRT engine: %s, %s, %s", bundle.manifest.name, key.precision, key.gpu.name)
-    built = tensorrt_engine.build(bundle.graph(key.precision), key.max_batch, cache.timings(key), progress)
+    built = tensorrt_engine.build(bundle.graph(key.precision), key.max_batch, cache.timing_cache(key), progress)
     cache.store(bundle.manifest.name, key, built.engine)
-    cache.store_timings(key, built.timings)
+    cache.store_timing_cache(key, built.timing_cache)
     return built.engine, True
 
 
@@ -109,9 +108,9 @@ class TensorRtClassifier:
 
     Parameters
     ----------
-    bundle : that the engine was built from
-    engine : as `find_or_build` gives it
-    max_batch : that it was built for; a larger batch is run in pieces
+    bundle : the bundle that the engine was built from
+    engine : as `find_or_build` returns it
+    max_batch : the batch that it was built for; a larger batch is run in pieces
 
     Raises
     ------
@@ -126,7 +125,7 @@ class TensorRtClassifier:
         self._bundle = bundle
         self._max_batch = max_batch
         self._batch = 0  # rows of the last run
-        self._engine: tensorrt_engine.Opened | None = None
+        self._engine: tensorrt_engine.LoadedEngine | None = None
         self._host: dict[str, NDArray[np.float32]] = {}  # pinned, (max_batch, ...) each
         self._device: dict[str, cuda.DeviceAllocation] = {}
         self._stream: cuda.Stream | None = None
@@ -136,18 +135,20 @@ class TensorRtClassifier:
         except cuda.Error as exc:
             raise BundleError(f"the GPU cannot be used: {exc}") from exc
         try:
-            self._engine = tensorrt_engine.open_engine(engine, bundle, max_batch)
+            self._engine = tensorrt_engine.load_engine(engine, bundle, max_batch)
             self._stream = cuda.Stream()
             self._allocate(self._engine)
         except (BundleError, cuda.Error) as exc:
-            traceback.clear_frames(exc.__traceback__)  # they hold TensorRT's objects, which go before the context
+            traceback.clear_frames(
+                exc.__traceback__
+            )  # the frames hold TensorRT's objects, which must go before the context
             self.close()
             if isinstance(exc, BundleError):
                 raise
             raise BundleError(f"the GPU has no memory for the engine: {exc}") from exc
 
-    def _allocate(self, engine: tensorrt_engine.Opened) -> None:
-        """Take pinned and device memory for the largest batch, and tell the engine where it is, once for all."""
+    def _allocate(self, engine: tensorrt_engine.LoadedEngine) -> None:
+        """Allocate pinned and device memory for the largest batch, and give its addresses to the engine."""
         import pycuda.driver as cuda
 
         spec = self._bundle.manifest.input
@@ -179,7 +180,7 @@ class TensorRtClassifier:
 
         if self._engine is None or self._stream is None:
             raise BundleError("the classifier is closed")
-        engine, rows = self._engine, len(signal)  # no name for the context, which must not outlive `close`
+        engine, rows = self._engine, len(signal)  # no variable for the context: it must not outlive `close`
         try:
             for name, values in (("signal", signal), ("keep", keep)):
                 self._host[name][:rows] = values
@@ -197,7 +198,7 @@ class TensorRtClassifier:
         return output
 
     def close(self) -> None:
-        """Let go of engine, buffers, stream and CUDA context; must be called in the thread that opened it."""
+        """Free engine, buffers, stream and CUDA context, in the thread that opened them."""
         if self._cuda_context is None:
             return
         import pycuda.driver as cuda
@@ -206,9 +207,9 @@ class TensorRtClassifier:
             if self._stream is not None:
                 self._stream.synchronize()
         except cuda.Error as exc:
-            _LOG.warning("the GPU failed before it was let go of: %s", exc)
+            _LOG.warning("the GPU failed before it was closed: %s", exc)
         if self._engine is not None:
-            del self._engine.context  # in this order: each holds memory of the next
+            del self._engine.context  # in this order: each uses memory of the next
             del self._engine.engine
             del self._engine.runtime
             self._engine = None
@@ -218,9 +219,9 @@ class TensorRtClassifier:
             self._device.clear()
             self._host.clear()
             self._stream = None
-            self._cuda_context.detach()  # which makes it the current one no longer
+            self._cuda_context.detach()  # which also makes it no longer current
         except cuda.Error as exc:
-            _LOG.warning("the GPU could not be let go of: %s", exc)
+            _LOG.warning("the GPU could not be closed: %s", exc)
         self._cuda_context = None
 
     def __enter__(self) -> "Self":

@@ -1,4 +1,4 @@
-"""`ecg-edge build`: a TensorRT engine for this device, proven on the golden windows and timed."""
+"""`ecg-edge build`: a TensorRT engine for this device, checked on the golden windows and timed."""
 
 import resource
 import threading
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from edge.bundle.manifest import Bundle
 from edge.bundle.shipped import find_bundle
-from edge.classifiers.base import Classifier, ClassifierConfig, prove
+from edge.classifiers.base import Classifier, ClassifierConfig, check_golden
 from edge.classifiers.engine_cache import EngineCache, EngineKey, default_folder
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, find_or_build, memory_used
 from edge.commands.options import json_option, model_option
@@ -60,7 +60,7 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
 )
 @json_option()
 def build(model: str, precision: str, max_batch: int, json_path: Path | None) -> None:
-    r"""Build the TensorRT engine of a bundle for this device, or find it, prove it and time it.
+    r"""Build the TensorRT engine of a bundle for this device, or find it, check it and time it.
 
     The engine is kept in the cache of this user (in $STATE_DIRECTORY where systemd sets it) and built again when the
     graph, TensorRT, the GPU, the precision or the batch changes. Needs TensorRT, pycuda and a GPU.
@@ -79,7 +79,7 @@ def build(model: str, precision: str, max_batch: int, json_path: Path | None) ->
     build_s = time.monotonic() - began
     before = memory_used()
     with TensorRtClassifier(bundle, engine, max_batch) as classifier:
-        worst = prove(classifier, bundle, precision)
+        worst = check_golden(classifier, bundle, precision)
         latency = {f"b{batch}": time_batches(classifier, bundle, batch) for batch in sorted({1, max_batch})}
         after = memory_used()
     report = BuildReport(

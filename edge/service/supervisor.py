@@ -15,7 +15,7 @@ import msgspec
 from edge.alarms.machine import AlarmSpec
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle
-from edge.classifiers.base import Serving
+from edge.classifiers.base import ActiveBackend
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import ConfigError
 from edge.core.loops import Loop
@@ -178,7 +178,7 @@ class Service:
         broker = self._publisher.trouble or f"{self._config.broker.address}: connected"
         return f"streams: {self.runtime.streams}; broker {broker}" + (f"; {waiting} messages wait" if waiting else "")
 
-    def _set_classifier(self, serving: Serving) -> None:
+    def _set_classifier(self, serving: ActiveBackend) -> None:
         """Report which back end runs the graph; called in the classifier's thread."""
         self.health.set_classifier(serving)
         self._publisher.set_classifier(str(serving))

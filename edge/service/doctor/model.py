@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle
-from edge.classifiers.base import ClassifierConfig, prove
+from edge.classifiers.base import ClassifierConfig, check_golden
 from edge.core.errors import BundleError, ConfigError
 from edge.service.choose_bundle import choose_bundle
 from edge.service.config import ServiceConfig
@@ -14,7 +14,7 @@ _REINSTALL = "pip install --force-reinstall --no-deps ecg-nat  # or copy the bun
 
 
 def check_model(config: ServiceConfig) -> Iterator[Finding]:
-    """Verify the bundle and let it prove itself where it will run."""
+    """Verify the bundle, and check it on the golden windows."""
     try:
         bundle = choose_bundle(config)
     except (BundleError, ConfigError) as exc:
@@ -40,7 +40,7 @@ def _golden(bundle: Bundle, config: ClassifierConfig) -> Iterator[Finding]:
     try:
         bundle.graph(config.precision)
         with OnnxRuntimeClassifier(bundle, precision, config.threads) as classifier:
-            worst = prove(classifier, bundle, precision)
+            worst = check_golden(classifier, bundle, precision)
     except BundleError as exc:
         yield fail(
             "golden windows", str(exc), "choose another precision or backend in [classifier], or copy the bundle again"

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from edge import __version__
 from edge.bundle.manifest import BundleRef
-from edge.classifiers.base import Serving
+from edge.classifiers.base import ActiveBackend
 from edge.core.machine import cpu_temperature_c, memory_mb
 from edge.monitor.latencies import latency_of
 from edge.monitor.runtime import MonitorRuntime
@@ -53,13 +53,13 @@ class HealthProbe:
         self._blocks_unkept = blocks_unkept
         self._clock_s = clock_s
         self._began_s = clock_s()
-        self._serving: Serving | None = None
+        self._serving: ActiveBackend | None = None
 
     def set_bundle(self, bundle: BundleRef) -> None:
         """Report this bundle from now on."""
         self._bundle = bundle
 
-    def set_classifier(self, serving: Serving) -> None:
+    def set_classifier(self, serving: ActiveBackend) -> None:
         """Report this back end from now on."""
         self._serving = serving
 

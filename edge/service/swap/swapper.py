@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Bundle
 from edge.bundle.shipped import find_bundle
-from edge.classifiers.base import Tell
+from edge.classifiers.base import OnBackend
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError, EdgeError
 from edge.monitor.model import Model
@@ -67,7 +67,7 @@ class Swapper:
         runtime: MonitorRuntime,
         adopt: Callable[[Bundle], None],
         tell: Callable[[SwapResult, str, str], None],
-        set_classifier: Tell,
+        set_classifier: OnBackend,
     ) -> None:
         self._config = config
         self._serving = bundle

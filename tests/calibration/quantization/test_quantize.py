@@ -16,7 +16,7 @@ from calibration.quantization.quantizer import GRAPHS, QUANTIZATION, RECORDS
 from calibration.quantization.ranges import METHODS
 from calibration.quantization.sensitivity import Loss, mix
 from edge.bundle.manifest import load_bundle
-from edge.classifiers.base import ClassifierConfig, prove
+from edge.classifiers.base import ClassifierConfig, check_golden
 from edge.classifiers.opening import open_classifier
 from edge.core.errors import BundleError
 from training.data.windows import INPUT
@@ -25,7 +25,7 @@ from training.data.windows import INPUT
 @pytest.mark.parametrize("precision", list(GRAPHS))
 def test_golden_outputs_hold_within_the_bundles_tolerance(quantized, precision):
     with open_classifier(quantized, ClassifierConfig(precision=precision)) as classifier:
-        worst = prove(classifier, quantized, precision)
+        worst = check_golden(classifier, quantized, precision)
     assert worst <= quantized.manifest.golden_tolerances[precision]
     assert precision == "fp32" or worst > 1e-6, "another arithmetic gives other numbers"
 

@@ -84,10 +84,10 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 
 def test_timings_are_kept_for_each_gpu_and_version(cache):
-    assert cache.timings(KEY) == b""
-    cache.store_timings(KEY, b"fast")
-    assert cache.timings(KEY) == b"fast"
-    assert cache.timings(msgspec.structs.replace(KEY, tensorrt="10.4.0")) == b""
+    assert cache.timing_cache(KEY) == b""
+    cache.store_timing_cache(KEY, b"fast")
+    assert cache.timing_cache(KEY) == b"fast"
+    assert cache.timing_cache(msgspec.structs.replace(KEY, tensorrt="10.4.0")) == b""
 
 
 def test_where_engines_are_kept(monkeypatch, tmp_path):

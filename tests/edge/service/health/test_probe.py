@@ -9,7 +9,7 @@ from waiting import free_port, wait_until
 
 from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import BundleRef
-from edge.classifiers.base import ClassifierConfig, Serving
+from edge.classifiers.base import ActiveBackend, ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.core.samples import Block, Cause
 from edge.monitor.runtime import MonitorRuntime
@@ -69,7 +69,7 @@ def test_what_waits_is_seen_and_what_was_decided_is_counted(parts, may_go_on) ->
     runtime, probe = parts
     before = probe.read()
     assert (before.backend, before.queue.windows, before.queue.oldest_s, before.latency.p50_ms) == (None, 0, 0.0, None)
-    probe.set_classifier(Serving("onnxruntime", "fp32"))
+    probe.set_classifier(ActiveBackend("onnxruntime", "fp32"))
     with runtime:
         runtime.push(block("s1", 12))
         wait_until(lambda: probe.read().queue.oldest_s > 0.01, what="an old window")
