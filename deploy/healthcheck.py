@@ -1,6 +1,8 @@
-"""Exit 0 while the service answers on its metrics port, else 1 with one line; the container's health check.
+"""The container's health check: exit 0 while the service answers on its metrics port, else 1 with one line.
 
-python healthcheck.py [/etc/ecg-edge/ecg-edge.toml]. Where metrics_port is 0 nobody can be asked, and nothing is wrong.
+    python healthcheck.py [/etc/ecg-edge/ecg-edge.toml]
+
+Where metrics_port is 0 there is nothing to ask, and the check passes.
 """
 
 import sys
@@ -11,15 +13,15 @@ from pathlib import Path
 from edge.core.errors import EdgeError
 from edge.service.config import read_config
 
-_PATIENCE_S = 4.0
+_TIMEOUT_S = 4.0
 
 
 def main(path: Path) -> str | None:
-    """Return what is wrong, or None."""
+    """Return the error, or None."""
     try:
         health = read_config(path).health
         if health.metrics_port:
-            connection = HTTPConnection(health.metrics_host, health.metrics_port, timeout=_PATIENCE_S)
+            connection = HTTPConnection(health.metrics_host, health.metrics_port, timeout=_TIMEOUT_S)
             connection.request("GET", "/metrics")
             status = connection.getresponse().status
             connection.close()

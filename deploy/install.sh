@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Install, upgrade or remove ecg-edge as a systemd service. Run it again whenever you like: what is there stays.
+# Install, upgrade or remove ecg-edge as a systemd service. It is safe to run again: it overwrites no configuration.
 #
 #   sudo deploy/install.sh                          install; then edit /etc/ecg-edge/ecg-edge.toml
-#   sudo deploy/install.sh --upgrade                a new version beside the old one; it takes over once it has proven itself
-#   sudo deploy/install.sh --uninstall              remove it; configuration, keys and outbox stay
+#   sudo deploy/install.sh --upgrade                install a new version beside the old one, check it, and switch to it
+#   sudo deploy/install.sh --uninstall              remove it, but keep configuration, keys and outbox
 #   sudo deploy/install.sh --uninstall --purge      remove those too
 #
-#   --from PATH      what to install: a wheel or a checkout (this checkout)
-#   --prefix DIR     where to (/opt/ecg-nat)
-#   --python PYTHON  Python 3.10, 3.11 or 3.12 (the newest that is there; on a Jetson the system's)
-#   --jetson         for TensorRT: the environment sees the system's packages (found out by itself on a Jetson)
-#   --root DIR       put everything below DIR, and leave the running system alone
+#   --from PATH      a wheel or a checkout to install (default: this checkout)
+#   --prefix DIR     where to install it (default: /opt/ecg-nat)
+#   --python PYTHON  Python 3.10, 3.11 or 3.12 (default: the newest one found; on a Jetson the system's)
+#   --jetson         let the environment use the system's packages, for TensorRT (default on a Jetson)
+#   --root DIR       install below DIR and leave the running system alone
 #
-# pip's own variables hold: PIP_INDEX_URL, and for a device without a network PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR.
+# pip reads its own variables: PIP_INDEX_URL, and for a device without a network PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,7 +33,7 @@ fail() {
 }
 
 usage() {
-    echo "install.sh: $*; --help tells how" >&2
+    echo "install.sh: $*; see --help" >&2
     exit 2
 }
 
@@ -72,11 +72,11 @@ config=$root/etc/ecg-edge
 unit=$root/etc/systemd/system/ecg-edge.service
 state=$root/var/lib/ecg-edge
 
-live() { [ -z "$root" ] && [ -d /run/systemd/system ]; } # whether there is a systemd to talk to
+live() { [ -z "$root" ] && [ -d /run/systemd/system ]; } # whether systemd runs here
 
 find_python() {
     local candidate candidates=(python3.12 python3.11 python3.10 python3)
-    [ "$jetson" = no ] || candidates=(python3) # TensorRT's bindings belong to it
+    [ "$jetson" = no ] || candidates=(python3) # TensorRT's bindings are installed for it
     [ -z "$python" ] || candidates=("$python")
     for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
@@ -87,7 +87,7 @@ find_python() {
     fail "no Python 3.10, 3.11 or 3.12 with venv (looked for ${candidates[*]}); Debian: apt-get install python3-venv"
 }
 
-# Each version has an environment of its own below $home/versions; $home/venv points to the one that serves.
+# Each version has its own environment below $home/versions; $home/venv links to the active one.
 install_version() {
     local interpreter package=$from extra='' options=()
     interpreter=$(find_python)
@@ -96,20 +96,21 @@ install_version() {
     scratch=$(mktemp -d)
     mkdir -p "$home/versions"
     trap 'rm -rf "$new" "$scratch"' EXIT
-    say "installing $from with $("$interpreter" --version); a minute or a few"
+    say "installing $from with $("$interpreter" --version); this takes a few minutes"
     [ ! -d "$from" ] || package=$(copy_sources)
-    "$interpreter" -m venv "${options[@]}" "$new" || fail "no environment in $new"
+    "$interpreter" -m venv "${options[@]}" "$new" || fail "cannot create an environment in $new"
     "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$package$extra" || fail "pip could not install $from"
-    prove "$new"
+    check_version "$new"
     ln -sfn "versions/$(basename "$new")" "$home/venv.new"
-    [ -L "$home/venv" ] || rm -rf "$home/venv" # made by hand
+    [ -L "$home/venv" ] || rm -rf "$home/venv" # an environment made by hand
+    # A rename replaces the link in one step, so the unit always finds a complete version.
     mv -T "$home/venv.new" "$home/venv"
     rm -rf "$scratch"
     trap - EXIT
     remove_other_versions "$(basename "$new")"
 }
 
-copy_sources() { # building in the checkout would leave files of root there, and take up what an earlier build left
+copy_sources() { # building in the checkout would leave root's files there, and reuse those of an earlier build
     local part
     for part in pyproject.toml README.md LICENSE edge ecgnat training calibration; do
         [ -e "$from/$part" ] || fail "$from is no checkout of ecg-nat: it has no $part"
@@ -118,11 +119,11 @@ copy_sources() { # building in the checkout would leave files of root there, and
     echo "$scratch"
 }
 
-prove() { # that the version in environment $1 starts, and takes the configuration that is there
+check_version() { # check that the version in environment $1 starts, and accepts the present configuration
     "$1/bin/ecg-edge" --version || fail "the new version does not start; nothing was changed"
     [ -e "$config/ecg-edge.toml" ] || return 0
     CREDENTIALS_DIRECTORY=$config/tls "$1/bin/ecg-edge" run --config "$config/ecg-edge.toml" --check ||
-        fail "the new version does not take $config/ecg-edge.toml; nothing was changed"
+        fail "the new version does not accept $config/ecg-edge.toml; nothing was changed"
 }
 
 remove_other_versions() {
@@ -152,7 +153,7 @@ uninstall() {
     ! live || systemctl disable --now ecg-edge.service 2>/dev/null || true
     rm -f "$unit" "$unit.d/jetson.conf"
     [ ! -d "$unit.d" ] || rmdir --ignore-fail-on-non-empty "$unit.d"
-    rm -rf "$home/versions" "$home/venv" "$home/venv.new" "$home/README.md" # what we made, and nothing else
+    rm -rf "$home/versions" "$home/venv" "$home/venv.new" "$home/README.md" # only what this script made
     [ ! -d "$home" ] || rmdir --ignore-fail-on-non-empty "$home"
     if [ "$purge" = yes ]; then
         rm -rf "$config" "$state" "$root/var/lib/private/ecg-edge"
@@ -170,7 +171,7 @@ case $mode in
         ;;
     install)
         if [ -x "$home/venv/bin/ecg-edge" ]; then
-            say "$("$home/venv/bin/ecg-edge" --version) is there; --upgrade brings it up to date"
+            say "$("$home/venv/bin/ecg-edge" --version) is installed; --upgrade brings it up to date"
         else
             install_version
         fi

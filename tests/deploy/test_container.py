@@ -1,4 +1,4 @@
-"""The container file, as far as it can be checked without an engine."""
+"""The container file, as far as it can be checked without a container engine."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "deploy" / "Containerfile").read_text()
 
 
-def test_every_file_that_is_copied_is_there():
+def test_every_copied_file_exists():
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", TEXT, re.MULTILINE)
     paths = [path for line in copied for path in line.split()]
     assert {"edge", "pyproject.toml", "deploy/ecg-edge.example.toml"} <= set(paths)
@@ -30,7 +30,7 @@ def test_the_last_stage_is_small_and_not_root():
 
 @pytest.fixture
 def metrics_port():
-    """Port at which metrics answer."""
+    """Port on which metrics are served."""
     server, thread = start_http_server(0, "127.0.0.1")
     yield server.server_port
     server.shutdown()

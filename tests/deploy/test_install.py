@@ -29,13 +29,13 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture
 def install(tmp_path):
-    """Give the function that runs the installer below a root of this test's own."""
+    """Give the function that runs the installer below a root folder of this test."""
     environment = {
         **os.environ,
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
         "PIP_NO_COMPILE": "1",
-        # what the environment would get from an index, it finds in that of the tests
+        # the new environment uses the packages of this one instead of an index
         "PYTHONPATH": sysconfig.get_paths()["purelib"],
     }
 
@@ -49,7 +49,7 @@ def install(tmp_path):
 
 
 def tree(root):
-    """Return what lies below a folder, two environments deep at most, and the contents of what is no environment."""
+    """Return the files below a folder and their contents, without those of the environments."""
     return {
         str(path.relative_to(root)): path.read_bytes() if path.is_file() else None
         for path in sorted(root.rglob("*"))
@@ -87,7 +87,7 @@ def test_install_again_and_uninstall(tmp_path, wheel, install):
 
 @pytest.fixture
 def python(tmp_path):
-    """Make a stand-in for Python, whose environments are there at once; its ecg-edge does not like pigeons."""
+    """Make a stand-in for Python that makes environments at once; its ecg-edge rejects pigeons in a configuration."""
     python = tmp_path / "python3.11"
     python.write_text("""#!/bin/sh
 echo "$*" >>"${0%/*}/log"
@@ -112,12 +112,12 @@ def test_another_prefix_and_a_jetson(tmp_path, python, install):
     assert "--system-site-packages" in (tmp_path / "log").read_text()
 
 
-def test_only_a_version_that_takes_the_configuration_takes_over(tmp_path, python, install):
+def test_an_upgrade_must_accept_the_configuration(tmp_path, python, install):
     install("--python", python, "--from", "a.whl")
     home, config = tmp_path / "root/opt/ecg-nat", tmp_path / "root/etc/ecg-edge/ecg-edge.toml"
     version = (home / "venv").readlink()
     config.write_text("[[source]]\nkind = 'pigeon'\n")
-    assert "does not take" in install("--python", python, "--upgrade", "--from", "a.whl", ok=False)
+    assert "does not accept" in install("--python", python, "--upgrade", "--from", "a.whl", ok=False)
     assert (home / "venv").readlink() == version
     assert [path.name for path in (home / "versions").iterdir()] == [version.name]
 
@@ -140,8 +140,8 @@ def test_only_a_version_that_takes_the_configuration_takes_over(tmp_path, python
         (["--python", "/usr/bin/false"], "no Python 3.10, 3.11 or 3.12"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(tmp_path, install, arguments, word):
-    said = install(*arguments, ok=False)
-    assert word in said
-    assert said.count("\n") == 1
+def test_wrong_usage_is_one_line(tmp_path, install, arguments, word):
+    error = install(*arguments, ok=False)
+    assert word in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "root/opt/ecg-nat/venv").exists()

@@ -1,4 +1,4 @@
-"""A real Mosquitto with exactly the files of deploy/mosquitto, and certificates made on the spot."""
+"""A real Mosquitto with exactly the files of deploy/mosquitto, and certificates made for the test."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from edge.sources.config import MqttConfig
 from edge.sources.mqtt_topic import MqttTopicSource
 
 FILES = Path(__file__).parents[2] / "deploy" / "mosquitto"
-WHERE = "/etc/mosquitto/ecg-nat"
+INSTALLED = "/etc/mosquitto/ecg-nat"
 BUNDLE = BundleRef(name="rhythm", version="1", sha256="0" * 64)
 
 
@@ -37,7 +37,7 @@ def make(folder, *arguments, days=None, ok=True):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """Return a folder of certificates: good ones, and below it those that are wrong in one way each."""
+    """Return a folder of good certificates, with subfolders of certificates that are wrong in one way each."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl program; install openssl")
     folder = tmp_path_factory.mktemp("certificates")
@@ -69,7 +69,7 @@ class TlsMosquitto:
         shutil.copy(certificates / "ca.pem", self._files)
         shipped = (FILES / "ecg-nat.conf").read_text()
         assert shipped.count("listener 8883") == 1
-        ours = shipped.replace(WHERE, str(self._files)).replace("listener 8883", f"listener {self.port}")
+        ours = shipped.replace(INSTALLED, str(self._files)).replace("listener 8883", f"listener {self.port}")
         self._config.write_text(ours + ("user root\n" if os.geteuid() == 0 else ""))
         self._process = None
 
@@ -84,7 +84,7 @@ class TlsMosquitto:
         wait_until(self._listens, what="Mosquitto's port")
 
     def _listens(self):
-        assert self._process.poll() is None, "Mosquitto does not take its configuration"
+        assert self._process.poll() is None, "Mosquitto rejects its configuration"
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -135,7 +135,7 @@ def publisher():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "changes", "told"),
+    ("wrong", "changes", "error"),
     [
         ("expired", {}, "its certificate has expired; renew it there"),
         ("elsewhere", {}, "its certificate is for another host; name the host as the certificate does"),
@@ -147,23 +147,23 @@ def publisher():
     ],
     ids=["expired", "host", "address", "ca", "old-client", "strange-client", "no-tls"],
 )
-def test_what_is_wrong_is_refused_and_told(server, certificates, login, wrong, changes, told):
+def test_each_tls_fault_is_named(server, certificates, login, wrong, changes, error):
     server.serve(wrong)
     full = {
         key: str(certificates / value) if value and "." in value and key != "host" else value
         for key, value in changes.items()
     }
     config = login(**full)
-    with pytest.raises(BrokerError, match=f"^{config.address}: .*{told}"), Subscriber(config, topics.filters()):
+    with pytest.raises(BrokerError, match=f"^{config.address}: .*{error}"), Subscriber(config, topics.filters()):
         pass
 
 
-def test_publisher_and_source_tell_it_too(server, login, publisher):
-    """Refused after the handshake: in TLS 1.3 the broker looks at the client's certificate when that is over."""
+def test_publisher_and_source_name_the_fault_too(server, login, publisher):
+    """In TLS 1.3 the broker checks the client's certificate after the handshake, and refuses it only then."""
     server.serve()
     config = login(cert_file=None, key_file=None)
     sender = publisher(config)
-    wait_until(lambda: "certificate" in sender.trouble, what="the publisher to tell")
+    wait_until(lambda: "certificate" in sender.trouble, what="the publisher's trouble")
     assert sender.trouble.startswith(config.address)
     assert not sender.connected
     source = MqttTopicSource(MqttConfig(broker=config, connect_timeout_s=0.5))
@@ -175,35 +175,42 @@ def test_it_connects_by_itself_when_the_certificate_is_renewed(server, login, pu
     server.serve("expired")
     sender = publisher(login())
     sender._connection._client.reconnect_delay_set(1, 1)
-    wait_until(lambda: sender.health.failures >= 2, what="another try")
-    assert sum("expired" in record.message for record in caplog.records) == 1  # told once, not at each try
+    wait_until(lambda: sender.health.failures >= 2, what="another attempt")
+    assert sum("expired" in record.message for record in caplog.records) == 1  # logged once, not at each attempt
     server.serve()
     wait_until(lambda: sender.connected, what="the publisher to connect")
     assert sender.trouble == ""
     server.stop()
-    wait_until(lambda: "nothing listens there" in sender.trouble, what="the publisher to tell that nothing listens")
+    wait_until(lambda: "nothing listens there" in sender.trouble, what="the publisher's trouble")
 
 
-def test_each_may_do_its_own_and_no_more(server, login, publisher):
+def test_each_client_may_use_its_own_topics_only(server, login, publisher):
     server.serve()
+    own = [
+        topics.health_topic("ecg-edge"),
+        topics.events_topic("ecg-edge"),
+        *(make_topic("ecg-edge", "s") for make_topic in (topics.alerts_topic, topics.predictions_topic)),
+        topics.alarm_topic("ecg-edge", "s", "AF"),
+        topics.stream_alarms_topic("ecg-edge", "s"),
+    ]
     with (
         Subscriber(login("ward"), ["ecg-nat/v1/#"]) as ward,
         Subscriber(login("ecg-edge"), ["ecg-nat/v1/ecg-edge/+/commands", "ecg/+/samples"]) as edge,
     ):
         publisher(login())
         assert ward.get(10).topic == "ecg-nat/v1/ecg-edge/status"
-        said = {
+        sent = {
             "other": ["ecg-nat/v1/ecg-edge/s/alerts", "ecg-nat/v1/ecg-edge/s/commands", "ecg/sensor/samples"],
             "sensor": ["ecg/other/samples", "ecg-nat/v1/ecg-edge/s/commands", "ecg/sensor/samples"],
             "ward": ["ecg-nat/v1/ecg-edge/s/alerts", "ecg-nat/v1/ecg-edge/s/commands"],
-            "ecg-edge": ["ecg-nat/v1/other/s/alerts", "ecg-nat/v1/ecg-edge/s/commands", "ecg-nat/v1/ecg-edge/s/alerts"],
+            "ecg-edge": ["ecg-nat/v1/other/s/alerts", "ecg-nat/v1/ecg-edge/s/commands", *own],
         }
-        for name, wanted in said.items():
-            publish(login(name), [(topic, name) for topic in wanted])
-        heard = [(m.topic, m.payload.decode()) for m in iter(lambda: edge.get(0.5), None)]
-        assert heard == [("ecg/sensor/samples", "sensor"), ("ecg-nat/v1/ecg-edge/s/commands", "ward")]
-        heard = [(m.topic, m.payload.decode()) for m in iter(lambda: ward.get(0.5), None)]
-        assert heard == [("ecg-nat/v1/ecg-edge/s/commands", "ward"), ("ecg-nat/v1/ecg-edge/s/alerts", "ecg-edge")]
+        for name, sent_topics in sent.items():
+            publish(login(name), [(topic, name) for topic in sent_topics])
+        received = [(m.topic, m.payload.decode()) for m in iter(lambda: edge.get(0.5), None)]
+        assert received == [("ecg/sensor/samples", "sensor"), ("ecg-nat/v1/ecg-edge/s/commands", "ward")]
+        received = [(m.topic, m.payload.decode()) for m in iter(lambda: ward.get(0.5), None)]
+        assert received == [("ecg-nat/v1/ecg-edge/s/commands", "ward"), *((topic, "ecg-edge") for topic in own)]
 
 
 def test_a_person_logs_in_by_certificate_too(server, certificates):
@@ -212,7 +219,7 @@ def test_a_person_logs_in_by_certificate_too(server, certificates):
     login = [each for option, file in files.items() for each in (option, str(certificates / file))]
     arguments = ["--broker", f"localhost:{server.port}", "--device", "ecg-edge", "--stream", "bed", "--timeout", "0.1"]
     result = CliRunner().invoke(ack, [*arguments, *login, "AF"])
-    assert "is AF on" in str(result.exception)  # the broker took the command; nobody is there to answer
+    assert "is AF on" in str(result.exception)  # the broker accepted the command; no device answers
     assert "--key-file needs a --cert-file" in CliRunner().invoke(ack, [*arguments, *login[-2:], "AF"]).output
 
 
@@ -245,13 +252,13 @@ def test_the_password_and_the_files_come_from_systemd(tmp_path, certificates, lo
     client = new_client(login(username="x", **named))
     assert client._password == b"secret"
     assert isinstance(client._ssl_context, ssl.SSLContext)
-    (tmp_path / "device.key").write_text("absent")  # as the unit hands over a file that is not there
+    (tmp_path / "device.key").write_text("absent")  # what the unit passes for a missing file
     with pytest.raises(ConfigError, match=r"key_file device.key: there was none when the service started"):
         new_client(login(**named))
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "error"),
     [
         ({"ca_file": "/nowhere/ca.pem"}, r"ca_file /nowhere/ca.pem: No such file"),
         ({"ca_file": "ecg-edge.key"}, "no certificate in PEM form"),
@@ -259,15 +266,15 @@ def test_the_password_and_the_files_come_from_systemd(tmp_path, certificates, lo
         ({"cert_file": "ecg-edge.key"}, "no certificate and plain key in PEM form"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_clear_line(certificates, login, changes, told):
+def test_a_file_that_cannot_be_used_is_one_clear_line(certificates, login, changes, error):
     full = {key: value if value.startswith("/") else str(certificates / value) for key, value in changes.items()}
-    with pytest.raises(ConfigError, match=told) as caught:
+    with pytest.raises(ConfigError, match=error) as caught:
         new_client(login(**full))
     assert "\n" not in str(caught.value)
 
 
 def test_certificates_are_never_overwritten(certificates):
-    assert "is there; move it away" in make(certificates, "client", "ward", ok=False)
+    assert "exists; move it away" in make(certificates, "client", "ward", ok=False)
     assert "client needs one name" in make(certificates, "client", "Jane Doe", ok=False)
     assert "first: make-certificates" in make(certificates / "new", "client", "x", ok=False)
     assert (certificates / "ward.key").stat().st_mode & 0o777 == 0o600

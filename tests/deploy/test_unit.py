@@ -1,4 +1,4 @@
-"""The systemd unit, read and judged by systemd itself."""
+"""The systemd unit, checked by systemd itself."""
 
 import configparser
 import re
@@ -11,12 +11,12 @@ import pytest
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "ecg-edge.service"
 JETSON = DEPLOY / "jetson" / "ecg-edge-jetson.conf"
-MOST_EXPOSURE = 2.0
+MAX_EXPOSURE = 2.0
 
 
 @pytest.fixture
 def unit(tmp_path):
-    """Return a copy of the unit that names a program which is there, below a folder for units."""
+    """Return a copy of the unit that starts an existing program, in a folder for units."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze; install systemd")
     copy = tmp_path / "units" / UNIT.name
@@ -30,7 +30,7 @@ def analyze(unit, *arguments):
     command = ["systemd-analyze", *arguments, unit]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
     if "--offline" in " ".join(arguments) and "unrecognized option" in done.stderr:
-        pytest.skip("systemd-analyze is older than 250 and cannot judge a file")
+        pytest.skip("systemd-analyze is older than 250 and cannot check a file")
     return done
 
 
@@ -46,11 +46,11 @@ def test_systemd_finds_nothing_wrong(unit, jetson):
     assert not complaints
 
 
-def test_it_is_exposed_no_more_than_it_must(unit):
-    done = analyze(unit, "security", "--offline=yes", "--no-pager", f"--threshold={10 * MOST_EXPOSURE:.0f}")
+def test_its_exposure_is_low(unit):
+    done = analyze(unit, "security", "--offline=yes", "--no-pager", f"--threshold={10 * MAX_EXPOSURE:.0f}")
     assert done.returncode == 0, done.stdout
     exposure = float(re.search(r"exposure level for ecg-edge.service: ([0-9.]+)", done.stdout)[1])
-    assert 0 < exposure <= MOST_EXPOSURE
+    assert 0 < exposure <= MAX_EXPOSURE
 
 
 def settings(path):
@@ -60,15 +60,15 @@ def settings(path):
     return dict(parser["Service"])
 
 
-def test_no_device_that_is_allowed_closes_the_others_on_a_jetson():
-    """ProtectClock= adds the clock's device to those allowed, and so would have closed the GPU's."""
+def test_a_jetson_can_use_its_gpu():
+    """ProtectClock= adds a DeviceAllow= for the clock, and so closed the GPU's devices."""
     merged = {**settings(UNIT), **settings(JETSON)}
     assert (merged["devicepolicy"], merged["deviceallow"], merged["protectclock"]) == ("auto", "", "no")
     assert settings(UNIT)["memorydenywriteexecute"] == "yes"
     assert merged["memorydenywriteexecute"] == "no"
 
 
-def test_every_file_that_the_unit_hands_over_may_be_absent():
+def test_every_credential_of_the_unit_may_be_missing():
     text = UNIT.read_text()
     loaded = re.findall(r"^LoadCredential=([\w.]+):/etc/ecg-edge/tls/\1$", text, re.MULTILINE)
     assert loaded == re.findall(r"^SetCredential=([\w.]+):absent$", text, re.MULTILINE)
