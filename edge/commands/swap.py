@@ -10,7 +10,7 @@ from edge.commands.options import json_option
 from edge.core.errors import BundleError, ConfigError
 from edge.publish.swap_outcome import SWAP_RESULTS, Outcome
 from edge.service.config import read_config
-from edge.service.swap.store import BundleStore, Request, store_of
+from edge.service.swap.store import BundleStore, SwapRequest, store_of
 
 _POLL_S = 0.1
 
@@ -54,8 +54,8 @@ def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> N
         raise ConfigError(f'{path}: a swap needs a folder: set state in [bundle], such as "/var/lib/ecg-edge"')
     with store.asking():
         store.prune()
-        request = Request.of(store.stage(find_bundle(bundle)), config.model)
-        store.put(request)
+        request = SwapRequest.of(store.stage(find_bundle(bundle)), config.model)
+        store.write(request)
         outcome = _await(store, request, time.monotonic() + timeout_s)
     if json_path is not None:
         from edge.core.output import write_json
@@ -66,7 +66,7 @@ def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> N
     click.echo(f"{outcome.bundle} accepted" + (f": {outcome.why}" if outcome.why else ""))
 
 
-def _await(store: BundleStore, request: Request, until_s: float) -> Outcome:
+def _await(store: BundleStore, request: SwapRequest, until_s: float) -> Outcome:
     """Return the final outcome, and tell what comes before it."""
     told = ""
     while time.monotonic() < until_s:

@@ -21,11 +21,11 @@ def choose_bundle(config: ServiceConfig) -> Bundle:
         As `configured_bundle`.
     """
     store = store_of(config)
-    current = None if store is None else store.current
+    good = None if store is None else store.last_good
     # A user who changes `model` wants that bundle, not the one that was swapped in before.
-    if store is not None and current is not None and current.model == config.model:
+    if store is not None and good is not None and good.model == config.model:
         try:
-            bundle = store.load(current.sha256)
+            bundle = store.load(good.sha256)
             check_trusted(bundle, config)
         except BundleError as exc:
             _LOG.error("%s; the configured bundle %s is used instead", exc, config.model)

@@ -28,9 +28,9 @@ from edge.service.health.probe import HealthProbe
 from edge.service.health.watchdog import Watchdog
 from edge.service.report import ServiceReport
 from edge.service.source_threads import SourceThreads
-from edge.service.swap.history import History
 from edge.service.swap.store import store_of
-from edge.service.swap.swapper import Swapper
+from edge.service.swap.stored_hour import StoredHour
+from edge.service.swap.swapper import SwapHooks, Swapper
 from edge.service.systemd import Notifier
 from edge.sources.config import MqttConfig, SourceConfig
 
@@ -65,7 +65,7 @@ class Service:
             self._publisher,
             bundle.ref,
             lambda: self.sources.state,
-            lambda: 0 if self.swapper is None else self.swapper.history.lost,
+            lambda: 0 if self.swapper is None else self.swapper.stored_hour.lost,
         )
         self._next_health_s = 0.0
 
@@ -134,7 +134,7 @@ class Service:
         """Pass a block on; called in the threads of the sources. StreamError when it contradicts its stream."""
         self.runtime.push(block)
         if self.swapper is not None:
-            self.swapper.history.put(block)
+            self.swapper.stored_hour.put(block)
 
     def _new_runtime(self, specs: Sequence[AlarmSpec]) -> MonitorRuntime:
         config, bundle = self._config, self._bundle
@@ -157,11 +157,9 @@ class Service:
             self._config,
             self._bundle,
             store,
-            History(store.state / "history"),
+            StoredHour(store.state / "history"),
             self.runtime,
-            self._switch_model,
-            self._publisher.publish_swap,
-            self._set_classifier,
+            SwapHooks(self._switch_model, self._publisher.publish_swap, self._set_classifier),
         )
 
     def _fall_back(self) -> None:

@@ -1,1 +1,1 @@
-"""How another bundle takes over in a running service: staged, proven, on probation, kept or rolled back."""
+"""How a new bundle takes over in a running service: staged, tried, on probation, then accepted or rolled back."""

@@ -1,11 +1,10 @@
-"""The stored hour: what is read is what was put, gaps included; bounded; whatever a kill or a disk leaves behind."""
+"""The stored hour: blocks come back as they were put, gaps included; it is bounded; damaged files are read safely."""
 
 import numpy as np
 import pytest
 
 from edge.core.samples import Block, Cause
-from edge.service.swap import history as stored
-from edge.service.swap.history import History, stored_blocks
+from edge.service.swap.stored_hour import STREAMS, StoredHour, stored_blocks
 
 
 def block(stream, second, *, rate=250.0, seconds=1):
@@ -17,11 +16,11 @@ def block(stream, second, *, rate=250.0, seconds=1):
 
 
 def put(folder, blocks):
-    history = History(folder)
+    hour = StoredHour(folder)
     for each in blocks:
-        history.put(each)
-    history.close()
-    return history
+        hour.put(each)
+    hour.close()
+    return hour
 
 
 def test_blocks_come_back_with_their_gaps(tmp_path):
@@ -36,17 +35,17 @@ def test_blocks_come_back_with_their_gaps(tmp_path):
         assert (after.stream, after.leads, after.epoch) == ("a", ("II", "V1"), "e")
 
 
-def test_it_keeps_an_hour_and_so_many_streams(tmp_path):
+def test_it_keeps_one_hour_of_a_bounded_number_of_streams(tmp_path):
     put(tmp_path, [block("long", 60 * minute, seconds=60, rate=25.0) for minute in range(200)])
     seconds = sum(each.samples.shape[1] / 25 for each in stored_blocks(tmp_path))
     assert 3600 <= seconds <= 3900
-    put(tmp_path, [block(f"s{number}", 0) for number in range(stored.STREAMS + 3)])
+    put(tmp_path, [block(f"s{number}", 0) for number in range(STREAMS + 3)])
     names = sorted({each.stream for each in stored_blocks(tmp_path)})
-    assert names == sorted(f"s{number}" for number in range(stored.STREAMS))
+    assert names == sorted(f"s{number}" for number in range(STREAMS))
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-7], lambda raw: raw[:900] + b"\xff" * 40 + raw[940:]])
-def test_half_a_record_or_a_damaged_one_ends_its_file_alone(tmp_path, damage):
+def test_an_incomplete_or_damaged_record_ends_only_its_file(tmp_path, damage):
     put(tmp_path, [block("a", 0), block("a", 1)])
     put(tmp_path, [block("a", 2)])
     first = tmp_path / "a" / "000000000000"
@@ -56,7 +55,7 @@ def test_half_a_record_or_a_damaged_one_ends_its_file_alone(tmp_path, damage):
     assert found in ([0, 500], [500])
 
 
-def test_a_disk_that_fails_costs_blocks_that_are_counted(tmp_path):
+def test_blocks_lost_to_a_failing_disk_are_counted(tmp_path):
     (tmp_path / "a").write_bytes(b"in the way")
     assert put(tmp_path, [block("a", 0)]).lost == 1
     assert list(stored_blocks(tmp_path / "nowhere")) == []

@@ -1,10 +1,10 @@
-"""The last hour of the streams on disk, so that a bundle can be tried on it before it serves.
+"""The last hour of the streams, stored on disk, so that a new bundle can be tried on it before it serves.
 
-    put ──► bounded queue ──► writer thread ──► <stream>/000000000007 ──► the oldest of its files is deleted
+    put ──► bounded queue ──► writer thread ──► <stream>/000000000007 ──► the oldest file is deleted
 
-A record is a block: its length, then MessagePack under zlib, samples as whole microvolts. `put` never touches the disk;
-what a full queue or a disk that fails costs is counted, and is a gap. A kill leaves half a record at the end of a file,
-where reading that file ends. Nobody needs this hour to survive a power cut, so nothing is synced.
+A record is one block: its length, then MessagePack under zlib, samples as whole microvolts. `put` never touches the
+disk. Blocks lost to a full queue or a failing disk are counted, and are gaps. After a kill the last record of a file
+may be incomplete, and reading stops there. The hour need not survive a power cut, so nothing is synced to the disk.
 """
 
 import logging
@@ -24,13 +24,13 @@ from edge.core.samples import Block
 
 _LOG = logging.getLogger(__name__)
 KEEP_S = 3600.0  # of each stream
-STREAMS = 8  # that are kept at once: the first ones
+STREAMS = 8  # most streams that are stored at once, in the order in which they came
 _FILE_S = 300.0
-_FILES = round(KEEP_S / _FILE_S) + 1  # the newest is not full
+_FILES = round(KEEP_S / _FILE_S) + 1  # one more, because the newest is not full
 _FILE_BYTES = 5 << 20
-_MOST_RECORD_BYTES = 32 << 20
-_WAITING = 1000
-_PER_MV = 1000.0
+_MAX_RECORD_BYTES = 32 << 20
+_QUEUE_BLOCKS = 1000
+_UNITS_PER_MV = 1000.0
 _FLUSH_S = 10.0
 
 
@@ -46,7 +46,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, block: Block) -> "_Record":
-        microvolts = np.clip(np.rint(block.samples * _PER_MV), -32767, 32767).astype("<i2")
+        microvolts = np.clip(np.rint(block.samples * _UNITS_PER_MV), -32767, 32767).astype("<i2")
         return cls(
             block.stream,
             block.epoch,
@@ -59,14 +59,14 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def block(self) -> Block:
-        """Return the block; ValueError or StreamError when it is none."""
+        """Return the block; ValueError or StreamError when the record is damaged."""
         shape = (len(self.leads), -1)
         return Block(
             stream=self.stream,
             sample_rate_hz=self.sample_rate_hz,
             leads=self.leads,
             first_sample=self.first_sample,
-            samples=(np.frombuffer(self.samples, "<i2").reshape(shape) / _PER_MV).astype(np.float32),
+            samples=(np.frombuffer(self.samples, "<i2").reshape(shape) / _UNITS_PER_MV).astype(np.float32),
             missing=np.frombuffer(self.missing, np.uint8).reshape(shape),
             device_time_s=self.device_time_s,
             epoch=self.epoch,
@@ -78,7 +78,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _File:
-    """The newest file of one stream."""
+    """The file of one stream that is being written."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,43 +100,47 @@ class _File:
         self.bytes += len(packed)
 
 
-class History:
-    """Keeps blocks until `close`; any thread may call `put`.
+class StoredHour:
+    """Stores blocks until `close`; any thread may call `put`.
 
     Parameters
     ----------
-    folder : is made when it is not there
+    folder : created when it does not exist
+
+    Attributes
+    ----------
+    lost : number of blocks that could not be stored
     """
 
     def __init__(self, folder: Path) -> None:
-        self.lost = 0  # blocks that could not be kept
+        self.lost = 0
         self.folder = folder
-        self._open: dict[str, _File] = {}  # streams that are kept; the writer's
-        self._jobs: queue.Queue[_Record | str | threading.Event | None] = queue.Queue(_WAITING)
+        self._open: dict[str, _File] = {}  # by stream; only the writer thread changes it
+        self._jobs: queue.Queue[_Record | str | threading.Event | None] = queue.Queue(_QUEUE_BLOCKS)
         self._failing = False
-        self._writer = threading.Thread(target=self._write_forever, name="history", daemon=True)
+        self._writer = threading.Thread(target=self._write_forever, name="stored-hour", daemon=True)
         self._writer.start()
 
     def put(self, block: Block) -> None:
-        """Take a block of a stream; return at once."""
+        """Store a block; returns at once."""
         if block.stream not in self._open and len(self._open) >= STREAMS:
             return
         try:
             if block.missing.size:
                 self._jobs.put_nowait(_Record.of(block))
             if block.last:
-                self._jobs.put_nowait(block.stream)
+                self._jobs.put_nowait(block.stream)  # closes its file
         except queue.Full:
             self.lost += 1
 
     def flush(self) -> None:
-        """Return when all that was put can be read, or after ten seconds."""
+        """Return when every block so far can be read, or after ten seconds."""
         done = threading.Event()
         self._jobs.put(done)
         done.wait(_FLUSH_S)
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write what waits, and stop."""
         self._jobs.put(None)
         self._writer.join()
 
@@ -146,12 +150,12 @@ class History:
                 self._do(job)
             except OSError as exc:
                 self.lost += 1
-                if not self._failing:
-                    _LOG.error("%s: %s; the last hour is not kept", self.folder, exc)
+                if not self._failing:  # logged once for each failure, not once for each block
+                    _LOG.error("%s: %s; the last hour is not stored", self.folder, exc)
                 self._failing = True
-                self._forget(job.stream if isinstance(job, _Record) else "")
+                self._close_file(job.stream if isinstance(job, _Record) else "")
         for stream in list(self._open):
-            self._forget(stream)
+            self._close_file(stream)
 
     def _do(self, job: _Record | str | threading.Event) -> None:
         match job:
@@ -165,7 +169,7 @@ class History:
                 finally:
                     job.set()
             case str():
-                self._forget(job)
+                self._close_file(job)
 
     def _write(self, record: _Record) -> None:
         file = self._open.get(record.stream)
@@ -180,13 +184,13 @@ class History:
         file.write(record)
 
     def _make_room(self, stream: str) -> None:
-        """Delete the oldest of the streams that nobody feeds any more, where a new one needs its place."""
-        there = [path for path in _folders(self.folder) if path.name != stream]
-        idle = sorted((path for path in there if path.name not in self._open), key=lambda path: path.stat().st_mtime)
-        for path in idle[: max(len(there) + 1 - STREAMS, 0)]:
+        """Delete the stored streams that ended longest ago, if there are too many for a new one."""
+        stored = [path for path in _folders(self.folder) if path.name != stream]
+        idle = sorted((path for path in stored if path.name not in self._open), key=lambda path: path.stat().st_mtime)
+        for path in idle[: max(len(stored) + 1 - STREAMS, 0)]:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _forget(self, stream: str) -> None:
+    def _close_file(self, stream: str) -> None:
         file = self._open.pop(stream, None)
         if file is not None:
             try:
@@ -196,7 +200,7 @@ class History:
 
 
 def stored_blocks(folder: Path) -> Iterator[Block]:
-    """Yield what is kept, one stream after another, in order; a record that is damaged ends its file."""
+    """Yield the stored blocks in order, one stream after another; a damaged record ends its file."""
     for stream in _folders(folder):
         for path in _files(stream):
             yield from _blocks(path)
@@ -206,9 +210,10 @@ def _blocks(path: Path) -> Iterator[Block]:
     decoder = msgspec.msgpack.Decoder(_Record)
     with path.open("rb") as file:
         while len(head := file.read(4)) == 4:
-            packed = file.read(min(int.from_bytes(head, "little"), _MOST_RECORD_BYTES))
+            # Both sizes are bounded, because the file may be damaged.
+            packed = file.read(min(int.from_bytes(head, "little"), _MAX_RECORD_BYTES))
             try:
-                unpacked = zlib.decompressobj().decompress(packed, _MOST_RECORD_BYTES)
+                unpacked = zlib.decompressobj().decompress(packed, _MAX_RECORD_BYTES)
                 block = decoder.decode(unpacked).block()
             except (zlib.error, msgspec.MsgspecError, StreamError, ValueError):
                 return
