@@ -1,1 +1,1 @@
-"""What every room stands on: samples, leads, errors, files."""
+"""Basics that every other room uses: samples, leads, errors, files, and figures of the machine."""

@@ -1,22 +1,22 @@
-"""Every error that the runtime raises on purpose.
+"""All errors that the device code raises on purpose.
 
     EdgeError
     ├── ConfigError      a configuration file or option is wrong
     ├── SourceError      a source cannot be opened or read
     │   └── RecordError  a WFDB record is missing, truncated or unusable
-    ├── FrameError       bytes from a wire are no valid frame or payload
-    ├── StreamError      blocks contradict each other (rate or leads change midway)
+    ├── FrameError       bytes from a wire are not a valid frame or payload
+    ├── StreamError      blocks contradict each other, or the rate or the leads cannot be used
     ├── BundleError      a model bundle is missing, corrupt or does not fit
     ├── BrokerError      the MQTT broker cannot be reached or refuses
     └── BenchError       the bench cannot be run here, or the service under test failed
 
-Each message is one line that says what is wrong and what to do next. Errors of other libraries are
-mapped to these where they appear, with `raise ... from exc`.
+Each message is one line that says what is wrong and what to do next. Errors of other libraries are turned into these
+where they appear, with `raise ... from exc`.
 """
 
 
 class EdgeError(Exception):
-    """Base of all errors of the runtime; its text is fit to be shown to a person."""
+    """Base of all errors of the device code; its text can be shown to a person."""
 
 
 class ConfigError(EdgeError):
@@ -32,15 +32,15 @@ class RecordError(SourceError):
 
 
 class FrameError(EdgeError):
-    """Bytes from a wire are no valid frame or payload."""
+    """Bytes from a wire are not a valid frame or payload."""
 
 
 class StreamError(EdgeError):
-    """Blocks of one stream contradict each other."""
+    """Blocks of one stream contradict each other, or their rate or leads cannot be used."""
 
 
 class BundleError(EdgeError):
-    """A model bundle is missing, corrupt, or does not fit this runtime."""
+    """A model bundle is missing, corrupt, or does not fit this version."""
 
 
 class BrokerError(EdgeError):

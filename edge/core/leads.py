@@ -9,6 +9,7 @@ _INDEX = {name.upper(): index for index, name in enumerate(LEADS)}
 _ALIASES = {"MLI": "I", "MLII": "II", "MLIII": "III", "D1": "I", "DI": "I", "D2": "II", "DII": "II"} | {
     f"MV{k}": f"V{k}" for k in range(1, 7)
 }
+# Channel names that hand-held recorders with one channel use; they say nothing about the lead.
 _UNNAMED = {"", "ECG", "ECG1", "CH1", "VAL"}
 
 
@@ -26,8 +27,8 @@ def lead_index(name: str) -> int | None:
 def lead_positions(names: Sequence[str]) -> tuple[int | None, ...]:
     """Map channel names to positions in `LEADS`; None marks a channel that the model cannot use.
 
-    A single channel without a lead's name (`ECG`, `val`, empty) counts as lead I, as hand-held recorders
-    write it. Of two channels with the same lead the first is used.
+    A single channel without a lead's name (`ECG`, `val`, empty) counts as lead I: that is what hand-held recorders
+    measure. When two channels have the same lead, the first is used.
     """
     if len(names) == 1 and lead_index(names[0]) is None and names[0].strip().upper() in _UNNAMED:
         return (0,)

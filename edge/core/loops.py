@@ -1,6 +1,7 @@
-"""The loops of the service: each must turn, or rest while it waits for work; one that does neither is stuck.
+"""Loops of the service that a watchdog can check: each turns, or rests while it waits for work.
 
-A turn costs one look at the clock. A loop whose thread died has not gone to rest, and so is stuck too.
+A turn that takes too long means that the loop is stuck. A loop whose thread died looks stuck too, because the thread
+did not come back to rest. A turn costs one reading of the clock.
 """
 
 import math
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 
 class Loop:
-    """One loop; its own thread calls `turn` and `rest`, any other may ask. It rests until its first turn.
+    """One loop. Its own thread calls `turn` and `rest`; any thread may read its state. It rests until its first turn.
 
     Parameters
     ----------
@@ -18,26 +19,26 @@ class Loop:
     clock_s : gives monotonic time
     """
 
-    __slots__ = ("_clock_s", "_since_s", "limit_s", "name")
+    __slots__ = ("_began_s", "_clock_s", "limit_s", "name")
 
     def __init__(self, name: str, limit_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.limit_s = limit_s
         self._clock_s = clock_s
-        self._since_s = math.inf
+        self._began_s = math.inf  # when the turn began; infinite at rest, so that the loop is never stuck then
 
     def turn(self) -> None:
         """Note that a turn begins."""
-        self._since_s = self._clock_s()
+        self._began_s = self._clock_s()
 
     def rest(self) -> None:
         """Note that the loop waits for work, which may take any time."""
-        self._since_s = math.inf
+        self._began_s = math.inf
 
     @property
     def busy_s(self) -> float:
         """How long the turn has taken so far; 0 at rest."""
-        return max(0.0, self._clock_s() - self._since_s)
+        return max(0.0, self._clock_s() - self._began_s)
 
     @property
     def stuck(self) -> bool:

@@ -1,4 +1,4 @@
-"""Output that commands share: reports as JSON, stream times for people."""
+"""Output that several commands share: reports as JSON, and stream times for people."""
 
 import sys
 from pathlib import Path
@@ -17,6 +17,6 @@ def write_json(report: msgspec.Struct, path: Path) -> None:
 
 
 def clock(seconds: float) -> str:
-    """Write a stream time as h:mm:ss."""
+    """Return a stream time as h:mm:ss."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -1,4 +1,4 @@
-"""What travels from a source into the runtime: blocks of samples, and why a sample is missing."""
+"""What a source yields: blocks of samples, and for each missing sample the cause."""
 
 import enum
 from dataclasses import dataclass, replace
@@ -10,21 +10,21 @@ from edge.core.errors import StreamError
 
 
 class Cause(enum.IntEnum):
-    """Why a sample that should exist could not be classified; 0 means that it is there.
+    """Why a sample that should exist could not be classified; 0 means that it is present.
 
-    The names, in lower case, are the keys of every loss report.
+    Reports use the names in lower case as keys.
     """
 
     PRESENT = 0
-    SEQUENCE_GAP = 1  # the sequence says that it was sent, and it never arrived
+    SEQUENCE_GAP = 1  # the device counted it, but it never arrived
     CRC = 2  # its frame arrived damaged
     INVALID = 3  # NaN, or the code that a format reserves for "no value"
     LEAD_OFF = 4  # the front end reported that the electrode was off
-    BAD_QUALITY = 5  # it arrived, but no window that holds it was good enough
+    BAD_QUALITY = 5  # it arrived, but no window that holds it was good
     OVERRUN = 6  # a bounded buffer on this machine was full
-    SILENT = 7  # the source went quiet
-    LATE = 8  # it arrived after its place in the sequence had passed
-    SHED = 9  # given up on purpose under overload
+    SILENT = 7  # the source stopped sending
+    LATE = 8  # it arrived after later samples were taken
+    SHED = 9  # its windows were dropped under overload
     TAIL = 10  # the stream ended before a window could hold it
 
     @property
@@ -35,12 +35,13 @@ class Cause(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of consecutive sample instants of one stream.
+    """Consecutive sample instants of one stream.
 
-    A source keeps `sample_rate_hz` and `leads` the same through an epoch. Blocks come in order; where
-    `first_sample` jumps ahead the instants between are missing (`SEQUENCE_GAP`). A source that knows better
-    why instants are missing yields them as a block whose `missing` says so. A device that starts to count
-    anew begins a new epoch.
+    The blocks of a stream come in order. Where `first_sample` jumps ahead, the instants between are missing with the
+    cause `SEQUENCE_GAP`. A source that knows the cause yields those instants as a block with that cause in `missing`.
+
+    An epoch is one unbroken count of samples. A device that counts from 0 again begins a new epoch. Rate and leads
+    stay the same within an epoch.
     """
 
     stream: str  # opaque id, unique on this device
@@ -48,15 +49,12 @@ class Block:
     leads: tuple[str, ...]
     first_sample: int  # index of the first instant, as the device counts them
     samples: NDArray[np.float32]  # (leads, samples), mV; the value of a missing sample has no meaning
-    missing: NDArray[np.uint8]  # (leads, samples), a `Cause` each; 0 is present
+    missing: NDArray[np.uint8]  # (leads, samples), a `Cause` each; 0: present
     device_time_s: float  # the device's own clock at the first sample
     last: bool = False  # the stream ends with this block
-    epoch: str = ""  # names one unbroken count of samples, such as a device's session
-    late: tuple[int, int] = (
-        0,
-        0,
-    )  # (first, end) of instants before it that came now; the missing ones of them came late
-    retracts: int = 0  # instants at the end of the epoch before that were taken for silent, and are in this one
+    epoch: str = ""  # as the device names it, such as the number of its session
+    late: tuple[int, int] = (0, 0)  # (first, end) of earlier instants that arrived only now: if missing, they are late
+    retracts: int = 0  # last instants of the epoch before: counted there as silent, but they are part of this epoch
 
     def __post_init__(self) -> None:
         """Raise StreamError when the shapes contradict each other."""
