@@ -1,1 +1,1 @@
-"""From probabilities of windows to alarm events; pure and clock-free."""
+"""From the probabilities of windows to alarm events; pure and clock-free."""

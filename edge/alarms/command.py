@@ -1,4 +1,4 @@
-"""What a person may ask of an alarm. Knows nothing of how the wish travels."""
+"""The commands that a person can give to an alarm."""
 
 from typing import Annotated, Literal
 

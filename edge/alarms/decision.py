@@ -1,7 +1,4 @@
-"""What the classifier stage says about one window: the only input of the alarms.
-
-Knows nothing of models, thresholds or wall clocks.
-"""
+"""The decision about one window: the only input of the alarms."""
 
 from dataclasses import dataclass
 
@@ -17,26 +14,26 @@ from edge.signal.watch import UNKNOWN, Pulse
 class Decision:
     """One window of one stream after classification and pooling.
 
-    The decisions of a stream come in the order of their windows. Windows may overlap; `end_s` grows from one to the
-    next. A stretch without a decision is no evidence of anything.
+    The decisions of a stream come in the order of their windows. Windows may overlap; `end_s` grows from each decision
+    to the next. Where no window was decided, nothing is known.
     """
 
     stream: str  # opaque id, unique on this device
     first_sample: int  # native sample index of the window's first instant
     end_sample: int  # native sample index after its last instant
-    end_s: float  # stream time of the window's end: seconds since sample 0
-    cause: Cause  # PRESENT: the window was good; else the main reason why it was not
+    end_s: float  # stream time of the window's end: seconds since sample 0 of the epoch
+    cause: Cause  # PRESENT: the window was good; otherwise the main reason why it was not
     leads: tuple[str, ...]  # the leads that were kept
     probabilities: NDArray[np.float32] | None  # (labels,), in the manifest's order; None when not good
-    overload: bool = False  # the window came while the machine gave up windows
-    pulse: Pulse = UNKNOWN  # at the window's end; known for bad windows too
-    beats: tuple[int, ...] = ()  # native sample indices of the QRS complexes found since the decision before
+    overload: bool = False  # windows were being shed when it arrived
+    pulse: Pulse = UNKNOWN  # at the window's end; it may be known for bad windows too
+    beats: tuple[int, ...] = ()  # native sample indices of the QRS complexes found since the previous decision
 
     def __post_init__(self) -> None:
         """Raise StreamError when quality and probabilities contradict each other."""
         if (self.cause is Cause.PRESENT) != (self.probabilities is not None):
             raise StreamError(
-                f"window at sample {self.first_sample}: probabilities go with good windows, and only there"
+                f"window at sample {self.first_sample}: a good window has probabilities, and a bad one has none"
             )
 
     @property

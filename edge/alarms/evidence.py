@@ -1,7 +1,7 @@
-"""What an alert rests on: the window that decided, small enough to ride in the alert itself. Pure.
+"""The evidence for an alert: the deciding window, small enough to travel in the alert itself.
 
-The samples are those that the model saw, resampled and conditioned, as integers of 16 bits; JSON carries them as
-base64. Made only for windows that raise, escalate or end an alarm. Knows nothing of transport.
+The samples are those that the model saw, resampled and conditioned, as 16-bit integers; base64 in JSON. Evidence is
+made only for windows that cause an event, as copying samples for each window would cost time.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from edge.signal.windows import Window
 
 UNITS_PER_MV = 1000  # conditioning limits a sample to 10 mV
 MAX_SAMPLES = 12_288  # of all leads together: 12 leads of 10 s at 100 Hz, 32 KB as base64
-FLOOR = 0.01  # a probability below this is left out
+FLOOR = 0.01  # smaller probabilities are left out
 MAX_PROBABILITIES = 100
 
 
@@ -80,7 +80,7 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def window_evidence(
     window: Window, probabilities: NDArray[np.float32] | None, labels: Sequence[str], sample_rate_hz: float
 ) -> Evidence:
-    """Return the evidence that a window at the model's rate is; `probabilities` is (labels,), pooled."""
+    """Return a window, cut at the model's rate, as evidence; `probabilities` is (labels,), pooled."""
     signal = window.signal
     if len(signal):
         signal = signal[:, -(MAX_SAMPLES // len(signal)) :]
@@ -89,15 +89,15 @@ def window_evidence(
         sample_rate_hz=sample_rate_hz,
         samples=np.rint(signal * UNITS_PER_MV).astype("<i2").tobytes(),
         leads=tuple(
-            LeadQuality(lead=LEADS[place], kept=place in window.positions, present=round(float(part), 3))
-            for place, part in zip(window.offered, window.present, strict=True)
+            LeadQuality(lead=LEADS[position], kept=position in window.positions, present=round(float(part), 3))
+            for position, part in zip(window.offered, window.present, strict=True)
         ),
         probabilities={} if probabilities is None else _named(probabilities, labels),
     )
 
 
 def _named(probabilities: NDArray[np.float32], labels: Sequence[str]) -> dict[str, float]:
-    """Name the probabilities that are not below the floor, in the bundle's order."""
+    """Return the probabilities from the floor up by label, in the bundle's order; of too many, the highest."""
     likely = np.flatnonzero(probabilities >= FLOOR)
     if likely.size > MAX_PROBABILITIES:
         likely = np.sort(np.argsort(-probabilities, kind="stable")[:MAX_PROBABILITIES])

@@ -1,4 +1,4 @@
-"""Which alarms a bundle and a configuration ask for. Knows nothing of streams."""
+"""The alarms that a bundle, the beats and the device itself can raise, with the changes of a configuration."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -61,9 +61,12 @@ TECHNICAL = (
         off_delay_s=30.0,
     ),
 )
-"""Alarms about the signal and the machine, for which every window is evidence (short losses stay below the on delay),
-and the one about the alarms. A poor signal is one state, whether the quality or the model's noise says so from window
-to window, and over when it has been good for ten seconds: it comes and goes by the second."""
+"""Alarms about the signal, the device and the alarms themselves.
+
+Every window, good or bad, is evidence for them; the on delays keep short losses from raising one. POOR_SIGNAL covers
+both bad quality and the model's noise, since these alternate from second to second while the signal is poor. For the
+same reason it ends only after ten good seconds.
+"""
 
 BEATS = (
     AlarmSpec(
@@ -92,11 +95,14 @@ BEATS = (
         off_delay_s=5.0,
     ),
 )
-"""Alarms of the beats, which no network is needed for. Limits after G. D. Clifford et al., The PhysioNet/Computing in
-Cardiology Challenge 2015: no beat for 4 s; below 40 a minute for 5 beats; above 140 for 17 beats, which are here the
-five intervals of the rate and five seconds of delay."""
+"""Alarms of the heart beats; they need no network.
 
-_LIMITS = {"pause_s": (2.0, 30.0), "below_bpm": (15.0, 80.0), "above_bpm": (60.0, 300.0)}  # least and most of each
+Limits after G. D. Clifford et al., The PhysioNet/Computing in Cardiology Challenge 2015: no beat for 4 s; below 40 a
+minute for 5 beats; above 140 a minute for 17 beats. Here those 17 beats are the five intervals that the rate is taken
+over and an on delay of five seconds.
+"""
+
+_BEAT_LIMITS = {"pause_s": (2.0, 30.0), "below_bpm": (15.0, 80.0), "above_bpm": (60.0, 300.0)}  # lowest and highest
 
 
 class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -160,7 +166,7 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
     Raises
     ------
     ConfigError
-        When an override names no alarm, or gives it a value that it cannot have.
+        When an override names an unknown alarm, or has a value out of range.
     """
     model = [
         AlarmSpec(
@@ -195,11 +201,13 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
 def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
     changes = {key: value for key, value in msgspec.structs.asdict(override).items() if value is not None}
     if changes.get("priority", "none") != "none" and not LABEL_IN_TOPIC.fullmatch(spec.label):
-        raise ConfigError(f"alarm {spec.label}: it cannot be raised, as its label cannot stand in a topic")
+        raise ConfigError(f"alarm {spec.label}: it cannot be raised, because its label cannot be part of an MQTT topic")
     if spec.output is None and ("threshold" in changes or "clear_threshold" in changes):
-        raise ConfigError(f"alarm {spec.label}: it has no threshold, the model does not drive it")
+        raise ConfigError(f"alarm {spec.label}: it has no threshold, because the model does not drive it")
     if spec.storm_limit is None and ("storm_limit" in changes or "storm_window_s" in changes):
-        raise ConfigError(f"alarm {spec.label}: it counts no alarms; set storm_limit and storm_window_s of ALARM_STORM")
+        raise ConfigError(
+            f"alarm {spec.label}: it does not count alarms; set storm_limit and storm_window_s of ALARM_STORM"
+        )
     _check_beats(spec, changes)
     if not 0 < changes.get("threshold", 1) <= 1:
         raise ConfigError(f"alarm {spec.label}: threshold {changes['threshold']} is not in (0, 1]")
@@ -216,11 +224,11 @@ def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
 
 
 def _check_beats(spec: AlarmSpec, changes: Mapping[str, Any]) -> None:
-    for key, (least, most) in _LIMITS.items():
+    for key, (lowest, highest) in _BEAT_LIMITS.items():
         if key not in changes:
             continue
         if getattr(spec, key) is None:
-            driven = next(other.label for other in BEATS if getattr(other, key) is not None)
-            raise ConfigError(f"alarm {spec.label}: {key} is not what drives it; set {key} of {driven}")
-        if not least <= changes[key] <= most:
-            raise ConfigError(f"alarm {spec.label}: {key} {changes[key]} is not in {least:g} to {most:g}")
+            right = next(other.label for other in BEATS if getattr(other, key) is not None)
+            raise ConfigError(f"alarm {spec.label}: it does not use {key}; set {key} of {right}")
+        if not lowest <= changes[key] <= highest:
+            raise ConfigError(f"alarm {spec.label}: {key} {changes[key]} is not in {lowest:g} to {highest:g}")

@@ -1,15 +1,13 @@
-"""One alarm of one stream: when it is raised, when it ends, and what people do to it.
+"""One alarm of one stream: when it is raised, when it ends, and how it reacts to people.
 
     INACTIVE ──over──► PENDING ──on delay──► ACTIVE ──under──► CLEARING ──off delay──► INACTIVE, or LATCHED
         ▲                 │ under               ▲                  │ over                until acknowledged
         └─────────────────┘                     └──────────────────┘
 
-An alarm that is due stays PENDING while it is withheld: during its cooldown, while a person has silenced it, or, below
-high priority, during a storm of alarms. It is raised afterwards if its condition still holds. With a clear threshold,
-`under` is less than that for an alarm that is ACTIVE or CLEARING, and less than the threshold otherwise. An alarm of
-high priority that is on and that nobody acknowledges is told once more, as escalated.
-
-Pure and clock-free: time is the stream's. Knows nothing of other alarms, ids or payloads.
+A window is over when the alarm's condition holds in it, else under. The clear threshold, where there is one, replaces
+the threshold while the alarm is ACTIVE or CLEARING (hysteresis). After its on delay an alarm stays PENDING while it is
+withheld: in its cooldown, while it is silenced, and, below high priority, during an alarm storm. It is raised
+afterwards if it is still over. An alarm of high priority that nobody acknowledges is sent again, once, as escalated.
 """
 
 import enum
@@ -23,7 +21,7 @@ from edge.core.samples import Cause
 from edge.signal.watch import Pulse
 
 ESCALATE_S = 60.0
-_ROUNDING_S = 1e-6  # delays are sums of floats
+_ROUNDING_S = 1e-6  # the passed part of a delay is a sum of floats
 
 EventKind = Literal["raised", "cleared", "acknowledged", "escalated", "silenced"]
 Reason = Literal["condition_ended", "signal_lost", "stream_end", "model_changed"]
@@ -31,16 +29,17 @@ Transition = tuple[EventKind | Literal["withheld"], Reason | None]
 
 
 class State(enum.Enum):
-    """Where an alarm stands."""
+    """State of an alarm."""
 
     INACTIVE = "inactive"
-    PENDING = "pending"  # over the threshold; the on delay is running, or the alarm is withheld
+    PENDING = "pending"  # over; the on delay is running, or the alarm is withheld
     ACTIVE = "active"
-    CLEARING = "clearing"  # still on; under the threshold, the off delay is running
-    LATCHED = "latched"  # still on; the condition is gone and nobody acknowledged it
+    CLEARING = "clearing"  # still on, but under; the off delay is running
+    LATCHED = "latched"  # still on; the condition has ended, but nobody acknowledged the alarm
 
 
-_TURNS = {
+# Keys are state and whether the window is over; where a key is missing, the state stays.
+_NEXT_STATE = {
     (State.INACTIVE, True): State.PENDING,
     (State.PENDING, False): State.INACTIVE,
     (State.ACTIVE, False): State.CLEARING,
@@ -54,8 +53,8 @@ _ON = (State.ACTIVE, State.CLEARING, State.LATCHED)
 class AlarmSpec:
     """When one alarm is raised and when it ends.
 
-    It is driven by an output of the model, by causes of bad windows, by the machine's overload, or by the number of the
-    stream's other alarms.
+    Its condition is one of these: an output of the model, causes of bad windows, the overload of the device, the heart
+    beats, or the number of the stream's other alarms.
     """
 
     label: str
@@ -66,37 +65,37 @@ class AlarmSpec:
     output: int | None = None  # index in the model's probabilities
     threshold: float | None = None  # of that output
     clear_threshold: float | None = None  # the alarm lasts while the output is not below this
-    causes: frozenset[Cause] = frozenset()  # without an output: the windows that count as over
-    by_gates: bool = False  # without an output: over as well in a window over the threshold of an output that gates
-    overload: bool = False  # without an output: over while windows are given up
-    pause_s: float | None = None  # over when the last beat is so long ago
+    causes: frozenset[Cause] = frozenset()  # without an output: windows with these causes are over
+    by_gates: bool = False  # without an output: windows in which an output that gates is over are over too
+    overload: bool = False  # without an output: over while windows are shed
+    pause_s: float | None = None  # over when the last beat was so long ago
     below_bpm: float | None = None  # over when the rate of the last beats is lower
     above_bpm: float | None = None  # over when it is higher
-    storm_limit: int | None = None  # over while so many alarms, raised or withheld, came within `storm_window_s`
+    storm_limit: int | None = None  # over when so many alarms came, withheld ones included, within `storm_window_s`
     storm_window_s: float = 60.0
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
-    cooldown_s: float = 0.0  # from one end to the next raising
-    escalate_s: float = ESCALATE_S  # of high priority alone; 0: never
+    cooldown_s: float = 0.0  # least time from the end of the alarm until it is raised again
+    escalate_s: float = ESCALATE_S  # for high priority only; 0: never
     latch: bool = False
 
     @property
     def gates(self) -> bool:
-        """Whether windows over the threshold say nothing about rhythms."""
+        """Whether a window that is over for this alarm is no evidence about rhythms: the model says it is noise."""
         return self.kind == "technical" and self.output is not None
 
     @property
     def gated(self) -> bool:
-        """Whether it has no evidence in a window over the threshold of one that gates."""
+        """Whether a window that is over for an alarm that gates is no evidence for this alarm."""
         return self.kind == "physiological" and not self.by_beats
 
     @property
     def by_beats(self) -> bool:
-        """Whether the beats drive it, and not the model."""
+        """Whether the condition is about the heart beats, and not an output of the model."""
         return any(limit is not None for limit in (self.pause_s, self.below_bpm, self.above_bpm))
 
     def over(self, decision: Decision, *, on: bool = False) -> bool | None:
-        """Whether the window is over the threshold, for an alarm that is `on` or not; None when it says nothing."""
+        """Return whether the window is over; None when it is no evidence. `on`: whether the alarm is on."""
         if self.by_beats:
             return self._over_by_beats(decision.pulse)
         if self.output is None or self.threshold is None:
@@ -116,22 +115,28 @@ class AlarmSpec:
 
 
 class Track:
-    """One label of one stream."""
+    """The alarm of one label of one stream.
+
+    Parameters
+    ----------
+    spec : when it is raised and when it ends
+    signal_lost_s : without evidence for so long, the alarm ends
+    """
 
     def __init__(self, spec: AlarmSpec, signal_lost_s: float) -> None:
         self.spec = spec
         self.state = State.INACTIVE
         self.acknowledged = False
-        self.onset: Decision | None = None  # set unless INACTIVE
+        self.onset: Decision | None = None  # the window that made it PENDING; its end makes the alarm's id
+        self.withheld = False  # "withheld" was yielded for this onset
         self._signal_lost_s = signal_lost_s
-        self._ended: Reason = "condition_ended"
-        self._now_s = 0.0
-        self._held_s = 0.0  # how much of the running delay has passed
-        self._rest_until_s = float("-inf")  # not raised before: cooldown, or silenced
+        self._end_reason: Reason = "condition_ended"  # kept while LATCHED
+        self._now_s = 0.0  # end of the latest window
+        self._delay_passed_s = 0.0  # part of the running delay that has passed
+        self._not_before_s = float("-inf")  # not raised before: end of the cooldown or of the silence
         self._escalate_at_s = float("inf")
-        self.withheld = False  # this PENDING was told to be
-        self._known: Decision | None = None  # the last window with evidence
-        self._unbroken = False  # and none without lies after it
+        self._evidence: Decision | None = None  # the last window that was evidence
+        self._unbroken = False  # only shed windows lie between that one and now
 
     @property
     def on(self) -> bool:
@@ -139,72 +144,75 @@ class Track:
         return self.state in _ON
 
     def over(self, decision: Decision) -> bool | None:
-        """Whether the window is over the threshold that holds in this state."""
+        """Return whether the window is over by the threshold that applies in this state; None: no evidence."""
         return self.spec.over(decision, on=self.state in {State.ACTIVE, State.CLEARING})
 
     def step(self, decision: Decision, over: bool | None, *, withhold: bool = False) -> Iterator[Transition]:
-        """Take the next window and what it says; with `withhold` the alarm is not raised now."""
-        known, self._now_s = self._known, decision.end_s
-        if known is not None and decision.end_s - known.end_s >= self._signal_lost_s:
+        """Take the next window and whether it is over; with `withhold` the alarm is not raised now."""
+        previous, self._now_s = self._evidence, decision.end_s
+        if previous is not None and decision.end_s - previous.end_s >= self._signal_lost_s:
             yield from self._lose_signal()
+            # The alarm may have ended just now, and then the higher threshold applies.
             if over and self.spec.output is not None:
-                over = self.over(decision)  # what keeps an alarm need not raise one
+                over = self.over(decision)
         if over is None:
-            self._unbroken &= decision.cause is Cause.SHED  # which is as if the hop were longer
+            # A shed window changes nothing, as if the hop were longer. Any other stops the delays.
+            self._unbroken &= decision.cause is Cause.SHED
         else:
-            self._weigh(decision, over)
-            yield from self._due(withhold)
+            self._add_evidence(decision, over)
+            yield from self._check_delay(withhold)
         if self.on and not self.acknowledged and self._now_s >= self._escalate_at_s - _ROUNDING_S:
             self._escalate_at_s = float("inf")
             yield "escalated", None
 
     def acknowledge(self) -> Iterator[Transition]:
-        """Note that a person has seen the alarm."""
+        """Note that a person has seen the alarm; a latched one ends."""
         if not self.on or self.acknowledged:
             return
         self.acknowledged = True
         yield "acknowledged", None
         if self.state is State.LATCHED:
-            yield from self._end(self._ended)
+            yield from self._end(self._end_reason)
 
     def silence(self, silence_s: float) -> Iterator[Transition]:
-        """Acknowledge the alarm if it is on, and do not raise it anew for a while."""
+        """Acknowledge the alarm if it is on, and do not raise it again for a while."""
         yield from self.acknowledge()
-        self._rest_until_s = max(self._rest_until_s, self._now_s + silence_s)
+        self._not_before_s = max(self._not_before_s, self._now_s + silence_s)
         yield "silenced", None
 
     def finish(self, reason: Reason) -> Iterator[Transition]:
-        """End the alarm, latched or not, as nothing will be heard of it any more."""
+        """End the alarm, latched or not, because no more windows come for it."""
         if self.on:
-            self.acknowledged = True
+            self.acknowledged = True  # so that it does not latch
             yield from self._end(reason)
         self.state = State.INACTIVE
 
-    def _weigh(self, decision: Decision, over: bool) -> None:
-        """Let evidence change the state, or pass delay time."""
-        known = self._known
-        turn = _TURNS.get((self.state, over)) if over or self.state is not State.INACTIVE else None
-        if turn is not None:
-            self.state, self._held_s = turn, 0.0
-        elif known is not None and self._unbroken and decision.first_sample <= known.end_sample:
-            self._held_s += decision.end_s - known.end_s
-        self._known, self._unbroken = decision, True
-        if turn is State.PENDING:
+    def _add_evidence(self, decision: Decision, over: bool) -> None:
+        """Change the state, or else let the running delay go on."""
+        previous = self._evidence
+        state = _NEXT_STATE.get((self.state, over))
+        if state is not None:
+            self.state, self._delay_passed_s = state, 0.0
+        elif previous is not None and self._unbroken and decision.first_sample <= previous.end_sample:
+            # Time counts only where both windows overlap or adjoin: nothing is known of a gap between them.
+            self._delay_passed_s += decision.end_s - previous.end_s
+        self._evidence, self._unbroken = decision, True
+        if state is State.PENDING:
             self.onset, self.acknowledged, self.withheld = decision, False, False
 
-    def _due(self, withhold: bool) -> Iterator[Transition]:
-        """Do what a delay that has passed asks for."""
-        if self.state is State.PENDING and self._held_s >= self.spec.on_delay_s - _ROUNDING_S:
-            if withhold or self._now_s < self._rest_until_s - _ROUNDING_S:
-                told, self.withheld = self.withheld, True
-                if not told:
+    def _check_delay(self, withhold: bool) -> Iterator[Transition]:
+        """Raise or end the alarm when its delay has passed."""
+        if self.state is State.PENDING and self._delay_passed_s >= self.spec.on_delay_s - _ROUNDING_S:
+            if withhold or self._now_s < self._not_before_s - _ROUNDING_S:
+                if not self.withheld:
+                    self.withheld = True
                     yield "withheld", None
                 return
             self.state = State.ACTIVE
             escalates = self.spec.priority == "high" and self.spec.escalate_s > 0
             self._escalate_at_s = self._now_s + self.spec.escalate_s if escalates else float("inf")
             yield "raised", None
-        elif self.state is State.CLEARING and self._held_s >= self.spec.off_delay_s - _ROUNDING_S:
+        elif self.state is State.CLEARING and self._delay_passed_s >= self.spec.off_delay_s - _ROUNDING_S:
             yield from self._end("condition_ended")
 
     def _lose_signal(self) -> Iterator[Transition]:
@@ -215,8 +223,8 @@ class Track:
 
     def _end(self, reason: Reason) -> Iterator[Transition]:
         if self.spec.latch and not self.acknowledged:
-            self.state, self._ended = State.LATCHED, reason
+            self.state, self._end_reason = State.LATCHED, reason
         else:
             self.state = State.INACTIVE
-            self._rest_until_s = max(self._rest_until_s, self._now_s + self.spec.cooldown_s)
+            self._not_before_s = max(self._not_before_s, self._now_s + self.spec.cooldown_s)
             yield "cleared", reason

@@ -29,7 +29,7 @@ class Alert(AlertBase, frozen=True, kw_only=True):
     @classmethod
     def of(cls, event: AlarmEvent) -> "Alert":
         """Make the report's entry of an alarm event."""
-        return cls(id=str(event.id), event=event.what, **alert_fields(event))
+        return cls(id=str(event.id), event=event.kind, **alert_fields(event))
 
 
 class Report(SampleCounts, frozen=True, kw_only=True):

@@ -189,12 +189,12 @@ def alert_event(
         epoch=event.epoch,
         latency_ms=latency_ms,
         historical=False,
-        came=event.came,
+        came=event.storm_counts,
     )
     return AlertEvent(
         id=str(event.id),
         source=f"ecg-nat/{device}/{event.stream}",
-        type=_ALERT_TYPES[event.what],
+        type=_ALERT_TYPES[event.kind],
         subject=spec.label,
         time=time,
         data=data,

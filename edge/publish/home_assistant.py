@@ -201,9 +201,9 @@ class HomeAssistant:
     @staticmethod
     def _after(on: frozenset[str], events: Sequence[AlarmEvent]) -> frozenset[str]:
         for event in events:
-            if event.what == "raised":
+            if event.kind == "raised":
                 on |= {event.spec.label}
-            elif event.what == "cleared":
+            elif event.kind == "cleared":
                 on -= {event.spec.label}
         return on
 

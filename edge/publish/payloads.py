@@ -110,7 +110,7 @@ def last_will(status: DeviceStatus) -> DeviceStatus:
 
 def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
     """Return the alarm's state after an event; None when the alarm has ended."""
-    if event.what == "cleared":
+    if event.kind == "cleared":
         return None
     return AlarmState(
         alarm_id=str(event.alarm_id),
@@ -118,7 +118,7 @@ def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
         name=event.spec.name,
         kind=event.spec.kind,
         priority=event.spec.priority,
-        acknowledged=event.what == "acknowledged",
+        acknowledged=event.kind == "acknowledged",
         time=time,
         onset_sample=event.onset_sample,
         onset_s=event.onset_s,

@@ -169,7 +169,7 @@ class Publisher:
         with self._connection.locked() as outgoing:
             outgoing.put_event(topic, payload, RANKS[event.spec.priority], self._clock_s())
             # Escalated and silenced do not change whether the alarm is on or acknowledged.
-            if event.what in {"raised", "acknowledged", "cleared"}:
+            if event.kind in {"raised", "acknowledged", "cleared"}:
                 outgoing.retain(state_topic, b"" if state is None else encode(state))
 
     def publish_prediction(self, decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> None:

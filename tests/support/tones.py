@@ -54,4 +54,4 @@ class Said:
         assert update.latency_s >= 0
         if update.decision is not None:
             self.decisions.append((update.monitor.stream, update.decision))
-        self.events += [(event.stream, event.spec.label, event.what, event.end_sample) for event in update.events]
+        self.events += [(event.stream, event.spec.label, event.kind, event.end_sample) for event in update.events]

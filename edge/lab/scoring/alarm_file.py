@@ -28,7 +28,7 @@ def write_alarms(folder: Path, record: str, sample_rate_hz: float, events: Seque
         When the file cannot be written, or WFDB does not allow the record's name.
     """
     path = folder / f"{record}.{ANNOTATOR}"
-    notes = [(event.end_sample, f"{event.spec.label} {_NOTES[event.what]}") for event in events if event.what in _NOTES]
+    notes = [(event.end_sample, f"{event.spec.label} {_NOTES[event.kind]}") for event in events if event.kind in _NOTES]
     path.unlink(missing_ok=True)
     if not notes:
         return path

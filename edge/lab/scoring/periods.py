@@ -91,7 +91,7 @@ def technical_spans(events: Sequence[AlarmEvent], end_s: float) -> Spans:
 
 def _technical(events: Sequence[AlarmEvent], end_s: float) -> Iterator[tuple[float, float]]:
     about_signal = [event for event in events if event.spec.kind == "technical" and event.spec.label != _STORM]
-    ended = {event.alarm_id: event.end_s for event in about_signal if event.what == "cleared"}
+    ended = {event.alarm_id: event.end_s for event in about_signal if event.kind == "cleared"}
     for event in about_signal:
-        if event.what == "raised":
+        if event.kind == "raised":
             yield event.end_s, ended.get(event.alarm_id, end_s)

@@ -78,7 +78,7 @@ class AlarmScorer:
         for spec in self._specs:
             reference = annotated.get(spec.label)
             if reference is None or spec.kind == "technical":
-                raised = (event for event in output.events if event.what == "raised" and event.spec.label == spec.label)
+                raised = (event for event in output.events if event.kind == "raised" and event.spec.label == spec.label)
                 unannotated[spec.label] = sum(self._start_s <= event.end_s for event in raised)
                 continue
             counts = compare(reference, self.alarms(spec, output), self._start_s, annotation.end_s)
@@ -96,10 +96,10 @@ class AlarmScorer:
     def alarms(self, spec: AlarmSpec, output: StreamOutput) -> list[Alarm]:
         """Put the events of one label together to alarms, each from its raise to its end."""
         events = [event for event in output.events if event.spec.label == spec.label]
-        ended = {event.alarm_id: event.end_s for event in events if event.what == "cleared"}
+        ended = {event.alarm_id: event.end_s for event in events if event.kind == "cleared"}
         alarms = []
         for event in events:
-            if event.what == "raised":
+            if event.kind == "raised":
                 last_s = ended.get(event.alarm_id, output.decisions[-1].end_s)
                 windows = [decision for decision in output.decisions if event.onset_s <= decision.end_s <= last_s]
                 over = [

@@ -88,7 +88,7 @@ def dry_run(task: DryRunTask) -> DryRunResult:
     seconds: defaultdict[str, float] = defaultdict(float)
 
     def sink(update: StreamUpdate) -> None:
-        alarms.update(e.spec.label for e in update.events if e.what == "raised" and e.spec.output is not None)
+        alarms.update(e.spec.label for e in update.events if e.kind == "raised" and e.spec.output is not None)
 
     specs = alarm_specs(bundle.manifest.labels, task.alarm)
     with MonitorRuntime(bundle.manifest, lambda: open_classifier(bundle, task.classifier), specs, sink) as runtime:

@@ -41,7 +41,7 @@ def play(alarms: AlarmMachine, letters: str, first: int = 0) -> list[str]:
     events = [
         (index, event) for index, letter in enumerate(letters, first) for event in alarms.step(window(index, letter))
     ]
-    return [f"{index}:{event.what}" for index, event in events if event.spec.label == "A"]
+    return [f"{index}:{event.kind}" for index, event in events if event.spec.label == "A"]
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,34 @@ def play(alarms: AlarmMachine, letters: str, first: int = 0) -> list[str]:
         ({}, "#+", ["0:raised", "1:cleared"]),
         ({"clear_threshold": 0.3}, "++#+++.", ["2:raised", "6:cleared"]),
         ({"clear_threshold": 0.3, "off_delay_s": 2.0}, "#.+...", ["0:raised", "5:cleared"]),
-        ({"clear_threshold": 0.3, "on_delay_s": 2.0}, "#+##+##", []),  # between is under while it is pending
+        ({"clear_threshold": 0.3, "on_delay_s": 2.0}, "#+##+##", []),  # between counts as under while pending
         ({"clear_threshold": 0.3, "on_delay_s": 1.0}, "##+.", ["1:raised", "3:cleared"]),
         ({"clear_threshold": 0.3, "latch": True}, "#.+#", ["0:raised"]),
         ({"clear_threshold": 0.3}, "#" + "x" * 30 + "+", ["0:raised", "30:cleared"]),
-        ({"clear_threshold": 0.3}, "#" + "x" * 29 + "+", ["0:raised", "30:cleared"]),  # not raised by less than 0.5
+        (
+            {"clear_threshold": 0.3},
+            "#" + "x" * 29 + "+",
+            ["0:raised", "30:cleared"],
+        ),  # 0.4 does not raise it again
         ({"cooldown_s": 4.0}, "#.#.#.#", ["0:raised", "1:cleared", "6:raised"]),
-        ({"cooldown_s": 4.0}, "#.######", ["0:raised", "1:cleared", "5:raised"]),  # a condition that lasts is told
+        (
+            {"cooldown_s": 4.0},
+            "#.######",
+            ["0:raised", "1:cleared", "5:raised"],
+        ),  # a condition that lasts
         ({"cooldown_s": 4.0}, "#.##....", ["0:raised", "1:cleared"]),
         ({"escalate_s": 3.0}, "#####", ["0:raised"]),  # medium
         ({"escalate_s": 3.0, "priority": "high"}, "########", ["0:raised", "3:escalated"]),
-        ({"escalate_s": 3.0, "priority": "high"}, "#xxxxx", ["0:raised", "3:escalated"]),  # a bad signal is no excuse
+        (
+            {"escalate_s": 3.0, "priority": "high"},
+            "#xxxxx",
+            ["0:raised", "3:escalated"],
+        ),  # also without evidence
         ({"escalate_s": 3.0, "priority": "high"}, "###.###", ["0:raised", "3:cleared", "4:raised"]),
         ({"escalate_s": 3.0, "priority": "high", "latch": True}, "#.....", ["0:raised", "3:escalated"]),
         ({"escalate_s": 0.0, "priority": "high"}, "#" * 100, ["0:raised"]),
         ({"priority": "high"}, "#" * 62, ["0:raised", "60:escalated"]),
-        ({"on_delay_s": 4.0}, "#s#ss#", ["5:raised"]),  # what is shed is as if the hop were longer
+        ({"on_delay_s": 4.0}, "#s#ss#", ["5:raised"]),  # shed windows are as if the hop were longer
         ({"on_delay_s": 4.0}, "#s#xs####", ["7:raised"]),
         ({"off_delay_s": 4.0}, "#.s.s.", ["0:raised", "5:cleared"]),
         ({"off_delay_s": 3.0}, "#" + "s" * 40 + "#", ["0:raised", "30:cleared", "41:raised"]),
@@ -82,21 +94,21 @@ def test_an_acknowledged_alarm_does_not_escalate() -> None:
     assert play(alarms, "#####", 2) == []
 
 
-def test_a_silenced_alarm_is_acknowledged_and_comes_again_only_afterwards() -> None:
+def test_a_silenced_alarm_is_acknowledged_and_is_raised_again_only_afterwards() -> None:
     alarms = machine("high")
     play(alarms, "#")
-    wish = Command(command="silence", label="A", silence_s=5.0)
-    events = alarms.on_command(wish)
-    assert [event.what for event in events] == ["acknowledged", "silenced"]
+    command = Command(command="silence", label="A", silence_s=5.0)
+    events = alarms.on_command(command)
+    assert [event.kind for event in events] == ["acknowledged", "silenced"]
     assert play(alarms, ".#####", 1) == ["1:cleared", "5:raised"]
-    assert [event.what for event in machine().on_command(wish)] == []  # no window yet: no time from which to count
+    assert [event.kind for event in machine().on_command(command)] == []  # before the first window there is no time
 
 
 def test_an_alarm_can_be_silenced_before_it_is_raised() -> None:
     alarms = machine()
     play(alarms, ".")
     (event,) = alarms.on_command(Command(command="silence", label="A", silence_s=3.0))
-    assert (event.what, event.spec.label) == ("silenced", "A")
+    assert (event.kind, event.spec.label) == ("silenced", "A")
     assert play(alarms, "###", 1) == ["3:raised"]
 
 
@@ -106,7 +118,7 @@ def test_a_command_for_an_alarm_that_is_gone_does_nothing() -> None:
     play(alarms, ".#", 1)
     assert alarms.on_command(Command(command="acknowledge", label="A", alarm_id=str(raised.alarm_id))) == []
     assert alarms.on_command(Command(command="acknowledge", label="B")) == []
-    assert [event.what for event in alarms.on_command(Command(command="acknowledge", label="A"))] == ["acknowledged"]
+    assert [event.kind for event in alarms.on_command(Command(command="acknowledge", label="A"))] == ["acknowledged"]
 
 
 def storm_machine(count: int = 6) -> AlarmMachine:
@@ -121,10 +133,10 @@ def storm_machine(count: int = 6) -> AlarmMachine:
 
 def play_all(alarms: AlarmMachine, rows: list[str]) -> list[str]:
     events = [(index, event) for index, row in enumerate(rows) for event in alarms.step(window(index, *row))]
-    return [f"{index}:{event.spec.label} {event.what}" for index, event in events]
+    return [f"{index}:{event.spec.label} {event.kind}" for index, event in events]
 
 
-def test_a_storm_is_one_alarm_and_withholds_all_but_the_high() -> None:
+def test_a_storm_is_one_alarm_and_withholds_all_below_high_priority() -> None:
     rows = ["#.....", "#.#...", "#.##..", "######", "######"]
     assert play_all(storm_machine(), rows) == [
         "0:A raised",
@@ -135,10 +147,10 @@ def test_a_storm_is_one_alarm_and_withholds_all_but_the_high() -> None:
     ]
 
 
-def test_after_a_storm_what_was_withheld_and_lasts_is_raised() -> None:
+def test_after_a_storm_a_withheld_alarm_that_lasts_is_raised() -> None:
     alarms = storm_machine()
-    told = play_all(alarms, ["#.##..", "#.###.", *["#.###."] * 12])
-    assert told == [
+    events = play_all(alarms, ["#.##..", "#.###.", *["#.###."] * 12])
+    assert events == [
         "0:A raised",
         "0:C raised",
         "0:D raised",
@@ -148,7 +160,7 @@ def test_after_a_storm_what_was_withheld_and_lasts_is_raised() -> None:
     ]
 
 
-def test_a_storm_sums_up_what_came_and_what_was_withheld() -> None:
+def test_a_storm_counts_alarms_that_were_raised_and_withheld() -> None:
     alarms = storm_machine()
     rows = ["#.##..", "......", *["#...##", "......"] * 2, *["......"] * 12]
     storm = [
@@ -157,17 +169,17 @@ def test_a_storm_sums_up_what_came_and_what_was_withheld() -> None:
         for event in alarms.step(window(index, *row))
         if event.spec.label == "ALARM_STORM"
     ]
-    assert [(event.what, event.came) for event in storm] == [
+    assert [(event.kind, event.storm_counts) for event in storm] == [
         ("raised", {"A": 1, "C": 1, "D": 1}),
         ("cleared", {"A": 3, "C": 1, "D": 1, "E": 2, "F": 2}),
     ]
 
 
 def test_alarms_that_flutter_keep_the_storm_alive() -> None:
-    """What is withheld counts too: else the storm would end, and begin anew, for as long as the cause lasts."""
-    told = play_all(storm_machine(), ["#.##..", *["......", "#.##.."] * 30])
-    assert [line for line in told if "STORM" in line] == ["0:ALARM_STORM raised"]
-    assert len(told) == 7  # three raised, three cleared, the storm
+    """Withheld alarms count too: otherwise the storm would end and begin again for as long as the cause lasts."""
+    events = play_all(storm_machine(), ["#.##..", *["......", "#.##.."] * 30])
+    assert [line for line in events if "STORM" in line] == ["0:ALARM_STORM raised"]
+    assert len(events) == 7  # three raised, three cleared, the storm
 
 
 def test_a_storm_can_be_switched_off() -> None:
@@ -188,6 +200,6 @@ def test_a_storm_can_be_switched_off() -> None:
         ("NO_DATA", {"clear_threshold": 0.5}, "it has no threshold"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(label, changes, text) -> None:
+def test_an_override_out_of_range_is_refused(label, changes, text) -> None:
     with pytest.raises(ConfigError, match=text):
         alarm_specs((Label(abbreviation="A", name="a"),), {label: AlarmOverride(**changes)})

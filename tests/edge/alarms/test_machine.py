@@ -43,7 +43,7 @@ def play(alarms: AlarmMachine, letters: str, label: str = "AF") -> list[str]:
     """Return what happened to one label, as `window:what` and the reason where there is one."""
     events = [(index, event) for index, letter in enumerate(letters) for event in alarms.step(window(index, letter))]
     return [
-        f"{index}:{event.what}" + (f"({event.reason})" if event.reason else "")
+        f"{index}:{event.kind}" + (f"({event.reason})" if event.reason else "")
         for index, event in events
         if event.spec.label == label
     ]
@@ -95,7 +95,7 @@ def test_windows_that_are_far_apart_pass_no_delay_time() -> None:
         ("." + "o" * 6 + "...", "LEAD_OFF", ["6:raised", "9:cleared(condition_ended)"]),
         ("o" * 5 + "." + "o" * 5, "LEAD_OFF", []),
         ("x" * 6, "POOR_SIGNAL", ["5:raised"]),
-        ("xnnxnx", "POOR_SIGNAL", ["5:raised"]),  # whoever says that it is poor
+        ("xnnxnx", "POOR_SIGNAL", ["5:raised"]),  # bad quality and noise alternate
         ("xxx.xx", "POOR_SIGNAL", []),
         ("x" * 6 + "." * 10 + "x" + "." * 11, "POOR_SIGNAL", ["5:raised", "27:cleared(condition_ended)"]),
         ("g" * 6 + "o" * 3, "NO_DATA", ["5:raised", "8:cleared(condition_ended)"]),
@@ -111,7 +111,7 @@ def test_a_latched_alarm_ends_when_it_is_acknowledged() -> None:
     alarms = machine(latch=True)
     play(alarms, "#.")
     assert alarms.state("AF") is State.LATCHED
-    assert [(e.what, e.reason) for e in alarms.acknowledge("AF")] == [
+    assert [(e.kind, e.reason) for e in alarms.acknowledge("AF")] == [
         ("acknowledged", None),
         ("cleared", "condition_ended"),
     ]
@@ -122,12 +122,12 @@ def test_a_latched_alarm_ends_when_it_is_acknowledged() -> None:
 def test_an_acknowledged_alarm_stays_until_its_condition_ends() -> None:
     alarms = machine(latch=True)
     play(alarms, "#")
-    assert [e.what for e in alarms.acknowledge("AF")] == ["acknowledged"]
+    assert [e.kind for e in alarms.acknowledge("AF")] == ["acknowledged"]
     assert alarms.state("AF") is State.ACTIVE
-    assert [e.what for e in alarms.step(window(1, "."))] == ["cleared"]
+    assert [e.kind for e in alarms.step(window(1, "."))] == ["cleared"]
 
 
-def test_nothing_to_acknowledge_is_no_event() -> None:
+def test_without_an_alarm_an_acknowledgement_has_no_event() -> None:
     alarms = machine(on_delay_s=5.0)
     assert alarms.acknowledge("AF") == []
     play(alarms, "##")
@@ -136,15 +136,15 @@ def test_nothing_to_acknowledge_is_no_event() -> None:
 
 
 @pytest.mark.parametrize("letters", ["#", "#."])
-def test_the_end_of_the_stream_clears_what_is_on(letters) -> None:
+def test_the_end_of_the_stream_clears_every_alarm_that_is_on(letters) -> None:
     alarms = machine(latch=True)
     assert alarms.finish() == []
     play(alarms, letters)
-    assert [(e.what, e.reason) for e in alarms.finish()] == [("cleared", "stream_end")]
+    assert [(e.kind, e.reason) for e in alarms.finish()] == [("cleared", "stream_end")]
     assert alarms.finish() == []
 
 
-def test_an_event_says_where_and_by_what_it_came() -> None:
+def test_an_event_has_the_place_and_the_leads_of_its_window() -> None:
     alarms = machine(on_delay_s=2.0)
     (event,) = [event for index, letter in enumerate(".###") for event in alarms.step(window(index, letter))]
     assert (event.onset_sample, event.onset_s) == (11 * RATE, 11.0)
@@ -152,13 +152,12 @@ def test_an_event_says_where_and_by_what_it_came() -> None:
     assert event.leads == ("II",)
     assert event.probability == pytest.approx(0.8)
     assert event.spec.threshold == 0.5
-    assert (
-        str(event.alarm_id) == "de8a2426-337d-5dcb-91fd-72aac3a3e8a6"
-    )  # a subscriber that knows it must know it after any update
+    # A subscriber that knows this id must know it after any update too.
+    assert str(event.alarm_id) == "de8a2426-337d-5dcb-91fd-72aac3a3e8a6"
 
 
 def test_a_decision_that_contradicts_itself_is_refused() -> None:
-    with pytest.raises(StreamError, match="probabilities go with good windows"):
+    with pytest.raises(StreamError, match="a good window has probabilities"):
         Decision("s", 0, 2500, 10.0, Cause.LEAD_OFF, (), np.zeros(2, np.float32))
 
 
@@ -188,7 +187,7 @@ def test_each_cause_belongs_to_at_most_one_technical_alarm() -> None:
 
 
 def _over(letter: str, spec: AlarmSpec) -> bool | None:
-    """Say, apart from the code under test, what a letter means for a label."""
+    """Return what a letter means for a label, worked out apart from the code under test."""
     if spec.label == "AF":
         return {"#": True, ".": False}.get(letter)
     return {"n": True, "#": False, ".": False}.get(letter)
@@ -201,7 +200,7 @@ def _over(letter: str, spec: AlarmSpec) -> bool | None:
     latch=st.booleans(),
     seen_at=st.sets(st.integers(0, 80), max_size=3),
 )
-def test_what_holds_for_any_windows(letters, on_delay, off_delay, latch, seen_at) -> None:
+def test_invariants_for_any_windows(letters, on_delay, off_delay, latch, seen_at) -> None:
     """No alarm without an unbroken on delay of evidence; raised and cleared take turns; ids are unique and repeat."""
     delays = {"on_delay_s": float(on_delay), "off_delay_s": float(off_delay), "latch": latch}
     first, again = machine(6.0, **delays), machine(6.0, **delays)
@@ -209,7 +208,7 @@ def test_what_holds_for_any_windows(letters, on_delay, off_delay, latch, seen_at
     for index, letter in enumerate(letters):
         new = first.step(window(index, letter)) + (first.acknowledge("AF") if index in seen_at else [])
         for event in new:
-            if event.what == "raised" and event.spec.output is not None:
+            if event.kind == "raised" and event.spec.output is not None:
                 assert _evidence_s(letters[: index + 1], event.spec) >= event.spec.on_delay_s
         events += new
         assert new == again.step(window(index, letter)) + (again.acknowledge("AF") if index in seen_at else [])
@@ -217,8 +216,8 @@ def test_what_holds_for_any_windows(letters, on_delay, off_delay, latch, seen_at
     assert len({event.id for event in events}) == len(events)
     for label in {event.spec.label for event in events}:
         of_label = [event for event in events if event.spec.label == label]
-        turns = [event for event in of_label if event.what != "acknowledged"]
-        assert [event.what for event in turns] == ["raised", "cleared"] * (len(turns) // 2)
+        turns = [event for event in of_label if event.kind != "acknowledged"]
+        assert [event.kind for event in turns] == ["raised", "cleared"] * (len(turns) // 2)
         assert all(a.alarm_id == b.alarm_id for a, b in zip(turns[::2], turns[1::2], strict=True))
 
 

@@ -50,7 +50,7 @@ class AlarmWalk(RuleBasedStateMachine):
         self.adjacent = False
         self.phase = "off"  # off, pending, on, ending, latched
         self.seen = False
-        self.raised_at = self.told_escalated = None
+        self.raised_at = self.escalated = None
         self.not_before = -100
 
     @rule(level=st.sampled_from([0.1, 0.4, 0.8]), count=st.integers(1, 4))
@@ -79,7 +79,7 @@ class AlarmWalk(RuleBasedStateMachine):
         expected = [*self.model_acknowledge(), "silenced"]
         self.not_before = max(self.not_before, self.now + silence)
         events = self.alarms.on_command(Command(command="silence", label="A", silence_s=float(silence)))
-        assert [event.what for event in events] == expected
+        assert [event.kind for event in events] == expected
 
     def teardown(self):
         if hasattr(self, "alarms"):
@@ -97,7 +97,7 @@ class AlarmWalk(RuleBasedStateMachine):
         self.check(events, [*self.model_window(level), *self.model_escalation()])
 
     def check(self, events, expected):
-        assert [event.what for event in events] == expected
+        assert [event.kind for event in events] == expected
         fresh = {event.id for event in events}
         assert len(fresh) == len(events)
         assert not fresh & self.ids
@@ -106,15 +106,15 @@ class AlarmWalk(RuleBasedStateMachine):
         assert self.alarms.state("A").value == states[self.phase]
 
     def model_window(self, level):
-        told = []
+        kinds = []
         if self.known is not None and self.now - self.known >= LOST_S:
             if self.phase == "pending":
                 self.phase = "off"
             elif self.phase in {"on", "ending"}:
-                told += self.model_end()
+                kinds += self.model_end()
         if level is None:
             self.adjacent = False
-            return told
+            return kinds
         lasting = self.phase in {"on", "ending"} and self.clear is not None
         over = level >= (self.clear if lasting else 0.5)
         turn = {
@@ -131,19 +131,19 @@ class AlarmWalk(RuleBasedStateMachine):
             self.run += 1
         self.known, self.adjacent = self.now, True
         if self.phase == "pending" and self.run >= self.on_delay and self.now >= self.not_before:
-            self.phase, self.raised_at, self.told_escalated = "on", self.now, False
-            told.append("raised")
+            self.phase, self.raised_at, self.escalated = "on", self.now, False
+            kinds.append("raised")
         elif self.phase == "ending" and self.run >= self.off_delay:
-            told += self.model_end()
-        return told
+            kinds += self.model_end()
+        return kinds
 
     def model_escalation(self):
         on = self.phase in {"on", "ending", "latched"}
-        if not on or self.seen or not self.escalate or self.told_escalated:
+        if not on or self.seen or not self.escalate or self.escalated:
             return []
         if self.now - self.raised_at < self.escalate:
             return []
-        self.told_escalated = True
+        self.escalated = True
         return ["escalated"]
 
     def model_acknowledge(self):

@@ -37,9 +37,9 @@ class StormWalk(RuleBasedStateMachine):
         self.now = -1
         self.on, self.seen, self.withheld = set(), set(), set()
         self.rest_until = dict.fromkeys(NAMES, -1)
-        self.came = []  # (when, label), all of them
+        self.arrivals = []  # (time, label) of every alarm
         self.storm_on, self.quiet_since = False, None
-        self.sum = Counter()
+        self.storm_counts = Counter()
 
     @rule(rows=ROWS)
     def good_windows(self, rows):
@@ -54,31 +54,31 @@ class StormWalk(RuleBasedStateMachine):
     @precondition(lambda self: self.now >= 0)
     @rule(label=st.sampled_from(NAMES), silence=st.integers(1, 5))
     def silence(self, label, silence):
-        told = [(label, "acknowledged", None)] if label in self.on - self.seen else []
+        expected = [(label, "acknowledged", None)] if label in self.on - self.seen else []
         self.seen |= self.on & {label}
         self.rest_until[label] = max(self.rest_until[label], self.now + silence)
         events = self.alarms.on_command(Command(command="silence", label=label, silence_s=float(silence)))
-        assert self.said(events) == [*told, (label, "silenced", None)]
+        assert self.described(events) == [*expected, (label, "silenced", None)]
 
     def window(self, outputs):
         self.now += 1
         cause = Cause.PRESENT if outputs is not None else Cause.BAD_QUALITY
         decision = Decision("s", self.now * RATE, (self.now + 10) * RATE, self.now + 10.0, cause, (), outputs)
-        told, storm = [], self.storm_on
+        expected, storm = [], self.storm_on
         for index, label in enumerate(NAMES):
             if outputs is not None:
-                told += self.over(label, storm) if outputs[index] > 0.5 else self.under(label)
-        assert self.said(self.alarms.step(decision)) == [*told, *self.model_storm()]
+                expected += self.over(label, storm) if outputs[index] > 0.5 else self.under(label)
+        assert self.described(self.alarms.step(decision)) == [*expected, *self.model_storm()]
 
     def over(self, label, storm):
         if label in self.on:
             return []
         if (storm and label != HIGH) or self.now < self.rest_until[label]:
             if label not in self.withheld:
-                self.come(label, anew=True)
+                self.arrive(label, new=True)
             self.withheld.add(label)
             return []
-        self.come(label, anew=label not in self.withheld)
+        self.arrive(label, new=label not in self.withheld)
         self.withheld.discard(label)
         self.on.add(label)
         return [(label, "raised", None)]
@@ -90,29 +90,29 @@ class StormWalk(RuleBasedStateMachine):
         self.seen.discard(label)
         return [(label, "cleared", None)] if was_on else []
 
-    def come(self, label, *, anew):
-        self.came.append((self.now, label))
-        self.sum.update([label] if anew else [])
+    def arrive(self, label, *, new):
+        self.arrivals.append((self.now, label))
+        self.storm_counts.update([label] if new else [])
 
     def model_storm(self):
-        last = self.came[-self.limit :]
+        last = self.arrivals[-self.limit :]
         if len(last) == self.limit and self.now - last[0][0] < self.within:
             self.quiet_since = None
             if self.storm_on:
                 return []
-            self.storm_on, self.sum = True, Counter(label for _, label in last)
-            return [(STORM, "raised", dict(self.sum))]
+            self.storm_on, self.storm_counts = True, Counter(label for _, label in last)
+            return [(STORM, "raised", dict(self.storm_counts))]
         if not self.storm_on:
             return []
         self.quiet_since = self.now if self.quiet_since is None else self.quiet_since
         if self.now - self.quiet_since < self.off_delay:
             return []
         self.storm_on = False
-        return [(STORM, "cleared", dict(self.sum))]
+        return [(STORM, "cleared", dict(self.storm_counts))]
 
     @staticmethod
-    def said(events):
-        return [(event.spec.label, event.what, event.came) for event in events]
+    def described(events):
+        return [(event.spec.label, event.kind, event.storm_counts) for event in events]
 
 
 TestStormWalk = StormWalk.TestCase

@@ -48,7 +48,7 @@ class Record:
     def __call__(self, update):
         if update.decision is not None:
             self.decisions.append((update.decision, update.monitor.model.manifest.version))
-        self.events += [(event.spec.label, event.what, event.reason) for event in update.events]
+        self.events += [(event.spec.label, event.kind, event.reason) for event in update.events]
 
     def ends(self):
         return [decision.end_sample for decision, _ in self.decisions]

@@ -216,7 +216,7 @@ def test_on_a_full_disk_without_a_broker_the_loss_is_counted_and_the_rest_goes_o
     sent = events(200)
     for event in sent:
         publisher.publish_event(event, sample_rate_hz=250.0)
-        if event.what == "raised":  # no faster than the writer tries
+        if event.kind == "raised":  # no faster than the writer tries
             wait_until(lambda: not publisher._outbox._incoming or bool(publisher._outbox._disk_error))
     wait_until(lambda: bool(publisher._outbox._disk_error) and not publisher._outbox._committing)
     wait_until(lambda: publisher._outbox.lost.get("disk", 0) > 0)
