@@ -64,8 +64,8 @@ def doctor(context: click.Context, path: Path | None, json_path: Path | None) ->
 def _table(findings: tuple[Finding, ...]) -> Table:
     table = Table("", "what", "found", box=SIMPLE, show_header=False)
     for finding in findings:
-        text = Text(finding.what)
-        if finding.mend:
-            text.append(f"\n→ {finding.mend}", style="cyan")
+        text = Text(finding.message)
+        if finding.fix:
+            text.append(f"\n→ {finding.fix}", style="cyan")
         table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.check, text)
     return table

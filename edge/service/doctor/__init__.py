@@ -1,1 +1,1 @@
-"""The doctor: what `ecg-edge doctor` looks at, and what it thinks of it."""
+"""The doctor: what `ecg-edge doctor` inspects, and what it reports."""

@@ -1,4 +1,4 @@
-"""The bundle: its hashes, and the golden windows on ONNX Runtime; and whether the alarms that are configured exist."""
+"""The bundle: its hashes, its golden windows on ONNX Runtime, and whether the configured alarms exist."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def check_model(config: ServiceConfig) -> Iterator[Finding]:
 
 
 def _golden(bundle: Bundle, config: ClassifierConfig) -> Iterator[Finding]:
-    """Run the golden windows on ONNX Runtime, which serves or stands in; `ecg-edge build` does it for TensorRT."""
+    """Run the golden windows on ONNX Runtime, as the back end or its fallback; `ecg-edge build` does TensorRT."""
     import onnxruntime
 
     from edge.classifiers.onnx_runtime import OnnxRuntimeClassifier

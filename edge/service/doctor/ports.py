@@ -1,4 +1,4 @@
-"""Serial ports: whether each that is configured is there, by a name that stays, and may be read."""
+"""Serial ports: whether each configured port exists, has a stable name, and may be read."""
 
 import grp
 import os
@@ -14,18 +14,18 @@ from edge.sources.serial_port import BY_ID, port_path, stable_name
 
 
 class Port(NamedTuple):
-    """What is known of a port without opening it, for that would restart many a device."""
+    """What is known of a port without opening it; opening it would restart many devices."""
 
     path: str
     exists: bool
     is_device: bool
     usable: bool  # by this user
     group: str
-    stable: str | None  # its name below /dev/serial/by-id, where it was named otherwise
+    stable: str | None  # its name below /dev/serial/by-id, when `path` is another one
 
 
-def look_at_port(name: str) -> Port:
-    """Return what there is."""
+def inspect_port(name: str) -> Port:
+    """Return what is known of a port."""
     path = Path(port_path(name))
     try:
         status = path.stat()
@@ -41,41 +41,40 @@ def look_at_port(name: str) -> Port:
     )
 
 
-def names_there() -> tuple[str, ...]:
-    """Return the stable names of all ports that are plugged in."""
+def plugged_in() -> tuple[str, ...]:
+    """Return the stable names of all ports that exist."""
     return tuple(sorted(link.name for link in BY_ID.iterdir())) if BY_ID.is_dir() else ()
 
 
 def check_ports(config: ServiceConfig | None) -> Iterator[Finding]:
-    """Judge every port of the configuration; without one, say which ports there are."""
-    there = names_there()
+    """Check every port of the configuration; without one, list the ports that exist."""
+    names = plugged_in()
     serial = [source for source in config.source if isinstance(source, SerialConfig)] if config is not None else []
     if not serial:
-        yield ok("serial ports", f"none is configured; plugged in: {', '.join(there) or 'none'}")
+        yield ok("serial ports", f"none is configured; plugged in: {', '.join(names) or 'none'}")
     for source in serial:
-        yield from judge_port(look_at_port(source.port), there)
+        yield from check_port(inspect_port(source.port), names)
 
 
-def judge_port(port: Port, there: tuple[str, ...]) -> Iterator[Finding]:
-    """Judge one port, given the stable names of those that are plugged in."""
+def check_port(port: Port, names: tuple[str, ...]) -> Iterator[Finding]:
+    """Check one port; `names` are the stable names of the ports that exist."""
     check = "serial ports"
     if not port.exists:
-        seen = ", ".join(there) or "none"
         yield fail(
             check,
-            f"{port.path} is not there; plugged in: {seen}",
+            f"{port.path} does not exist; plugged in: {', '.join(names) or 'none'}",
             "ls -l /dev/serial/by-id  # plug it in, or correct `port`",
         )
     elif not port.is_device:
-        yield fail(check, f"{port.path} is no device", "ls -l /dev/serial/by-id  # and correct `port`")
+        yield fail(check, f"{port.path} is not a device", "ls -l /dev/serial/by-id  # and correct `port`")
     elif not port.usable:
-        mend = f"sudo usermod -aG {port.group} $USER  # and log in again; the service has SupplementaryGroups"
-        yield fail(check, f"{port.path} may not be read and written by this user; its group is {port.group}", mend)
+        fix = f"sudo usermod -aG {port.group} $USER  # and log in again; the service has SupplementaryGroups"
+        yield fail(check, f"this user may not read and write {port.path}; its group is {port.group}", fix)
     elif port.stable is not None:
         name = Path(port.stable).name
         yield warn(check, f"{port.path} may get another name when it is plugged in again", f"set port = {name!r}")
     else:
-        yield ok(check, f"{port.path} is there, group {port.group}")
+        yield ok(check, f"{port.path} exists, group {port.group}")
 
 
 def _group(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Python, ONNX Runtime, and what TensorRT needs: JetPack, its bindings, pycuda, a GPU."""
+"""Python, and what TensorRT needs: JetPack, the bindings, pycuda and a GPU."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ _JETSON = "deploy/jetson/README.md"
 
 
 class Accelerator(NamedTuple):
-    """What there is for TensorRT to run on; a version is empty where the module cannot be imported."""
+    """What TensorRT can run on; a version is empty where the module cannot be imported."""
 
     tegra: str  # first line of /etc/nv_tegra_release
     tensorrt: str
@@ -28,8 +28,8 @@ class Accelerator(NamedTuple):
     system_site: bool  # whether this Python sees the system's packages
 
 
-def look_for_accelerator() -> Accelerator:
-    """Return what there is."""
+def inspect_accelerator() -> Accelerator:
+    """Return what this machine has."""
     release = Path("/etc/nv_tegra_release")
     return Accelerator(
         tegra=release.read_text(errors="replace").partition("\n")[0] if release.is_file() else "",
@@ -41,29 +41,29 @@ def look_for_accelerator() -> Accelerator:
 
 
 def check_python(version: tuple[int, int], implementation: str) -> Iterator[Finding]:
-    """Judge the interpreter."""
-    what = f"{implementation} {version[0]}.{version[1]}, {platform.machine()}"
+    """Check the interpreter."""
+    name = f"{implementation} {version[0]}.{version[1]}, {platform.machine()}"
     if version < OLDEST:
-        yield fail("python", f"{what}: older than 3.10", "python3.12 -m venv /opt/ecg-nat/venv")
+        yield fail("python", f"{name}: older than 3.10", "python3.12 -m venv /opt/ecg-nat/venv")
     elif version > NEWEST:
-        yield warn("python", f"{what}: newer than what was tested", "python3.12 -m venv /opt/ecg-nat/venv")
+        yield warn("python", f"{name}: newer than the tested versions", "python3.12 -m venv /opt/ecg-nat/venv")
     else:
-        yield ok("python", what)
+        yield ok("python", name)
 
 
 def check_accelerator(found: Accelerator, config: ClassifierConfig) -> Iterator[Finding]:
-    """Judge what TensorRT needs, where it is asked for; say what there is where it is not."""
+    """Check what TensorRT needs where it is configured; else list what this machine has."""
     have = [f"JetPack {_jetpack(found.tegra)}" if found.tegra else "no Jetson"]
     have += [f"TensorRT {found.tensorrt}"] if found.tensorrt else []
     have += [f"GPU at {', '.join(found.nodes)}"] if found.nodes else ["no GPU"]
     if config.backend != "tensorrt":
-        yield ok("accelerator", ", ".join(have) + "; not asked for, ONNX Runtime serves")
+        yield ok("accelerator", ", ".join(have) + "; not used, the back end is ONNX Runtime")
         return
     faults = list(_accelerator_faults(found))
-    judge = warn if config.fallback else fail
-    rest = "; ONNX Runtime serves meanwhile" if config.fallback else ""
-    for what, mend in faults:
-        yield judge("accelerator", what + rest, mend)
+    finding = warn if config.fallback else fail
+    rest = "; ONNX Runtime runs the graph instead" if config.fallback else ""
+    for fault, fix in faults:
+        yield finding("accelerator", fault + rest, fix)
     if not faults:
         yield ok("accelerator", ", ".join(have))
 
@@ -88,7 +88,7 @@ def _accelerator_faults(found: Accelerator) -> Iterator[tuple[str, str]]:
 
 
 def _jetpack(tegra: str) -> str:
-    """Name the JetPack of a line such as `# R36 (release), REVISION: 4.0, ...` of nv_tegra_release."""
+    """Return the JetPack version for a line such as `# R36 (release), REVISION: 4.0, ...` of nv_tegra_release."""
     release = re.search(r"R(\d+)", tegra)
     names = {"35": "5", "36": "6", "38": "7"}
     return names.get(release[1], f"of L4T R{release[1]}") if release else "of an unknown release"
@@ -99,10 +99,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _version(module: str) -> str:
-    """Return the version of an installed module; empty where it cannot be imported, for whatever reason."""
+    """Return the version of an installed module; empty where it cannot be imported."""
     try:
         found = importlib.import_module(module)
-    except Exception:  # noqa: BLE001  a broken CUDA raises errors of its own
+    except Exception:  # noqa: BLE001  a broken CUDA installation raises errors of any kind
         return ""
     return str(getattr(found, "__version__", "") or getattr(found, "VERSION_TEXT", "") or "unknown")
 

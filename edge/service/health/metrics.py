@@ -1,8 +1,8 @@
-"""The health as Prometheus text: `http://HOST:PORT/metrics`.
+"""The health as Prometheus metrics: `http://HOST:PORT/metrics`.
 
-An account may be corrected (silence that turns out to be a restarted device), so its figures are gauges; what only
-grows is a counter. One thread serves one reader at a time, each for a few seconds at most: whoever holds a connection
-open keeps others from the figures, and nothing else.
+The account may be corrected (silence that turns out to be a restarted device), so its figures are gauges; figures that
+only grow are counters. One thread serves one reader at a time, each for a few seconds at most. A reader that holds its
+connection open delays other readers, and nothing else.
 """
 
 import logging
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "ecg_nat_"
-_POLL_S = 0.2  # how soon the end is seen
-_PATIENCE_S = 3.0  # with a reader that does not send its request or take the answer
-Values = Mapping[tuple[str, ...], float]  # by the values of the labels
+_POLL_S = 0.2  # how often the server checks whether it should stop
+_READER_TIMEOUT_S = 3.0  # for a reader that does not send its request or take the answer
+Values = Mapping[tuple[str, ...], float]  # by label values
 
 
 class HealthCollector(Collector):
-    """Turns the health into metric families, at each scrape anew."""
+    """Reads the health at each scrape and turns it into metric families."""
 
     def __init__(self, read: Callable[[], DeviceHealth]) -> None:
         self._read = read
@@ -47,17 +47,17 @@ class HealthCollector(Collector):
 
 
 class MetricsServer:
-    """Serves the metrics from a thread of its own, for as long as its block of `with` lasts.
+    """Serves the metrics from its own thread, as a context manager.
 
     Parameters
     ----------
     read : gives the health
-    host, port : where to listen; port 0 takes a free one
+    host, port : where to listen; port 0 chooses a free port
 
     Raises
     ------
     ConfigError
-        When nothing can listen there.
+        When the address cannot be used.
     """
 
     def __init__(self, read: Callable[[], DeviceHealth], host: str, port: int) -> None:
@@ -74,7 +74,7 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """Where the metrics are."""
+        """The address of the metrics."""
         host = self._server.server_name
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
 
@@ -95,21 +95,21 @@ class _Server(WSGIServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as HTTPServer does."""
+        """Bind without a name server look-up, which HTTPServer does and which may take long."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
 
     def handle_error(self, *_: object) -> None:
-        """Say in the log what else would go to standard error with a traceback: a reader that went away is no fault."""
+        """Log at debug level instead of printing a traceback: a reader that goes away is not an error."""
         _LOG.debug("a reader of the metrics was not served", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = _PATIENCE_S
+    timeout = _READER_TIMEOUT_S
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its signature
-        """Keep each scrape out of the log."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's signature
+        """Do not log each scrape."""
 
 
 def _gauge(name: str, text: str, values: Values | float | None, labels: tuple[str, ...] = ()) -> Metric:
@@ -121,7 +121,7 @@ def _counter(name: str, text: str, values: Values | float | None, labels: tuple[
 
 
 def _fill(family: GaugeMetricFamily | CounterMetricFamily, values: Values | float | None) -> Metric:
-    """Add the samples to a family; one whose value is None has none."""
+    """Add the samples to a family; None adds none."""
     if isinstance(values, Mapping):
         for labels, value in values.items():
             family.add_metric(labels, value)

@@ -1,4 +1,4 @@
-"""Every finding of the doctor, from facts that are given to it."""
+"""Every finding of the doctor, from given facts."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from edge.classifiers.base import ClassifierConfig
 from edge.mqtt.client import BrokerConfig
 from edge.service.config import ServiceConfig
-from edge.service.doctor.broker import Reach, brokers_of, check_broker
-from edge.service.doctor.finding import ask
-from edge.service.doctor.host import Clock, Folder, check_clock, check_folder, folders_of, look_at_clock, look_at_folder
+from edge.service.doctor.broker import BrokerProbe, brokers_of, check_broker
+from edge.service.doctor.finding import output_of
+from edge.service.doctor.host import Clock, Folder, check_clock, check_folder, folders_of, inspect_folder, read_clock
 from edge.service.doctor.model import check_model
-from edge.service.doctor.ports import Port, check_ports, judge_port, look_at_port
-from edge.service.doctor.software import Accelerator, check_accelerator, check_python, look_for_accelerator
+from edge.service.doctor.ports import Port, check_port, check_ports, inspect_port
+from edge.service.doctor.software import Accelerator, check_accelerator, check_python, inspect_accelerator
 from edge.service.doctor.unit import check_unit
 from edge.sources.config import MqttConfig, SerialConfig, SyntheticConfig
 
@@ -24,12 +24,12 @@ WANTED, NO_OTHER = ClassifierConfig(backend="tensorrt"), ClassifierConfig(backen
 
 
 def only(findings, level, *words):
-    """Return the one finding, which has this level and these words; what is wrong says what mends it."""
+    """Return the only finding, which has this level and these words; all but `ok` have a fix."""
     (finding,) = findings
     assert finding.level == level, finding
-    assert bool(finding.mend) == (level != "ok")
+    assert bool(finding.fix) == (level != "ok")
     for word in words:
-        assert word in finding.what + " " + finding.mend
+        assert word in finding.message + " " + finding.fix
     return finding
 
 
@@ -60,18 +60,18 @@ def accelerator(**changes) -> Accelerator:
 def test_what_tensorrt_needs(changes, words) -> None:
     found = accelerator(**changes)
     only(check_accelerator(found, NO_OTHER), "fail", *words)
-    only(check_accelerator(found, WANTED), "warn", *words, "ONNX Runtime serves")
-    only(check_accelerator(found, ClassifierConfig()), "ok", "not asked for")
+    only(check_accelerator(found, WANTED), "warn", *words, "ONNX Runtime runs the graph")
+    only(check_accelerator(found, ClassifierConfig()), "ok", "not used")
 
 
-def test_a_jetson_that_is_whole() -> None:
+def test_a_complete_jetson() -> None:
     only(check_accelerator(accelerator(), NO_OTHER), "ok", "JetPack 6", "TensorRT 10.3.0", "/dev/nvhost-gpu")
     only(check_accelerator(accelerator(tegra="# R38 (release)"), WANTED), "ok", "JetPack 7")
     only(check_accelerator(accelerator(tegra="# R99 (release)"), WANTED), "ok", "L4T R99")
 
 
-def test_this_machine_has_what_it_has() -> None:
-    only(check_accelerator(look_for_accelerator(), ClassifierConfig()), "ok")
+def test_the_accelerator_of_this_machine() -> None:
+    only(check_accelerator(inspect_accelerator(), ClassifierConfig()), "ok")
 
 
 def port(**changes) -> Port:
@@ -81,26 +81,26 @@ def port(**changes) -> Port:
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
-        ({"exists": False}, "fail", ("not there", "usb-ECG-if00", "/dev/serial/by-id")),
-        ({"is_device": False}, "fail", ("no device",)),
+        ({"exists": False}, "fail", ("does not exist", "usb-ECG-if00", "/dev/serial/by-id")),
+        ({"is_device": False}, "fail", ("not a device",)),
         ({"usable": False}, "fail", ("sudo usermod -aG dialout $USER",)),
         ({"stable": "/dev/serial/by-id/usb-ECG-if00"}, "warn", ("port = 'usb-ECG-if00'",)),
         ({}, "ok", ("group dialout",)),
     ],
 )
 def test_serial_ports(changes, level, words) -> None:
-    only(judge_port(port(**{"stable": None, **changes}), ("usb-ECG-if00",)), level, *words)
+    only(check_port(port(**{"stable": None, **changes}), ("usb-ECG-if00",)), level, *words)
 
 
 def test_ports_of_this_machine(tmp_path, monkeypatch) -> None:
     near, far = os.openpty()
     name = os.ttyname(far)
-    found = look_at_port(name)
+    found = inspect_port(name)
     assert (found.exists, found.is_device, found.usable) == (True, True, os.access(name, os.R_OK | os.W_OK))
     monkeypatch.setattr("edge.sources.serial_port.BY_ID", tmp_path)
     (tmp_path / "usb-ECG-if00").symlink_to(name)
-    assert look_at_port(name).stable == str(tmp_path / "usb-ECG-if00")
-    assert not look_at_port(str(tmp_path)).is_device
+    assert inspect_port(name).stable == str(tmp_path / "usb-ECG-if00")
+    assert not inspect_port(str(tmp_path)).is_device
     config = ServiceConfig(source=(SerialConfig(port=str(tmp_path / "none")), SerialConfig(port=name, stream="b")))
     assert [finding.level for finding in check_ports(config)] == ["fail", "warn"]
     only(check_ports(None), "ok", "none is configured")
@@ -109,25 +109,25 @@ def test_ports_of_this_machine(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reach", "expected"),
+    ("probe", "expected"),
     [
-        (Reach("b:1883", "b:1883: nothing listens there", tls=False), [("fail", "nothing listens there")]),
-        (Reach("localhost:1883", "", tls=False), [("ok", "takes us")]),
-        (Reach("b:1883", "", tls=False), [("ok", "takes us"), ("warn", "in the clear")]),
-        (Reach("b:8883", "", True, NOW_S + 90 * DAY_S), [("ok", "over TLS"), ("ok", "good for 90 days")]),
-        (Reach("b:8883", "", True, NOW_S + 9 * DAY_S), [("ok", "over TLS"), ("warn", "ends in 9 days")]),
+        (BrokerProbe("b:1883", "b:1883: nothing listens there", tls=False), [("fail", "nothing listens there")]),
+        (BrokerProbe("localhost:1883", "", tls=False), [("ok", "accepts us")]),
+        (BrokerProbe("b:1883", "", tls=False), [("ok", "accepts us"), ("warn", "unencrypted")]),
+        (BrokerProbe("b:8883", "", True, NOW_S + 90 * DAY_S), [("ok", "over TLS"), ("ok", "valid for 90 days")]),
+        (BrokerProbe("b:8883", "", True, NOW_S + 9 * DAY_S), [("ok", "over TLS"), ("warn", "expires in 9 days")]),
         (
-            Reach("b:8883", "", True, None, "own.pem", NOW_S - 3 * DAY_S),
-            [("ok", "over TLS"), ("fail", "own.pem, this device's certificate, ended 3 days ago")],
+            BrokerProbe("b:8883", "", True, None, "own.pem", NOW_S - 3 * DAY_S),
+            [("ok", "over TLS"), ("fail", "own.pem, this device's certificate, expired 3 days ago")],
         ),
-        (Reach("b:8883", "", True, None, "own.pem", None), [("ok", "over TLS"), ("warn", "openssl")]),
+        (BrokerProbe("b:8883", "", True, None, "own.pem", None), [("ok", "over TLS"), ("warn", "openssl")]),
     ],
 )
-def test_brokers_and_certificates(reach, expected) -> None:
-    findings = list(check_broker(reach, NOW_S))
+def test_brokers_and_certificates(probe, expected) -> None:
+    findings = list(check_broker(probe, NOW_S))
     assert [finding.level for finding in findings] == [level for level, _ in expected]
     for finding, (_, word) in zip(findings, expected, strict=True):
-        assert word in finding.what + " " + finding.mend
+        assert word in finding.message + " " + finding.fix
 
 
 def test_each_broker_is_tried_once() -> None:
@@ -142,7 +142,7 @@ def test_each_broker_is_tried_once() -> None:
     [
         (Clock(NOW_S, synchronised=True), "ok", "2027-01-15"),
         (Clock(NOW_S, synchronised=False), "warn", "set-ntp true"),
-        (Clock(NOW_S, synchronised=None), "warn", "cannot be told"),
+        (Clock(NOW_S, synchronised=None), "warn", "not known"),
         (Clock(0.0, synchronised=True), "fail", "1970-01-01"),
     ],
 )
@@ -150,11 +150,11 @@ def test_the_clock(clock, level, word) -> None:
     only(check_clock(clock), level, word)
 
 
-def test_the_kernel_is_asked_where_systemd_is_not(monkeypatch) -> None:
-    monkeypatch.setattr("edge.service.doctor.host.ask", lambda *_: None)
-    assert look_at_clock().synchronised in {True, False}
-    monkeypatch.setattr("edge.service.doctor.host.ask", lambda *_: "yes\n")
-    assert look_at_clock().synchronised is True
+def test_the_kernel_is_asked_without_systemd(monkeypatch) -> None:
+    monkeypatch.setattr("edge.service.doctor.host.output_of", lambda *_: None)
+    assert read_clock().synchronised in {True, False}
+    monkeypatch.setattr("edge.service.doctor.host.output_of", lambda *_: "yes\n")
+    assert read_clock().synchronised is True
 
 
 def folder(**changes) -> Folder:
@@ -176,12 +176,12 @@ def test_the_disk(changes, level, word) -> None:
 
 
 def test_folders_of_this_machine(tmp_path) -> None:
-    found = look_at_folder(tmp_path)
+    found = inspect_folder(tmp_path)
     assert (found.exists, found.writable) == (True, True)
     assert found.free_mb > 0
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
-    assert not look_at_folder(tmp_path / "none").exists
-    assert not look_at_folder(Path("/proc")).writable
+    assert not inspect_folder(tmp_path / "none").exists
+    assert not inspect_folder(Path("/proc")).writable
     assert folders_of(ServiceConfig(source=(SyntheticConfig(),))) == []
 
 
@@ -206,30 +206,30 @@ def test_the_unit(facts, level, word) -> None:
 def test_a_unit_that_runs_but_will_not_after_a_restart() -> None:
     first, second = check_unit(unit(UnitFileState="disabled"))
     assert (first.level, second.level) == ("warn", "ok")
-    assert "systemctl enable" in first.mend
+    assert "systemctl enable" in first.fix
 
 
-def test_programs_that_fail_or_are_not_there_say_nothing() -> None:
-    assert ask("echo", "a") == "a\n"
-    assert ask("false") is None
-    assert ask("no-such-program-here") is None
+def test_programs_that_fail_or_are_not_installed_give_no_output() -> None:
+    assert output_of("echo", "a") == "a\n"
+    assert output_of("false") is None
+    assert output_of("no-such-program-here") is None
 
 
 def config_of(path, **classifier) -> ServiceConfig:
     return ServiceConfig(source=(SyntheticConfig(),), model=str(path), classifier=ClassifierConfig(**classifier))
 
 
-def test_the_bundle_proves_itself(tiny_bundle_path) -> None:
+def test_the_bundle_reproduces_its_golden_windows(tiny_bundle_path) -> None:
     hashes, golden = check_model(config_of(tiny_bundle_path))
     assert (hashes.level, golden.level) == ("ok", "ok")
-    assert "tiny 1, 2 hashes" in hashes.what
-    assert "largest difference" in golden.what
+    assert "tiny 1, 2 hashes" in hashes.message
+    assert "largest difference" in golden.message
 
 
 def test_a_bundle_that_does_not_fit(tmp_path, tiny_bundle_path) -> None:
     only(check_model(config_of(tmp_path / "none")), "fail", "no bundle")
     _, golden = check_model(config_of(tiny_bundle_path, precision="int8"))
     assert golden.level == "fail"
-    assert "no graph of precision 'int8'" in golden.what
+    assert "no graph of precision 'int8'" in golden.message
     wrong = ServiceConfig(source=(SyntheticConfig(),), model=str(tiny_bundle_path), alarm={"AFF": {}})
-    assert "did you mean 'AF'" in [*check_model(wrong)][-1].what
+    assert "did you mean 'AF'" in [*check_model(wrong)][-1].message

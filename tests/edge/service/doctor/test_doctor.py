@@ -9,7 +9,7 @@ from running import EDGE
 from waiting import free_port
 
 from edge.mqtt.client import BrokerConfig
-from edge.service.doctor.broker import check_broker, try_broker
+from edge.service.doctor.broker import check_broker, probe_broker
 
 
 def diagnose(tmp_path, text):
@@ -28,7 +28,7 @@ def diagnose(tmp_path, text):
     return result.returncode, found, result.stdout
 
 
-def test_a_machine_that_is_well(tmp_path, broker, tiny_bundle_path):
+def test_a_machine_without_failures(tmp_path, broker, tiny_bundle_path):
     code, found, printed = diagnose(
         tmp_path,
         f"""
@@ -47,10 +47,10 @@ kind = "mqtt"
         found
     )
     assert found["broker"][0]["level"] == "ok"
-    assert f"{broker[0]}:{broker[1]}: takes us" in printed
+    assert f"{broker[0]}:{broker[1]}: accepts us" in printed
 
 
-def test_what_is_wrong_says_what_mends_it(tmp_path, tiny_bundle_path):
+def test_each_failure_has_a_fix(tmp_path, tiny_bundle_path):
     code, found, printed = diagnose(
         tmp_path,
         f"""
@@ -77,12 +77,12 @@ def test_a_configuration_that_cannot_be_read_is_a_finding(tmp_path):
     code, found, _ = diagnose(tmp_path, "[brokr]\n[[source]]\nkind = 'synthetic'")
     assert code == 1
     assert "did you mean `broker`" in found["configuration"][0]["what"]
-    assert "golden windows" in found, "the rest is examined all the same"
+    assert "golden windows" in found, "the rest is checked all the same"
 
 
 @pytest.fixture
 def certificate(tmp_path):
-    """Return a function that makes a certificate for a host, good for ten days, and the key beside it."""
+    """Return a function that makes a certificate for a host, valid for ten days, and its key."""
 
     def make(host):
         path = tmp_path / f"{host}.pem"
@@ -95,7 +95,7 @@ def certificate(tmp_path):
 
 
 def with_tls(mosquitto, certificate):
-    """Start the broker anew with a certificate; return how to reach it by the name localhost."""
+    """Start the broker anew with a certificate; return how to probe it by the name localhost."""
     mosquitto.stop()
     mosquitto._config.write_text(
         f"user root\nlistener {mosquitto.port} 127.0.0.1\nallow_anonymous true\n"
@@ -107,11 +107,11 @@ def with_tls(mosquitto, certificate):
 
 def test_a_certificate_that_ends_soon(mosquitto, certificate):
     config = with_tls(mosquitto, certificate("localhost"))
-    reach = try_broker(config, "ecg-nat/v1/x/+/commands")
-    assert reach.trouble == ""
-    taken, ends = check_broker(reach, reach.expires_s - 10 * 86_400)
+    probe = probe_broker(config, "ecg-nat/v1/x/+/commands")
+    assert probe.trouble == ""
+    taken, ends = check_broker(probe, probe.expires_s - 10 * 86_400)
     assert (taken.level, ends.level) == ("ok", "warn")
-    assert "ends in 10 days" in ends.what
+    assert "expires in 10 days" in ends.message
 
 
 def test_the_devices_own_certificate_is_read(mosquitto, certificate):
@@ -124,16 +124,16 @@ def test_the_devices_own_certificate_is_read(mosquitto, certificate):
         cert_file=str(own),
         key_file=str(own.with_suffix(".key")),
     )
-    reach = try_broker(with_own, "x")
-    assert reach.own == str(own)
-    assert reach.own_expires_s == reach.expires_s == try_broker(config, "x").expires_s
+    probe = probe_broker(with_own, "x")
+    assert probe.own == str(own)
+    assert probe.own_expires_s == probe.expires_s == probe_broker(config, "x").expires_s
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")  # paho leaves it to the collector
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <(ssl.SSLS|s)ocket")  # paho does not close its sockets
 def test_a_certificate_for_another_host(mosquitto, certificate):
     config = with_tls(mosquitto, certificate("elsewhere"))
-    (finding,) = check_broker(try_broker(config, "x"), 0.0)
+    (finding,) = check_broker(probe_broker(config, "x"), 0.0)
     assert finding.level == "fail"
-    assert "certificate" in finding.what
-    assert "host" in finding.what
+    assert "certificate" in finding.message
+    assert "host" in finding.message
     gc.collect()
