@@ -91,6 +91,8 @@ class Service:
             Whatever else ended a source's thread.
         """
         self.sources.open()  # before anything is announced, so that a wrong configuration ends the service at once
+        import scipy.signal  # noqa: F401  slow to import, so now and not while the first samples wait
+
         with ExitStack() as stack:
             self._start_parts(stack)
             self.sources.start()

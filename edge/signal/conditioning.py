@@ -7,8 +7,8 @@ window. Knows nothing of streams or models.
 import functools
 
 import numpy as np
+import scipy  # not `scipy.signal`: scipy imports it on first use, as it takes most of a second
 from numpy.typing import NDArray
-from scipy import signal
 
 HIGH_PASS_HZ = 0.5  # lower edge of the monitoring band, IEC 60601-2-27 (0.67 Hz) and AHA 2007 (0.5 Hz)
 LIMIT_MV = 10.0  # a surface ECG stays below 5 mV; what is beyond is an artefact and is clipped
@@ -20,8 +20,8 @@ _EDGE = 9  # samples by which each end is continued, mirrored in its last point:
 @functools.cache
 def _high_pass(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return numerator, denominator and the state in which the filter has settled on a constant 1."""
-    numerator, denominator = signal.butter(2, HIGH_PASS_HZ, "highpass", fs=sample_rate_hz)
-    return numerator, denominator, signal.lfilter_zi(numerator, denominator)[None]
+    numerator, denominator = scipy.signal.butter(2, HIGH_PASS_HZ, "highpass", fs=sample_rate_hz)
+    return numerator, denominator, scipy.signal.lfilter_zi(numerator, denominator)[None]
 
 
 def bridge(window: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -67,6 +67,6 @@ def _both_ways(leads: NDArray[np.float64], sample_rate_hz: float) -> NDArray[np.
     end = 2 * leads[:, -1:] - leads[:, -2 : -_EDGE - 2 : -1]
     there = np.concatenate([begin, leads, end], axis=1)
     for _ in range(2):
-        there, _ = signal.lfilter(numerator, denominator, there, axis=1, zi=settled * there[:, :1])
+        there, _ = scipy.signal.lfilter(numerator, denominator, there, axis=1, zi=settled * there[:, :1])
         there = there[:, ::-1]
     return there[:, _EDGE:-_EDGE]

@@ -8,8 +8,8 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # not `scipy.signal`: scipy imports it on first use, as it takes most of a second
 from numpy.typing import NDArray
-from scipy import signal
 
 QRS_HZ = (5.0, 15.0)  # Pan and Tompkins 1985
 MUSCLE_HZ = (20.0, 45.0)  # above T and P waves and below mains; what the model sees of muscle noise
@@ -89,7 +89,7 @@ class NativeFilters:
 
     def _filter(self, number: int, centred: Array) -> Array:
         b, a = self._design.bands[number]
-        filtered, self._state[number] = signal.lfilter(b, a, centred, axis=1, zi=self._state[number])
+        filtered, self._state[number] = scipy.signal.lfilter(b, a, centred, axis=1, zi=self._state[number])
         return filtered
 
     def _average(self, number: int, values: Array) -> Array:
@@ -131,19 +131,21 @@ class _Design:
 
 @functools.lru_cache(maxsize=64)  # bounded: any device may name any rate
 def _design(rate_hz: float) -> _Design:
-    high = signal.butter(2, HIGH_PASS_HZ, "highpass", fs=rate_hz)
-    band = signal.butter(1, QRS_HZ, "bandpass", fs=rate_hz)
+    high = scipy.signal.butter(2, HIGH_PASS_HZ, "highpass", fs=rate_hz)
+    band = scipy.signal.butter(1, QRS_HZ, "bandpass", fs=rate_hz)
     slope = np.convolve(band[0], [rate_hz, -rate_hz]), band[1]
     top_hz = min(MUSCLE_HZ[1], 0.45 * rate_hz)
-    muscle = signal.butter(2, (min(MUSCLE_HZ[0], 0.7 * top_hz), top_hz), "bandpass", fs=rate_hz)
+    muscle = scipy.signal.butter(2, (min(MUSCLE_HZ[0], 0.7 * top_hz), top_hz), "bandpass", fs=rate_hz)
     averages = round(_SHORT_S * rate_hz), round(_LONG_S * rate_hz)
-    triangle = np.concatenate([np.zeros(2), signal.windows.triang(round(_COMPLEX_S * rate_hz)), np.zeros(averages[1])])
-    shapes = np.abs(signal.lfilter(*slope, triangle)), np.abs(np.diff(triangle))
+    triangle = np.concatenate(
+        [np.zeros(2), scipy.signal.windows.triang(round(_COMPLEX_S * rate_hz)), np.zeros(averages[1])]
+    )
+    shapes = np.abs(scipy.signal.lfilter(*slope, triangle)), np.abs(np.diff(triangle))
     tops = [np.convolve(shape, np.ones(taps)).max() for shape, taps in zip(shapes, averages, strict=True)]
     shown = [hz for hz in MAINS_HZ if hz < _MAINS_BELOW * rate_hz]
     phase = 2 * np.pi * np.arange(round(rate_hz))[:, None] / rate_hz * np.array(shown)
     mains = np.stack([np.cos(phase), np.sin(phase)], axis=2).reshape(round(rate_hz), -1)
-    _, leak = signal.freqz(*muscle, shown, fs=rate_hz) if shown else (None, np.zeros(0))
+    _, leak = scipy.signal.freqz(*muscle, shown, fs=rate_hz) if shown else (None, np.zeros(0))
     return _Design(
         bands=(high, slope, muscle),
         averages=averages,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import scipy  # not `scipy.signal`: scipy imports it on first use, as it takes most of a second
 from numpy.typing import NDArray
-from scipy import signal
 
 from edge.core.errors import StreamError
 from edge.core.samples import Cause
@@ -45,7 +45,7 @@ def _filter(up: int, down: int) -> tuple[NDArray[np.float32], int]:
         return np.ones(1, np.float32), 0
     wide = max(up, down)
     half = _HALF_ZEROS * wide
-    taps = signal.firwin(2 * half + 1, 1.0 / wide, window=("kaiser", 5.0)) * up
+    taps = scipy.signal.firwin(2 * half + 1, 1.0 / wide, window=("kaiser", 5.0)) * up
     lead_in = -half % down
     padded = np.concatenate([np.zeros(lead_in), taps]).astype(np.float32)
     return padded, half + lead_in
@@ -165,7 +165,7 @@ class StepResampler:
         """Compute the outputs from the next one up to `end` and drop what no later output needs."""
         first = self._next
         skip = (self._middle - self._start * self._up) // self._down
-        outputs = signal.upfirdn(self._taps, self._values[:, : self._filled], self._up, self._down, axis=1)
+        outputs = scipy.signal.upfirdn(self._taps, self._values[:, : self._filled], self._up, self._down, axis=1)
         values = np.ascontiguousarray(outputs[:, first + skip : end + skip])
         centre = np.minimum(-(-np.arange(first, end) * self._down // self._up), arrived - 1) - self._start
         step = Step(values, self._output_missing(first, end), self._missing[:, centre].min(axis=0))

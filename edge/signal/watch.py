@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 import numpy as np
+import scipy  # not `scipy.ndimage`: scipy imports it on first use, as it takes half a second
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from edge.core.samples import Cause
 from edge.signal.conditioning import LIMIT_MV
@@ -230,7 +230,7 @@ class SignalWatch:
     def _candidates(self, rows: Array) -> list[list[tuple[int, float]]]:
         """Return time and height of what is highest within reach, of each row, up to `reach` before the end."""
         inner = slice(self._reach, -self._reach)
-        highest = ndimage.maximum_filter1d(rows, 2 * self._reach + 1, axis=1)[:, inner]
+        highest = scipy.ndimage.maximum_filter1d(rows, 2 * self._reach + 1, axis=1)[:, inner]
         middle = rows[:, inner]
         row_of, at = np.nonzero((middle == highest) & (middle > 0))
         heights = middle[row_of, at].tolist()
