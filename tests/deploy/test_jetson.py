@@ -18,7 +18,7 @@ FAKE_TENSORRT = """
 import sys
 sys.path.append({support!r})
 import fake_gpu, fake_pycuda, fake_tensorrt
-fake_tensorrt.gpu = fake_pycuda.gpu = fake_gpu.State()
+fake_tensorrt.gpu = fake_pycuda.gpu = fake_gpu.GpuState()
 sys.modules["tensorrt"] = fake_tensorrt
 """
 

@@ -1,8 +1,8 @@
-"""A program to be killed: raises and clears alarms of three streams as fast as its outbox takes them.
+"""A program to be killed: it raises and clears alarms of three streams as fast as its outbox accepts them.
 
     python alert_source.py PORT DEVICE OUTBOX EPOCH [drain]
 
-With `drain` it makes no alerts: it sends what the file holds, and ends.
+With `drain` it makes no alerts: it sends those in the file, and ends.
 """
 
 import sys
@@ -23,7 +23,7 @@ from edge.publish.publisher import Publisher
 STREAMS = ("s0", "s1", "s2")
 RATE = 250
 _LABEL = Label(abbreviation="AF", name="Atrial fibrillation", priority="high")
-_MOST_WAITING = 100  # far below what the outbox's queue holds: what is missing at the end was lost
+_MAX_WAITING = 100  # far below the capacity of the outbox's queue, so that none is dropped there
 
 
 def decision(stream: str, index: int) -> Decision:
@@ -42,7 +42,7 @@ def flow(publisher: Publisher, outbox: Outbox, epoch: str) -> None:
             for event in machine.step(decision(stream, index)):
                 publisher.publish_event(event, sample_rate_hz=RATE)
         index += 1
-        while len(outbox) > _MOST_WAITING:
+        while len(outbox) > _MAX_WAITING:
             pause.wait(0.001)
 
 

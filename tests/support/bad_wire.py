@@ -1,4 +1,4 @@
-"""A TCP proxy that does what networks do: it cuts, delays, throttles and corrupts. One thread of its own."""
+"""A TCP proxy that misbehaves like a network: it cuts, delays, throttles and corrupts connections."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ _CHUNK = 4096
 
 
 class BadWire:
-    """Passes on what comes to `port` to another port of this machine, for as long as its block of `with` lasts.
+    """A context manager that forwards connections from `port` to another port of this machine, in its own thread.
 
     Parameters
     ----------
@@ -19,24 +19,24 @@ class BadWire:
 
     Attributes
     ----------
-    delay_s : how long each chunk waits
-    bytes_per_s : how fast bytes pass at most; 0: as fast as they come
-    corrupt : the share of chunks in which one byte is changed
-    done : what it did so far: `connections`, `cuts`, `corrupted_chunks`, `bytes`
+    delay_s : delay of each chunk
+    bytes_per_s : most bytes per second; 0: no limit
+    corrupt : share of chunks in which one byte is changed
+    totals : `connections`, `cuts`, `corrupted_chunks` and `bytes` so far
     """
 
     def __init__(self, target: int, seed: int = 0) -> None:
-        self.done: Counter[str] = Counter()
+        self.totals: Counter[str] = Counter()
         self.port = 0
         self.heal()
         self._target = target
-        self._chance = np.random.default_rng(seed)
+        self._random = np.random.default_rng(seed)
         self._writers: set[asyncio.StreamWriter] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="bad-wire", daemon=True)
 
     def heal(self) -> None:
-        """Pass on everything as it comes from now on."""
+        """Forward everything unchanged and at once from now on."""
         self.delay_s, self.bytes_per_s, self.corrupt = 0.0, 0.0, 0.0
 
     def cut(self) -> None:
@@ -62,12 +62,12 @@ class BadWire:
         self._cut()
 
     def _cut(self) -> None:
-        self.done["cuts"] += len(self._writers) // 2
+        self.totals["cuts"] += len(self._writers) // 2
         for writer in self._writers:
             writer.transport.abort()
 
     async def _connect(self, near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
-        self.done["connections"] += 1
+        self.totals["connections"] += 1
         try:
             far, to_far = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
@@ -76,25 +76,25 @@ class BadWire:
         both = {to_near, to_far}
         self._writers |= both
         try:
-            await asyncio.gather(self._pass_on(near, to_far), self._pass_on(far, to_near))
+            await asyncio.gather(self._forward(near, to_far), self._forward(far, to_near))
         finally:
             self._writers -= both
             for writer in both:
                 writer.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(_CHUNK):
                 await asyncio.sleep(self.delay_s + (len(data) / self.bytes_per_s if self.bytes_per_s else 0.0))
-                self.done["bytes"] += len(data)
-                writer.write(self._hurt(data) if self._chance.random() < self.corrupt else data)
+                self.totals["bytes"] += len(data)
+                writer.write(self._corrupt(data) if self._random.random() < self.corrupt else data)
                 await writer.drain()
         except OSError:
             pass
         finally:
             writer.close()
 
-    def _hurt(self, data: bytes) -> bytes:
-        self.done["corrupted_chunks"] += 1
-        place = self._chance.integers(len(data))
-        return data[:place] + bytes([data[place] ^ int(self._chance.integers(1, 256))]) + data[place + 1 :]
+    def _corrupt(self, data: bytes) -> bytes:
+        self.totals["corrupted_chunks"] += 1
+        index = self._random.integers(len(data))
+        return data[:index] + bytes([data[index] ^ int(self._random.integers(1, 256))]) + data[index + 1 :]

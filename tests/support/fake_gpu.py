@@ -1,7 +1,7 @@
-"""A GPU that is not there: the state that the stand-ins of TensorRT and pycuda share, and what a test may make of it.
+"""A simulated GPU: the state that the stand-ins of TensorRT and pycuda share, and that a test may change.
 
-Device memory is a table of byte arrays. Work on a stream is done when the stream is synchronized and not before, so
-that code which looks too early, or reuses a buffer too early, gets wrong numbers.
+Device memory is a table of byte arrays. Work on a stream is done only when the stream is synchronized, so code that
+reads a result or reuses a buffer too early gets wrong numbers.
 """
 
 import sys
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 
 
-class State:
-    """Of one GPU; a new one for each test."""
+class GpuState:
+    """The state of one GPU; a new one for each test."""
 
     def __init__(self):
         self.name, self.capability = "Orin", (8, 7)
@@ -31,7 +31,7 @@ class State:
         self.contexts = 0  # retained, of the primary context
         self.current: dict[int, int] = {}  # thread -> contexts pushed
         self.queues: dict[int, list[Callable[[], None]]] = {}  # stream -> work
-        self.freed = []  # TensorRT's objects, in the order in which they were let go of
+        self.freed = []  # TensorRT's objects, in the order in which they were deleted
 
     @contextmanager
     def installed(self, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-gpu = None  # the test's State
+gpu = None  # the test's GpuState
 _addresses = itertools.count(4096, 1 << 20)
 _streams = itertools.count(7)
 

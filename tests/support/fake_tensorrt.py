@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-gpu = None  # the test's State
+gpu = None  # the test's GpuState
 __version__ = "10.3.0"
 
 
