@@ -1,4 +1,4 @@
-"""A bundle that is not exactly what its manifest says is refused in one clear line."""
+"""A bundle that does not match its manifest is refused in one clear line."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_a_missing_file(copy, name):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema_version": 1}', b"null"])
-def test_a_manifest_that_is_none(copy, content):
+def test_bytes_that_are_no_manifest(copy, content):
     (copy / "manifest.json").write_bytes(content)
     refused(copy)
 
@@ -66,7 +66,7 @@ def test_a_huge_manifest_is_not_parsed(copy):
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "error"),
     [
         (lambda m: m.update(schema_version=99), "schema version 99"),
         (lambda m: m["input"].update(sample_rate_hz=5), "sample rate"),
@@ -93,27 +93,27 @@ def test_a_huge_manifest_is_not_parsed(copy):
         (lambda m: m.update(surprise=1), "surprise"),
     ],
 )
-def test_a_manifest_that_does_not_fit(copy, change, word):
+def test_a_manifest_that_does_not_fit(copy, change, error):
     edit(copy, change)
-    assert word in refused(copy)
+    assert error in refused(copy)
 
 
-def test_a_graph_that_is_none(copy):
+def test_bytes_that_are_no_graph(copy):
     (copy / "model.onnx").write_bytes(b"not a graph")
-    _sign(copy)
+    _update_hashes(copy)
     assert "cannot load the graph" in refused(copy)
 
 
-def test_golden_outputs_that_the_graph_does_not_give(copy):
+def test_golden_outputs_that_the_graph_does_not_reproduce(copy):
     with np.load(copy / "golden.npz") as arrays:
         np.savez(copy / "golden.npz", **{**arrays, "probabilities": arrays["probabilities"] + 0.01})
-    _sign(copy)
+    _update_hashes(copy)
     assert "golden windows" in refused(copy)
 
 
 def test_a_golden_file_with_a_pickle_in_it(copy):
     np.savez(copy / "golden.npz", signal=np.array([{}], object), allow_pickle=True)
-    _sign(copy)
+    _update_hashes(copy)
     assert "golden.npz" in refused(copy)
 
 
@@ -122,7 +122,7 @@ def test_an_unknown_precision(tiny_bundle):
         tiny_bundle.graph("int4")
 
 
-def _sign(folder):
+def _update_hashes(folder):
     """Bring the manifest's hashes up to date."""
     edit(folder, lambda m: m.update(files={name: sha256_of(folder / name) for name in m["files"]}))
 

@@ -1,4 +1,4 @@
-"""The engine cache: only what was built for exactly this key, whole, by this user, comes back."""
+"""The engine cache returns an engine only if its key matches, it is intact, and this user wrote it."""
 
 import stat
 from pathlib import Path
@@ -20,7 +20,7 @@ def cache(tmp_path):
     return cache
 
 
-def test_an_engine_comes_back(cache):
+def test_a_stored_engine_is_found(cache):
     assert cache.find("ecg-nat/rhythm", KEY) == ENGINE
     assert cache.find("another", KEY) is None
 
@@ -36,7 +36,7 @@ def test_an_engine_comes_back(cache):
         {"max_batch": 8},
     ],
 )
-def test_any_change_of_the_key_means_to_build(cache, change):
+def test_with_any_change_of_the_key_the_engine_is_not_found(cache, change):
     other = msgspec.structs.replace(KEY, **change)
     assert cache.find("ecg-nat/rhythm", other) is None
     cache.store("ecg-nat/rhythm", other, b"other")
@@ -46,7 +46,7 @@ def test_any_change_of_the_key_means_to_build(cache, change):
 @pytest.mark.parametrize(
     "damage", [lambda raw: raw[:-1], lambda raw: raw[:-1] + b"x", lambda _: b"", lambda _: b"{}\n"]
 )
-def test_a_damaged_engine_does_not_come_back(cache, damage):
+def test_a_damaged_engine_is_not_found(cache, damage):
     path = cache.engine_path("ecg-nat/rhythm", KEY)
     path.write_bytes(damage(path.read_bytes()))
     assert cache.find("ecg-nat/rhythm", KEY) is None

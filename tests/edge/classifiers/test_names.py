@@ -1,7 +1,7 @@
 """Every TensorRT and pycuda name, argument and enum that our code uses exists in the real ones, old and new.
 
 `scripts/trt-names` makes type stubs of NVIDIA's bindings (10.3 and 11.4) and of pycuda's wrapper; a strict type checker
-then reads our code against them, and our stand-ins are compared with them. No GPU is needed, and none is used.
+then checks our code against them, and our stand-ins are compared with them. No GPU is needed.
 """
 
 import ast
@@ -35,7 +35,7 @@ UNREACHABLE = (
 
 @pytest.fixture(scope="session")
 def stubs():
-    """Folder of the stubs, made once and kept beside the virtual environment; skips where they cannot be had."""
+    """Folder of the stubs, made once and kept beside the virtual environment; skips where they cannot be made."""
     folder = Path(sys.prefix) / "names"
     made = subprocess.run(
         [ROOT / "scripts" / "trt-names", folder], capture_output=True, text=True, timeout=500, env=TOOLS
@@ -57,12 +57,12 @@ def type_check(stubs, version, tmp_path, *files):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_our_code_uses_what_is_there(stubs, version, tmp_path):
+def test_our_code_uses_only_existing_names(stubs, version, tmp_path):
     checked = type_check(stubs, version, tmp_path, *CODE)
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_check_finds_what_is_not_there(stubs, tmp_path):
+def test_the_check_finds_missing_names(stubs, tmp_path):
     """INT8 by a flag and a calibrator, as TensorRT 10 still has them and 11 no longer does."""
     old = tmp_path / "old.py"
     old.write_text(
@@ -104,11 +104,11 @@ def signatures(text):
 
 def parameters(function):
     names = [argument.arg for argument in function.args.args if argument.arg != "self"]
-    return None if function.args.vararg else names  # None: the real one does not say
+    return None if function.args.vararg else names  # None: the real one does not name them
 
 
 def differences(module, real):
-    """Yield what a stand-in has and the real one has not; what begins with _ is the stand-in's own."""
+    """Yield the names that only the stand-in has; names that begin with _ are its own."""
     for name, thing in vars(module).items():
         if name.startswith("_") or inspect.ismodule(thing) or name == "gpu":
             continue
@@ -131,7 +131,7 @@ def class_differences(name, stand_in, real):
 
 
 def ours_makes(constructor):
-    """Say whether our code may call it: with a parameter that begins with _, only the stand-in does."""
+    """Return whether our code calls it; if a parameter begins with _, only the stand-in does."""
     return not any(parameter.startswith("_") for parameter in inspect.signature(constructor).parameters)
 
 

@@ -1,6 +1,6 @@
 """The TensorRT back end against stand-ins of tensorrt and pycuda: batches, buffers, cache, errors, teardown.
 
-What the stand-ins cannot show: that a real GPU does the same. Nothing here has run on one.
+The stand-ins cannot show that a real GPU does the same. Nothing here has run on one.
 """
 
 import json
@@ -23,7 +23,7 @@ from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, me
 from edge.commands.build import build
 from edge.core.errors import BundleError
 
-WANTED = ClassifierConfig(backend="tensorrt", fallback=False, max_batch=4)
+TENSORRT = ClassifierConfig(backend="tensorrt", fallback=False, max_batch=4)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def windows():
 
 
 def change_graph(bundle_path, folder, change):
-    """Copy a bundle, change its graph and say so in the manifest."""
+    """Copy a bundle, change its graph, and update the manifest."""
     shutil.copytree(bundle_path, folder)
     model = onnx.load(folder / "model.onnx")
     change(model.graph)
@@ -46,9 +46,9 @@ def change_graph(bundle_path, folder, change):
     return load_bundle(folder)
 
 
-def test_it_gives_what_onnx_runtime_gives_however_many_windows(tiny_bundle, gpu, windows):
+def test_it_equals_onnx_runtime_for_any_number_of_windows(tiny_bundle, gpu, windows):
     signal, keep = windows
-    with open_classifier(tiny_bundle, ClassifierConfig()) as plain, open_classifier(tiny_bundle, WANTED) as fast:
+    with open_classifier(tiny_bundle, ClassifierConfig()) as plain, open_classifier(tiny_bundle, TENSORRT) as fast:
         for rows in (11, 1, 4, 3, 5, 1):
             expected = plain.classify(signal[:rows], keep[:rows])
             np.testing.assert_allclose(fast.classify(signal[:rows], keep[:rows]), expected, atol=1e-6)
@@ -57,15 +57,15 @@ def test_it_gives_what_onnx_runtime_gives_however_many_windows(tiny_bundle, gpu,
 
 def test_a_result_stays_when_the_next_one_is_made(tiny_bundle, gpu, windows):
     signal, keep = windows
-    with open_classifier(tiny_bundle, WANTED) as fast:
+    with open_classifier(tiny_bundle, TENSORRT) as fast:
         first = fast.classify(signal[:2], keep[:2])
         before = first.copy()
         fast.classify(-2 * signal[2:4], keep[2:4])
     np.testing.assert_array_equal(first, before)
 
 
-def test_everything_is_let_go_of_in_order(tiny_bundle, gpu):
-    with open_classifier(tiny_bundle, WANTED) as fast:
+def test_everything_is_freed_in_order(tiny_bundle, gpu):
+    with open_classifier(tiny_bundle, TENSORRT) as fast:
         assert (len(gpu.memory), gpu.contexts) == (3, 1)
         fast.close()
         fast.close()
@@ -75,9 +75,7 @@ def test_everything_is_let_go_of_in_order(tiny_bundle, gpu):
     assert gpu.clean
 
 
-def test_an_engine_is_built_once_and_again_when_anything_it_depends_on_changes(
-    tiny_bundle, tiny_bundle_path, gpu, tmp_path, monkeypatch
-):
+def test_an_engine_is_built_again_only_when_its_key_changes(tiny_bundle, tiny_bundle_path, gpu, tmp_path, monkeypatch):
     def opened(bundle=tiny_bundle, **changes):
         config = ClassifierConfig(backend="tensorrt", fallback=False, **{"max_batch": 4, **changes})
         with gpu.installed(monkeypatch), open_classifier(bundle, config):
@@ -101,7 +99,7 @@ def test_an_engine_is_built_once_and_again_when_anything_it_depends_on_changes(
     assert gpu.builds == [4, 8, 4, 4, 4, 4, 4]
 
 
-def test_the_timing_cache_comes_back_and_one_of_another_device_is_not_taken(tiny_bundle, gpu, engines):
+def test_the_timing_cache_is_used_again_but_not_on_another_device(tiny_bundle, gpu, engines):
     for max_batch in (2, 3):
         with open_classifier(tiny_bundle, ClassifierConfig(backend="tensorrt", fallback=False, max_batch=max_batch)):
             pass
@@ -112,51 +110,51 @@ def test_the_timing_cache_comes_back_and_one_of_another_device_is_not_taken(tiny
     assert gpu.timing_caches[2:] == [b"timings of Thor", b""]
 
 
-def test_what_the_parser_does_not_understand_is_named(tiny_bundle_path, gpu, tmp_path):
-    def spoil(graph):
+def test_a_node_that_the_parser_does_not_know_is_named(tiny_bundle_path, gpu, tmp_path):
+    def make_unknown(graph):
         graph.node[2].op_type, graph.node[2].name = "Erfinv", "encoder/norm"
 
-    bundle = change_graph(tiny_bundle_path, tmp_path / "odd", spoil)
+    bundle = change_graph(tiny_bundle_path, tmp_path / "odd", make_unknown)
     with pytest.raises(BundleError, match=r"node encoder/norm \(Erfinv\): Plugin not found") as caught:
-        open_classifier(bundle, WANTED)
+        open_classifier(bundle, TENSORRT)
     assert "\n" not in str(caught.value)
 
 
-def test_a_build_that_fails_says_why_and_leaves_no_engine(tiny_bundle, gpu, engines):
+def test_a_failed_build_gives_its_reason_and_leaves_no_engine(tiny_bundle, gpu, engines):
     gpu.build_error = "could not find any implementation for node conv"
     with pytest.raises(BundleError, match="could not find any implementation"):
-        open_classifier(tiny_bundle, WANTED)
+        open_classifier(tiny_bundle, TENSORRT)
     assert not list(engines.iterdir())
 
 
-def test_an_engine_that_gives_other_outputs_is_not_used(tiny_bundle, gpu):
+def test_an_engine_with_other_outputs_is_not_used(tiny_bundle, gpu):
     gpu.bias = 0.01
     with pytest.raises(BundleError, match="golden windows"):
-        open_classifier(tiny_bundle, WANTED)
+        open_classifier(tiny_bundle, TENSORRT)
 
 
-def test_how_far_off_it_may_be_is_the_bundle_s_word_for_the_precision(tiny_bundle, gpu):
+def test_the_bundle_may_set_the_tolerance_of_a_precision(tiny_bundle, gpu):
     gpu.bias = 0.01
     manifest = msgspec.structs.replace(tiny_bundle.manifest, golden_tolerances={"fp32": 0.02, "int8": 0.001})
-    with open_classifier(msgspec.structs.replace(tiny_bundle, manifest=manifest), WANTED) as fast:
+    with open_classifier(msgspec.structs.replace(tiny_bundle, manifest=manifest), TENSORRT) as fast:
         assert fast.classify(np.zeros((1, 12, 1000), np.float32), np.ones((1, 12), np.float32)).shape == (1, 4)
 
 
 @pytest.mark.parametrize("change", [{"free_bytes": 1000}, {"run_error": "x"}])
-def test_a_gpu_that_cannot_is_one_clear_error(tiny_bundle, gpu, change):
+def test_a_failing_gpu_is_one_clear_error(tiny_bundle, gpu, change):
     vars(gpu).update(change)
     with pytest.raises(BundleError, match=r"no memory for the engine|did not run the engine"):
-        open_classifier(tiny_bundle, WANTED)
+        open_classifier(tiny_bundle, TENSORRT)
 
 
-def test_an_engine_of_other_tensors_or_batches_is_refused(tiny_bundle, tiny_bundle_path, gpu, tmp_path):
+def test_an_engine_with_other_tensors_or_batches_is_refused(tiny_bundle, tiny_bundle_path, gpu, tmp_path):
     def shorten(graph):
         graph.input[0].type.tensor_type.shape.dim[2].dim_value = 500
 
     other = change_graph(tiny_bundle_path, tmp_path / "short", shorten)
     with pytest.raises(BundleError, match="500"):
-        open_classifier(other, WANTED)
-    with open_classifier(tiny_bundle, WANTED):
+        open_classifier(other, TENSORRT)
+    with open_classifier(tiny_bundle, TENSORRT):
         pass
     key = engine_key(tiny_bundle, "fp32", 4)
     from edge.classifiers.engine_cache import EngineCache, default_folder
@@ -169,19 +167,19 @@ def test_an_engine_of_other_tensors_or_batches_is_refused(tiny_bundle, tiny_bund
 def test_without_a_gpu(tiny_bundle, gpu):
     gpu.devices = 0
     with pytest.raises(BundleError, match="no GPU: CUDA says cuInit failed"):
-        open_classifier(tiny_bundle, WANTED)
+        open_classifier(tiny_bundle, TENSORRT)
 
 
 @pytest.mark.parametrize("missing", ["tensorrt", "pycuda.driver"])
 def test_without_a_library(tiny_bundle, gpu, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(BundleError, match=f"(?i){missing.split('.')[0]} cannot be imported.*deploy/jetson") as caught:
-        open_classifier(tiny_bundle, WANTED)
+        open_classifier(tiny_bundle, TENSORRT)
     assert "\n" not in str(caught.value)
 
 
 def test_tensorrt_that_finds_no_cuda(tiny_bundle, gpu):
-    """Its bindings raise TypeError when the library gives them nothing; seen with the real ones and no driver."""
+    """Without a driver the real bindings raise TypeError, because the library returns nothing."""
     from edge.classifiers import tensorrt_engine
 
     gpu.devices = 0
@@ -189,7 +187,7 @@ def test_tensorrt_that_finds_no_cuda(tiny_bundle, gpu):
         tensorrt_engine.build(tiny_bundle.graph("fp32"), 1, b"", lambda *_: True)
 
 
-def test_memory_is_asked_for_in_a_context_of_its_own(gpu):
+def test_memory_is_read_in_a_context_of_its_own(gpu):
     assert memory_used() == (1 << 31) - (1 << 30)
 
 

@@ -1,4 +1,4 @@
-"""The embedded broker's own life; what it does with messages the other tests show."""
+"""The embedded broker starts and ends; the tests of the publisher show how it handles messages."""
 
 import socket
 import sys
@@ -9,7 +9,7 @@ from edge.core.errors import BrokerError
 from edge.mqtt.embedded_broker import embedded_broker
 
 
-def test_it_listens_on_this_machine_alone_and_ends() -> None:
+def test_it_listens_on_this_machine_only_and_ends() -> None:
     with embedded_broker() as (host, port):
         assert host == "127.0.0.1"
         socket.create_connection((host, port), timeout=5).close()
@@ -22,7 +22,7 @@ def test_two_can_run_at_once() -> None:
         assert first != second
 
 
-def test_where_it_is_not_installed_the_error_names_the_extra(monkeypatch) -> None:
+def test_without_it_the_error_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "iotcore", None)
     with pytest.raises(BrokerError, match=r"pip install 'ecg-nat\[demo\]'"), embedded_broker():
         pass

@@ -1,4 +1,4 @@
-"""The follower: each fact once, in whatever order and however often it comes; nonsense is counted."""
+"""The follower shows each fact once, in any order and however often it arrives, and counts bad messages."""
 
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -29,7 +29,7 @@ def status(state: str) -> bytes:
     return encode(DeviceStatus(state=state, version="1", bundle=None, since=NOON))
 
 
-def test_an_alert_and_its_state_are_told_once(events, alert) -> None:
+def test_an_alert_and_its_state_are_shown_once(events, alert) -> None:
     raised, cleared = events()
     state = encode(alarm_state(raised, time=NOON))
     follower = AlertFollower()
@@ -48,7 +48,7 @@ def test_an_alert_and_its_state_are_told_once(events, alert) -> None:
     assert "CLEARED" in lines[3].text
 
 
-def test_who_joins_late_learns_of_the_alarm_by_its_state(events, alert) -> None:
+def test_a_late_reader_sees_the_alarm_by_its_state(events, alert) -> None:
     raised, cleared = events()
     follower = AlertFollower()
     on = follower.read(ALARM, encode(alarm_state(raised, time=NOON)), retained=True)
@@ -59,13 +59,13 @@ def test_who_joins_late_learns_of_the_alarm_by_its_state(events, alert) -> None:
     assert follower.read(ALERTS, alert(cleared)) is None
 
 
-def test_each_change_of_the_status_is_told() -> None:
+def test_each_change_of_the_status_is_shown() -> None:
     follower = AlertFollower()
     lines = [follower.read(STATUS, status(state)) for state in ("online", "online", "offline", "online")]
     assert [line and line.text.split()[1] for line in lines] == ["ONLINE", None, "OFFLINE", "ONLINE"]
 
 
-def test_nonsense_is_counted_and_told_without_control_characters() -> None:
+def test_bad_messages_are_counted_and_shown_without_control_characters() -> None:
     follower = AlertFollower()
     for topic, payload in ((ALERTS, b"{"), (STATUS, b'{"\x1b[31m": 1}'), ("a/\x1b[2J", b"x"), (ALARM, b"x" * 100_000)):
         line = follower.read(topic, payload)
@@ -75,12 +75,12 @@ def test_nonsense_is_counted_and_told_without_control_characters() -> None:
 
 
 @given(st.sampled_from([ALERTS, ALARM, STATUS, "x"]), st.binary(max_size=200))
-def test_no_bytes_break_it(topic, payload) -> None:
+def test_any_bytes_are_handled(topic, payload) -> None:
     line = AlertFollower().read(topic, payload)
     assert line is None or line.kind == "bad"
 
 
-def test_what_it_remembers_is_bounded(events, alert) -> None:
+def test_its_memory_is_bounded(events, alert) -> None:
     follower = AlertFollower(memory=10)
     for event in events(50):
         assert follower.read(ALERTS, alert(event)) is not None
@@ -93,7 +93,7 @@ def test_an_alert_under_another_topic_is_not_valid(topic, events, alert) -> None
 
 
 def test_the_same_id_from_two_devices_is_two_alarms(events, alert) -> None:
-    """An id is unique for its source alone, as CloudEvents has it: the second device's alarm was not shown."""
+    """An id is unique only within its source (CloudEvents); the second device's alarm was not shown."""
     (raised, _) = events()
     follower = AlertFollower()
     assert follower.read(ALERTS, alert(raised)) is not None

@@ -1,4 +1,4 @@
-"""The alert log: bounded, the oldest first to go, and a disk that fails costs no alert its way to the broker."""
+"""The alert log is bounded, drops the oldest alerts first, and never blocks its caller."""
 
 import json
 import threading
@@ -23,9 +23,9 @@ def fill(log, count, first=0):
         log.put("t", b'{"n": %d}' % number)
 
 
-def test_the_last_alerts_stay_and_the_bytes_are_bounded(tmp_path):
+def test_the_last_alerts_are_kept_and_the_bytes_are_bounded(tmp_path):
     path, most = tmp_path / "alerts.jsonl", 20_000
-    for run in range(3):  # a program that is started again goes on
+    for run in range(3):  # a restarted program appends
         log = AlertLog(path, most)
         fill(log, 500, 500 * run)
         log.close()
@@ -37,7 +37,7 @@ def test_the_last_alerts_stay_and_the_bytes_are_bounded(tmp_path):
     assert log.lost == 0
 
 
-def test_half_a_line_of_a_killed_program_does_not_spoil_the_next(tmp_path):
+def test_half_a_line_of_a_killed_program_does_not_damage_the_next(tmp_path):
     path = tmp_path / "alerts.jsonl"
     path.write_bytes(b'{"topic": "t", "retained": false, "payl')
     log = AlertLog(path, 1 << 20)
@@ -46,7 +46,7 @@ def test_half_a_line_of_a_killed_program_does_not_spoil_the_next(tmp_path):
     assert json.loads(path.read_bytes().splitlines()[-1])["payload"] == {"n": 1}
 
 
-def test_a_disk_that_fails_is_told_once_and_counted_and_mends(tmp_path, caplog):
+def test_a_failing_disk_is_logged_once_and_counted_until_it_recovers(tmp_path, caplog):
     path = tmp_path / "alerts.jsonl"
     path.mkdir()  # cannot be opened
     log = AlertLog(path, 1 << 20)
@@ -59,7 +59,7 @@ def test_a_disk_that_fails_is_told_once_and_counted_and_mends(tmp_path, caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_a_writer_that_hangs_makes_nobody_wait(tmp_path, monkeypatch):
+def test_a_hanging_writer_does_not_block_put(tmp_path, monkeypatch):
     go = threading.Event()
     log = AlertLog(tmp_path / "alerts.jsonl", 1 << 20)
     monkeypatch.setattr(log, "_write", lambda _line: go.wait(10))

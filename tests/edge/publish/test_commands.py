@@ -23,7 +23,7 @@ EDGE = Path(sys.executable).with_name("ecg-edge")
 
 
 class Device:
-    """A publisher whose one alarm obeys commands at once."""
+    """A publisher whose only alarm executes commands at once."""
 
     def __init__(self, broker, bundle) -> None:
         self.name = f"d-{uuid.uuid4().hex[:8]}"
@@ -59,7 +59,7 @@ def send(broker, topic: str, payloads: list[bytes], *, retain: bool = False) -> 
     client.loop_stop()
 
 
-def test_only_valid_commands_are_taken(broker, device) -> None:
+def test_only_valid_commands_are_accepted(broker, device) -> None:
     bad = [
         b"",
         b"{",
@@ -80,7 +80,7 @@ def test_only_valid_commands_are_taken(broker, device) -> None:
     assert [stream for stream, _ in device.taken] == ["s1", "s2"]
 
 
-def test_a_retained_command_is_of_the_past(broker, bundle) -> None:
+def test_a_retained_command_is_ignored(broker, bundle) -> None:
     first = Device(broker, bundle)
     topic = topics.commands_topic(first.name, "s1")
     good = msgspec.json.encode(Command(command="acknowledge", label="AF"))
@@ -102,20 +102,22 @@ def run_ack(broker, device: Device, *arguments: str) -> "subprocess.CompletedPro
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=100)
 
 
-def test_ack_ends_a_latched_alarm_and_says_so(broker, device, decision) -> None:
+def test_ack_ends_a_latched_alarm_and_reports_it(broker, device, decision) -> None:
     for window in (decision(0, 0.9), decision(1, 0.1)):
         for event in device.alarms.step(window):
             device.publisher.publish_event(event, sample_rate_hz=250.0)
-    with Subscriber(BrokerConfig(host=broker[0], port=broker[1]), [topics.alerts_topic(device.name, "s1")]) as heard:
+    with Subscriber(
+        BrokerConfig(host=broker[0], port=broker[1]), [topics.alerts_topic(device.name, "s1")]
+    ) as subscriber:
         result = run_ack(broker, device, "AF", "--timeout", "60")
         assert (result.returncode, result.stdout) == (0, f"{device.name}/s1  ACKNOWLEDGED  Atrial fibrillation\n")
-        kinds = []  # the alert that it was raised may still have been on its way when we subscribed
+        kinds = []  # the raised alert may arrive first, if it was still in flight
         while "cleared" not in kinds:
-            kinds.append(msgspec.json.decode(heard.get(10.0).payload)["type"].rpartition(".")[2])
+            kinds.append(msgspec.json.decode(subscriber.get(10.0).payload)["type"].rpartition(".")[2])
     assert kinds[-2:] == ["acknowledged", "cleared"]
 
 
-def test_ack_of_what_is_not_on_is_an_error_of_one_line(broker, device, decision) -> None:
+def test_ack_of_an_alarm_that_is_not_on_is_one_clear_line(broker, device, decision) -> None:
     device.alarms.step(decision(0, 0.1))
     result = run_ack(broker, device, "AF", "--timeout", "0.5")
     assert result.returncode == 1

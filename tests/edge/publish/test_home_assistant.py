@@ -1,4 +1,4 @@
-"""What Home Assistant sees: a stand-in that follows its discovery over a real broker, templates by its own engine."""
+"""What Home Assistant shows: a stand-in follows its discovery over a real broker and renders its templates."""
 
 import functools
 import threading
@@ -39,14 +39,14 @@ class Home:
         engine = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701  no HTML
         self._compile = functools.cache(engine.from_string)
 
-    def hear(self):
-        """Take all that has come."""
+    def update(self):
+        """Handle all messages that have arrived."""
         while (message := self._subscriber.get(0.05)) is not None:
             self._last[message.topic] = message.payload.decode()
             for unique_id, state in self.states().items():
-                told = self.history.setdefault(unique_id, [])
-                if told[-1:] != [state]:
-                    told.append(state)
+                states = self.history.setdefault(unique_id, [])
+                if states[-1:] != [state]:
+                    states.append(state)
         return self
 
     def devices(self):
@@ -71,8 +71,8 @@ class Home:
         }
 
     def _state(self, config, component):
-        places = config.get("availability", [])
-        if not all(self._render(place["topic"], place["value_template"]) == "online" for place in places):
+        conditions = config.get("availability", [])
+        if not all(self._render(each["topic"], each["value_template"]) == "online" for each in conditions):
             return "unavailable"
         value = self._render(component.get("state_topic", config.get("state_topic")), component["value_template"])
         if component["platform"] == "binary_sensor" and value is not None:
@@ -95,7 +95,7 @@ def device():
 
 @pytest.fixture
 def home(broker, device):
-    """Give a Home Assistant that is subscribed before the device comes."""
+    """Give a Home Assistant that is subscribed before the device starts."""
     filters = [f"homeassistant/device/ecg-nat-{device}/#", f"ecg-nat/v1/{device}/#"]
     with Subscriber(BrokerConfig(host=broker[0], port=broker[1]), filters) as subscriber:
         yield Home(subscriber)
@@ -116,7 +116,7 @@ def serve(broker, device, bundle, **options):
 
 
 def test_device_and_stream_appear_and_their_states_follow(broker, device, home, tiny_bundle):
-    """Each change is waited for: states that change faster than they can be sent are told by their last one."""
+    """The test waits for each change: of states that change faster than they can be sent, only the last is sent."""
     specs = alarm_specs(tiny_bundle.manifest.labels)
     publisher = new_publisher(BrokerConfig(host=broker[0], port=broker[1]), device, tiny_bundle)
     publisher.connect()
@@ -133,7 +133,7 @@ def test_device_and_stream_appear_and_their_states_follow(broker, device, home, 
         wait_until(lambda: publisher._connection.idle)
     publisher.close()
     own, stream = f"ecg-nat/{device}", f"ecg-nat/{device}/bed-7"
-    wait_until(lambda: home.hear().history.get(f"{own}/status", [])[-1:] == ["off"], 30, "the device's end")
+    wait_until(lambda: home.update().history.get(f"{own}/status", [])[-1:] == ["off"], 30, "the device's end")
     history = home.history
     assert [state for state in history[f"{own}/status"] if state] == ["on", "off"]
     assert {key.rpartition("/")[2] for key in history if key.startswith(f"{stream}/alarm_")} == {
@@ -149,28 +149,28 @@ def test_device_and_stream_appear_and_their_states_follow(broker, device, home, 
     assert home.devices()[f"homeassistant/device/ecg-nat-{device}/bed-7/config"]["device"]["via_device"] == own
 
 
-def test_who_joins_late_or_comes_back_sees_the_same(broker, device, home, tiny_bundle):
+def test_a_late_subscriber_sees_the_same(broker, device, home, tiny_bundle):
     """All of it is retained: Home Assistant may be started after the device."""
     serve(broker, device, tiny_bundle).join(30)
-    home.hear()
+    home.update()
     with Subscriber(
         BrokerConfig(host=broker[0], port=broker[1]), ["homeassistant/#", f"ecg-nat/v1/{device}/#"]
     ) as late:
-        again = Home(late).hear()
+        again = Home(late).update()
     mine = {topic: config for topic, config in again.devices().items() if device in topic}
     assert mine == home.devices()
     assert again.states()[f"ecg-nat/{device}/bed-7/alarm_AF"] == "unavailable"
 
 
-def test_it_is_removed_at_the_end_where_that_is_wanted(broker, device, home, tiny_bundle):
+def test_it_is_removed_at_the_end_if_configured(broker, device, home, tiny_bundle):
     thread = serve(broker, device, tiny_bundle, remove_at_end=True)
-    wait_until(lambda: bool(home.hear().history), 30, "the announcement")
+    wait_until(lambda: bool(home.update().history), 30, "the announcement")
     thread.join(30)
-    wait_until(lambda: not home.hear().devices(), 10, "the removal")
+    wait_until(lambda: not home.update().devices(), 10, "the removal")
 
 
 class Stream:
-    """As much of a monitor as a sink asks for."""
+    """The part of a monitor that a sink uses."""
 
     closed = False
 
@@ -178,14 +178,14 @@ class Stream:
         self.stream = stream
 
 
-def test_streams_that_are_announced_are_bounded():
-    told = []
-    home = HomeAssistant(lambda topic, _: told.append(topic), "d", "1", specs=())
+def test_the_number_of_announced_streams_is_bounded():
+    published = []
+    home = HomeAssistant(lambda topic, _: published.append(topic), "d", "1", specs=())
     with home:
         for number in range(2 * MAX_STREAMS):
             home(StreamUpdate(Stream(f"s{number}"), None, (), 0.0))
-    assert sum(topic.startswith("homeassistant/") for topic in told) == MAX_STREAMS + 1
-    assert sum(topic.startswith("ecg-nat/") for topic in told) == MAX_STREAMS
+    assert sum(topic.startswith("homeassistant/") for topic in published) == MAX_STREAMS + 1
+    assert sum(topic.startswith("ecg-nat/") for topic in published) == MAX_STREAMS
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "a/", "#", "a/+/b", "x" * 65])
@@ -194,22 +194,22 @@ def test_a_prefix_that_is_no_topic_is_refused(prefix):
         HomeAssistantConfig(prefix=prefix)
 
 
-def test_another_bundle_takes_alarms_away_and_brings_others(tiny_bundle):
-    """What the new bundle has not is removed, as Home Assistant wants it: by a bare platform."""
-    told = {}
+def test_another_bundle_removes_alarms_and_adds_others(tiny_bundle):
+    """Home Assistant removes a component that is announced with nothing but its platform."""
+    published = {}
     labels = tiny_bundle.manifest.labels
     before, after = alarm_specs(labels), alarm_specs(labels[2:])
-    home = HomeAssistant(told.__setitem__, "dev", "1", specs=before, rhythms=["SR", "AF"])
+    home = HomeAssistant(published.__setitem__, "dev", "1", specs=before, rhythms=["SR", "AF"])
     monitor = SimpleNamespace(stream="bed", closed=False)
     with home:
         home(StreamUpdate(monitor, None, (), 0.0))
         home.switch_model(after, [])
-        (topic,) = (topic for topic in told if topic.endswith("/bed/config"))
-        components = msgspec.json.decode(told[topic])["components"]
+        (topic,) = (topic for topic in published if topic.endswith("/bed/config"))
+        components = msgspec.json.decode(published[topic])["components"]
         assert components["alarm_AF"] == {"platform": "binary_sensor"}
         assert components["rhythm"] == {"platform": "sensor"}
         assert components["alarm_VT"]["unique_id"] == "ecg-nat/dev/bed/alarm_VT"
         home.switch_model(before, ["SR"])
-        components = msgspec.json.decode(told[topic])["components"]
+        components = msgspec.json.decode(published[topic])["components"]
     assert components["alarm_AF"]["name"] == "atrial fibrillation"
     assert components["rhythm"]["state_topic"].endswith("/predictions")

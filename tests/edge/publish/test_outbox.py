@@ -1,4 +1,4 @@
-"""The outbox and its file, without a broker: what is kept, what gives way, and what a bad file does."""
+"""The outbox and its file, without a broker: what is kept, what is evicted, and how a damaged file is handled."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def settled(outbox: Outbox) -> None:
     wait_until(lambda: not outbox._incoming and not outbox._committing, what="the commit")
 
 
-def test_what_is_acknowledged_is_gone_and_the_rest_comes_again_as_of_an_earlier_run(new_outbox) -> None:
+def test_after_a_restart_only_unacknowledged_messages_come_marked_as_earlier(new_outbox) -> None:
     names = [str(number) for number in range(1000)]
     first = new_outbox()
     put(first, names)
@@ -76,10 +76,10 @@ def test_what_is_acknowledged_is_gone_and_the_rest_comes_again_as_of_an_earlier_
     assert first.lost == second.lost == {}
 
 
-def test_the_least_important_gives_way_and_what_was_taken_stays(new_outbox) -> None:
+def test_the_least_important_are_evicted_but_none_that_was_taken(new_outbox) -> None:
     outbox = new_outbox(capacity=5)
     put(outbox, ["low"])
-    (flying,) = take(outbox, 1)
+    (in_flight,) = take(outbox, 1)
     put(outbox, ["high", "High"], 3)
     put(outbox, ["medium", "Medium"], 2)
     settled(outbox)
@@ -88,11 +88,11 @@ def test_the_least_important_gives_way_and_what_was_taken_stays(new_outbox) -> N
     assert outbox.lost == {"evicted": 2}
     assert topics(take(outbox, 4)) == ["high", "High", "higher", "highest"]
     assert len(outbox) == 5
-    outbox.done(flying)
+    outbox.done(in_flight)
     assert len(outbox) == 4
 
 
-def test_a_burst_that_the_writer_cannot_follow_gives_up_the_least_important(tmp_path) -> None:
+def test_a_burst_faster_than_the_writer_drops_the_least_important(tmp_path) -> None:
     outbox = Outbox(tmp_path / "outbox.db", 1000, incoming=3)  # not started: a disk that hangs
     put(outbox, ["a", "b"])
     put(outbox, ["c", "d", "e"], 3)
@@ -127,7 +127,7 @@ def test_a_file_that_is_damaged_inside_is_set_aside(tmp_path, new_outbox, caplog
     assert "set aside" in caplog.text
 
 
-def test_a_file_that_another_program_holds_is_waited_for(tmp_path, new_outbox, caplog) -> None:
+def test_a_locked_file_is_tried_again(tmp_path, new_outbox, caplog) -> None:
     other = OutboxDatabase(tmp_path / "outbox.db")
     outbox = new_outbox()
     put(outbox, ["a"])
@@ -150,8 +150,8 @@ def test_a_missing_folder_is_named(tmp_path) -> None:
     capacity=st.integers(1, 8),
     taken=st.integers(0, 3),
 )
-def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, commits, capacity, taken) -> None:
-    """Against a plain list: after each commit the oldest of the lowest rank are gone, but for what was taken."""
+def test_the_file_evicts_the_least_important(tmp_path_factory, commits, capacity, taken) -> None:
+    """Compared with a plain list: each commit evicts the oldest of the lowest rank, but none that was taken."""
     database = OutboxDatabase(tmp_path_factory.mktemp("store") / "outbox.db")
     model: list[tuple[int, int]] = []  # key, rank
     key = 0
@@ -177,22 +177,22 @@ def test_the_file_keeps_the_most_important_of_what_may_go(tmp_path_factory, comm
     most=st.integers(1, 3000),
     acknowledged=st.sets(st.integers(1, 20)),
 )
-def test_the_file_keeps_no_more_bytes_than_it_may(tmp_path_factory, commits, most, acknowledged) -> None:
+def test_the_file_keeps_no_more_bytes_than_its_limit(tmp_path_factory, commits, most, acknowledged) -> None:
     path = tmp_path_factory.mktemp("store") / "outbox.db"
     database = OutboxDatabase(path)
     model: dict[int, tuple[int, int]] = {}  # key -> rank, bytes
     key = 0
     for sizes in commits:
-        gone = [each for each in acknowledged if each <= key]
+        acknowledged_now = [each for each in acknowledged if each <= key]
         messages = [Message("t", bytes(size), rank) for rank, size in sizes]
-        evicted = database.exchange(messages, gone, capacity=1000, evict_after=0, max_bytes=most)
+        evicted = database.exchange(messages, acknowledged_now, capacity=1000, evict_after=0, max_bytes=most)
         for pair in sizes:
             key += 1
             model[key] = pair
-        for each in gone if sizes or gone else ():
+        for each in acknowledged_now if sizes or acknowledged_now else ():
             model.pop(each, None)
         before = len(model)
-        while (sizes or gone) and sum(size for _, size in model.values()) > most:
+        while (sizes or acknowledged_now) and sum(size for _, size in model.values()) > most:
             del model[min(model, key=lambda each: (model[each][0], each))]
         assert evicted == before - len(model)
         assert [message.key for message in database.read(0, 1000)] == list(model)
@@ -203,7 +203,7 @@ def test_the_file_keeps_no_more_bytes_than_it_may(tmp_path_factory, commits, mos
     again.close()
 
 
-def test_bytes_are_counted_as_they_come(new_outbox) -> None:
+def test_messages_are_evicted_by_bytes_too(new_outbox) -> None:
     outbox = new_outbox(max_bytes=2500)
     for name, rank in (("low", 1), ("high", 3), ("medium", 2), ("higher", 3)):
         outbox.put(Message(name, bytes(1000), rank))
@@ -226,7 +226,7 @@ def test_a_commit_that_fails_leaves_nothing_and_can_be_repeated(tmp_path) -> Non
     database.close()
 
 
-def test_nothing_new_leaves_while_the_old_is_repeated() -> None:
+def test_no_new_message_is_sent_while_old_ones_are_repeated() -> None:
     in_flight = InFlight(3)
     one, two = Message("one", b""), Message("two", b"")
     in_flight.add()
@@ -246,7 +246,7 @@ def test_nothing_new_leaves_while_the_old_is_repeated() -> None:
     assert not in_flight.has_room
 
 
-def test_a_connection_lost_with_nothing_on_its_way_stays_open() -> None:
+def test_a_connection_lost_with_nothing_in_flight_leaves_room() -> None:
     in_flight = InFlight(1)
     in_flight.lose_connection()
     assert in_flight.has_room

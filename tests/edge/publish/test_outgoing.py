@@ -1,4 +1,4 @@
-"""Which of all that waits goes next, without a broker and without a clock."""
+"""Which waiting message is sent next; without a broker and without a clock."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def fill(outgoing):
     outgoing.set_status(classifier="onnx")
 
 
-def test_what_is_most_urgent_goes_first(new):
+def test_the_most_urgent_is_sent_first(new):
     outgoing = new()
     fill(outgoing)
     assert not outgoing.idle
@@ -38,13 +38,13 @@ def test_what_is_most_urgent_goes_first(new):
 
 
 def test_a_state_waits_for_the_alert_that_is_not_on_disk_yet(new, tmp_path):
-    outgoing = new(Outbox(tmp_path / "outbox.db", 10))  # whose writer has not begun
+    outgoing = new(Outbox(tmp_path / "outbox.db", 10))  # its writer is not started
     fill(outgoing)
     assert taken(outgoing) == ["status", "prediction", "health"]
     assert not outgoing.idle
 
 
-def test_a_broker_that_may_know_nothing_is_told_what_is_on(new):
+def test_a_broker_without_memory_gets_every_state_again(new):
     outgoing = new()
     outgoing.retain("on", b"{}")
     outgoing.retain("over", b"{}")

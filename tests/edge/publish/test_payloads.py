@@ -77,7 +77,7 @@ def test_a_prediction_names_its_labels(decision) -> None:
     assert raw["heart_rate_bpm"] is None
 
 
-def test_a_prediction_tells_the_heart_rate(decision) -> None:
+def test_a_prediction_has_the_heart_rate(decision) -> None:
     beating = replace(decision(0, 0.25), pulse=Pulse(rate_bpm=61.26))
     assert prediction(beating, epoch="e1", labels=("AF",)).heart_rate_bpm == 61.3
 
@@ -96,7 +96,7 @@ def test_a_prediction_tells_the_heart_rate(decision) -> None:
         b" " * (MAX_PAYLOAD_BYTES + 1),
     ],
 )
-def test_what_is_no_payload_is_refused(raw) -> None:
+def test_bytes_that_are_no_payload_are_refused(raw) -> None:
     with pytest.raises(FrameError):
         decode(raw, DeviceStatus)
 
@@ -128,7 +128,7 @@ IDS = st.text("abcXYZ019_-", min_size=1, max_size=64)
 
 
 @given(device=IDS, stream=IDS, label=IDS)
-def test_topics_are_read_as_they_were_written(device, stream, label) -> None:
+def test_topics_are_parsed_as_they_were_made(device, stream, label) -> None:
     assert parse_topic(topics.status_topic(device)) == Topic("status", device)
     assert parse_topic(topics.alerts_topic(device, stream)) == Topic("alert", device, stream)
     assert parse_topic(topics.alarm_topic(device, stream, label)) == Topic("alarm", device, stream, label)
@@ -136,7 +136,7 @@ def test_topics_are_read_as_they_were_written(device, stream, label) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "+", "#", "a b", "Zoë", "x" * 65, "a\n"])
-def test_what_could_be_a_wildcard_or_a_name_is_no_id(text) -> None:
+def test_wildcards_and_odd_characters_are_no_id(text) -> None:
     with pytest.raises(ConfigError):
         topics.check_id(text)
 
@@ -144,7 +144,7 @@ def test_what_could_be_a_wildcard_or_a_name_is_no_id(text) -> None:
 @pytest.mark.parametrize(
     "topic", ["", "ecg-nat/v1", "ecg-nat/v2/d/status", "ecg-nat/v1/d", "ecg-nat/v1/d/s/x", "ecg-nat/v1//status", "a/b"]
 )
-def test_a_foreign_topic_is_none_of_ours(topic) -> None:
+def test_a_foreign_topic_is_not_parsed(topic) -> None:
     assert parse_topic(topic) is None
 
 
@@ -158,8 +158,8 @@ def test_a_foreign_topic_is_none_of_ours(topic) -> None:
         ("///", "record"),
     ],
 )
-def test_a_streams_id_tells_no_folder(record, stream) -> None:
-    """The whole path of a record stood in its topics: with the name of whoever has the folder."""
+def test_a_streams_id_names_no_folder(record, stream) -> None:
+    """The whole path of a record was in its topics, with the name of the folder's owner."""
     assert topics.stream_id(record) == stream
 
 

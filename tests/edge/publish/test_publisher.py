@@ -20,24 +20,24 @@ from edge.publish.payloads import DeviceStatus, decode
 from edge.publish.publisher import Publisher
 
 
-class Ear:
-    """Collects what a subscriber gets, by topic kind."""
+class Inbox:
+    """Collects the messages of a subscriber."""
 
     def __init__(self, subscriber: Subscriber) -> None:
-        self.heard: list[tuple[str, Any, bool]] = []
+        self.messages: list[tuple[str, Any, bool]] = []
         self._subscriber = subscriber
 
     def until(self, count: int) -> list[tuple[str, Any, bool]]:
         """Wait until `count` messages are there and return them as (last part of the topic, JSON or None, retained)."""
 
         def enough() -> bool:
-            while len(self.heard) < count and (message := self._subscriber.get(0.01)) is not None:
+            while len(self.messages) < count and (message := self._subscriber.get(0.01)) is not None:
                 payload = msgspec.json.decode(message.payload) if message.payload else None
-                self.heard.append((message.topic.split("/")[-1], payload, message.retained))
-            return len(self.heard) >= count
+                self.messages.append((message.topic.split("/")[-1], payload, message.retained))
+            return len(self.messages) >= count
 
         wait_until(enough)
-        return self.heard
+        return self.messages
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def publisher(device, bundle) -> Iterator[Callable[..., Publisher]]:
 
 @pytest.fixture
 def open_side(publisher) -> Callable[[str, BrokerConfig], None]:
-    """Give the function that connects a publisher or a subscriber, which must fail."""
+    """Give the function that connects a publisher or a subscriber."""
 
     def connect(side: str, config: BrokerConfig) -> None:
         if side == "publisher":
@@ -83,21 +83,21 @@ def test_status_alert_and_state_from_start_to_end(config, device, publisher, eve
     raised, cleared = events()
     sender = publisher(config)
     with Subscriber(config, topics.filters(device)) as subscriber:
-        ear = Ear(subscriber)
+        inbox = Inbox(subscriber)
         sender.connect()
-        assert [(part, body["state"]) for part, body, _ in ear.until(1)] == [("status", "online")]
+        assert [(part, body["state"]) for part, body, _ in inbox.until(1)] == [("status", "online")]
         sender.publish_event(raised, sample_rate_hz=250.0, latency_ms=3.0)
-        heard = ear.until(3)[1:]
-        assert [part for part, _, _ in heard] == ["alerts", "AF"]
-        assert heard[0][1]["id"] == str(raised.id)
+        messages = inbox.until(3)[1:]
+        assert [part for part, _, _ in messages] == ["alerts", "AF"]
+        assert messages[0][1]["id"] == str(raised.id)
         with Subscriber(config, topics.filters(device)) as late:
-            assert sorted((part, kept) for part, _, kept in Ear(late).until(2)) == [("AF", True), ("status", True)]
+            assert sorted((part, kept) for part, _, kept in Inbox(late).until(2)) == [("AF", True), ("status", True)]
         sender.publish_event(cleared, sample_rate_hz=250.0)
-        assert [(part, body is None) for part, body, _ in ear.until(5)[3:]] == [("alerts", False), ("AF", True)]
+        assert [(part, body is None) for part, body, _ in inbox.until(5)[3:]] == [("alerts", False), ("AF", True)]
         sender.close()
-        assert [(part, body["state"]) for part, body, _ in ear.until(6)[5:]] == [("status", "offline")]
+        assert [(part, body["state"]) for part, body, _ in inbox.until(6)[5:]] == [("status", "offline")]
     with Subscriber(config, topics.filters(device)) as late:
-        assert [(part, body["state"]) for part, body, _ in Ear(late).until(1)] == [("status", "offline")]
+        assert [(part, body["state"]) for part, body, _ in Inbox(late).until(1)] == [("status", "offline")]
         assert late.get(0.2) is None  # neither the alert nor the ended alarm was kept
     assert sender.health.sent == 6
     assert sender.health.dropped == {}
@@ -107,12 +107,12 @@ def test_a_device_that_vanishes_is_offline_by_its_will(config, device, publisher
     sender = publisher(config)
     sender.connect()
     with Subscriber(config, topics.filters(device)) as subscriber:
-        ear = Ear(subscriber)
-        assert ear.until(1)[0][1]["state"] == "online"
+        inbox = Inbox(subscriber)
+        assert inbox.until(1)[0][1]["state"] == "online"
         sender._connection._client._thread_terminate = True  # as dead as kill -9: no DISCONNECT, no reconnect
         sender._connection._client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sender._connection._client._sock.shutdown(socket.SHUT_RDWR)
-        status = ear.until(2)[1][1]
+        status = inbox.until(2)[1][1]
         assert (status["state"], status["since"]) == ("offline", None)
     sender.close(0.0)
 
@@ -122,37 +122,37 @@ def test_predictions_are_published(config, device, publisher, decision) -> None:
     with Subscriber(config, [topics.predictions_topic(device, "s1")]) as subscriber:
         sender.connect()
         sender.publish_prediction(decision(0, 0.25), epoch="e1", labels=("AF",))
-        assert Ear(subscriber).until(1)[0][1]["probabilities"] == {"AF": 0.25}
+        assert Inbox(subscriber).until(1)[0][1]["probabilities"] == {"AF": 0.25}
     sender.close()
 
 
-def test_many_alerts_come_all_and_in_order(config, device, publisher, events) -> None:
+def test_many_alerts_arrive_in_order(config, device, publisher, events) -> None:
     sender = publisher(config)
     with Subscriber(config, [topics.alerts_topic(device, "s1")]) as subscriber:
         sender.connect()
         publish(sender, events(300))
-        got = [body["id"] for _, body, _ in Ear(subscriber).until(600)]
+        received = [body["id"] for _, body, _ in Inbox(subscriber).until(600)]
     sender.close()
-    assert got == [str(event.id) for event in events(300)]
+    assert received == [str(event.id) for event in events(300)]
 
 
 def test_a_state_left_behind_by_an_earlier_run_is_removed(config, device, publisher, events) -> None:
-    """A service killed while an alarm was on leaves its retained state; nobody else would ever remove it."""
+    """A service killed while an alarm was on leaves its retained state; nothing else would ever remove it."""
     killed = publisher(config)
     killed.connect()
     killed.publish_event(events()[0], sample_rate_hz=250.0)
     wait_until(lambda: killed.health.sent == 3)
     killed.close()
     with Subscriber(config, [topics.alarm_topic(device, "s1", "AF")]) as subscriber:
-        ear = Ear(subscriber)
-        assert ear.until(1)[0][2]
-        anew = publisher(config)
-        anew.connect()
-        assert ear.until(2)[1][1] is None
-        anew.close()
+        inbox = Inbox(subscriber)
+        assert inbox.until(1)[0][2]
+        second = publisher(config)
+        second.connect()
+        assert inbox.until(2)[1][1] is None
+        second.close()
 
 
-def test_alerts_wait_while_the_broker_is_away_and_states_come_again(mosquitto, device, publisher, events) -> None:
+def test_alerts_wait_while_the_broker_is_away_and_states_are_sent_again(mosquitto, device, publisher, events) -> None:
     config = BrokerConfig(host="127.0.0.1", port=mosquitto.port)
     raised, cleared = events()
     sender = publisher(config)
@@ -166,11 +166,11 @@ def test_alerts_wait_while_the_broker_is_away_and_states_come_again(mosquitto, d
     mosquitto.start()
     with Subscriber(config, topics.filters(device)) as subscriber:
         wait_until(lambda: sender.connected)
-        heard = Ear(subscriber).until(4)
+        messages = Inbox(subscriber).until(4)
     sender.close()
-    assert [body["id"] for part, body, _ in heard if part == "alerts"] == [str(cleared.id), str(events(2)[2].id)]
-    assert [body["alarm_id"] for part, body, _ in heard if part == "AF"] == [str(events(2)[2].alarm_id)]
-    assert [body["state"] for part, body, _ in heard if part == "status"] == ["online"]
+    assert [body["id"] for part, body, _ in messages if part == "alerts"] == [str(cleared.id), str(events(2)[2].id)]
+    assert [body["alarm_id"] for part, body, _ in messages if part == "AF"] == [str(events(2)[2].alarm_id)]
+    assert [body["state"] for part, body, _ in messages if part == "status"] == ["online"]
     assert sender.health.connects == 2
 
 
@@ -191,7 +191,7 @@ def test_what_is_in_flight_when_the_broker_dies_is_sent_again(mosquitto, publish
     assert counts.dropped == {}
 
 
-def test_a_service_starts_without_a_broker_and_counts_what_it_gives_up(publisher, events) -> None:
+def test_a_service_starts_without_a_broker_and_counts_what_it_drops(publisher, events) -> None:
     sender = publisher(BrokerConfig(host="127.0.0.1", port=free_port()), capacity=4)
     sender.start()
     publish(sender, events(5))
@@ -203,7 +203,7 @@ def test_a_service_starts_without_a_broker_and_counts_what_it_gives_up(publisher
 
 
 @pytest.mark.parametrize("side", ["publisher", "subscriber"])
-def test_an_absent_broker_is_an_error_at_once_for_who_asks(side, open_side) -> None:
+def test_connecting_to_an_absent_broker_fails_at_once(side, open_side) -> None:
     config = BrokerConfig(host="127.0.0.1", port=free_port())
     with pytest.raises(BrokerError, match=f"127.0.0.1:{config.port}: nothing listens there"):
         open_side(side, config)
@@ -244,19 +244,19 @@ def test_impossible_settings_are_refused(settings, error, publisher) -> None:
         publisher(BrokerConfig(**settings))
 
 
-def test_the_status_says_which_back_end_classifies(publisher, device, config) -> None:
+def test_the_status_names_the_active_back_end(publisher, device, config) -> None:
     sender = publisher(config)
     sender.set_classifier("before the broker was there")
     sender.connect()
     with Subscriber(config, topics.filters(device)) as subscriber:
-        ear = Ear(subscriber)
-        ear.until(1)
+        inbox = Inbox(subscriber)
+        inbox.until(1)
         sender.set_classifier("onnxruntime fp32 serves instead of tensorrt fp16: no GPU")
-        said = [payload["classifier"] for _, payload, _ in ear.until(2)]
-    assert said == ["before the broker was there", "onnxruntime fp32 serves instead of tensorrt fp16: no GPU"]
+        descriptions = [payload["classifier"] for _, payload, _ in inbox.until(2)]
+    assert descriptions == ["before the broker was there", "onnxruntime fp32 serves instead of tensorrt fp16: no GPU"]
 
 
-def test_the_latest_health_is_kept_by_the_broker(publisher, device, config) -> None:
+def test_the_broker_retains_the_latest_health(publisher, device, config) -> None:
     sender = publisher(config)
     for state in ("first", "second"):
         sender.publish_health(DeviceStatus(state="online", version=state, bundle=None, since=None))

@@ -1,4 +1,4 @@
-"""Alerts outlive kill -9, a broker that is away for a day, and a full disk: a real broker, real processes."""
+"""Alerts survive kill -9, a broker that is away for a day, and a full disk; with a real broker and real processes."""
 
 import logging
 import signal
@@ -32,7 +32,7 @@ KILLS = 8
 
 
 class Listener:
-    """Keeps the alerts of one device as they come."""
+    """Collects the alerts of one device as they arrive."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.alerts: list[AlertEvent] = []
@@ -41,14 +41,14 @@ class Listener:
     def until(self, enough: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
         """Listen until `enough` holds."""
 
-        def heard() -> bool:
+        def received() -> bool:
             while (message := self._subscriber.get(0.005)) is not None:
                 self.alerts.append(decode(message.payload, AlertEvent))
                 if enough():
                     return True
             return enough()
 
-        wait_until(heard, timeout_s, what)
+        wait_until(received, timeout_s, what)
 
     def of(self, epoch: str) -> int:
         """Count the alerts of one epoch."""
@@ -56,7 +56,7 @@ class Listener:
 
     @property
     def first_time(self) -> list[AlertEvent]:
-        """The alerts as a receiver keeps them that knows the ids it has seen."""
+        """The alerts without repetitions, in order of arrival."""
         return list({alert.id: alert for alert in reversed(self.alerts)}.values())[::-1]
 
 
@@ -76,7 +76,7 @@ def device() -> str:
 
 @pytest.fixture
 def new_publisher(device, bundle, tmp_path) -> Iterator[Callable[..., Publisher]]:
-    """Give the function that makes a publisher, with an outbox in the test's folder unless told otherwise."""
+    """Give the function that makes a publisher, with an outbox in the test's folder by default."""
     made = []
 
     def new(
@@ -93,7 +93,7 @@ def new_publisher(device, bundle, tmp_path) -> Iterator[Callable[..., Publisher]
 
 
 def test_every_committed_alert_arrives_although_the_program_is_killed_again_and_again(broker, device, tmp_path) -> None:
-    """SIGKILL at any instant: nothing that was committed is lost, nothing overtakes, and the ids tell repetitions."""
+    """SIGKILL at any instant: no committed alert is lost, none overtakes another, and repetitions have the same id."""
     chance, path, left = np.random.default_rng(0), tmp_path / "outbox.db", set()
     command = [sys.executable, SOURCE, str(broker[1]), device, path]
     with Subscriber(BrokerConfig(host=broker[0], port=broker[1]), [f"ecg-nat/v1/{device}/+/alerts"]) as subscriber:
@@ -112,8 +112,8 @@ def test_every_committed_alert_arrives_although_the_program_is_killed_again_and_
     for alert in listener.first_time:
         by_stream[alert.source].append((alert.data.epoch, alert.data.first_sample))
     assert len(by_stream) == 3
-    for told in by_stream.values():
-        runs = [(epoch, [sample for _, sample in part]) for epoch, part in groupby(told, lambda pair: pair[0])]
+    for alerts in by_stream.values():
+        runs = [(epoch, [sample for _, sample in part]) for epoch, part in groupby(alerts, lambda pair: pair[0])]
         assert [epoch for epoch, _ in runs] == [f"run{run}" for run in range(KILLS)]  # in the order of the runs
         for _, samples in runs:
             assert samples == list(range(0, 250 * len(samples), 250))  # and each without a hole
@@ -150,7 +150,7 @@ def test_a_broker_that_was_away_for_a_day_gets_all_flagged_as_historical(mosquit
 
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_late_within_one_run(mosquitto, device, new_publisher, events, on_disk) -> None:
-    """An alert that waited for the broker is historical, one that comes after it is not, in memory as on disk."""
+    """An alert that waited for the broker is historical, a later one is not, in memory as on disk."""
     mosquitto.stop()
     now = SimpleNamespace(s=0.0)
     publisher = new_publisher(mosquitto.port, on_disk=on_disk, clock_s=lambda: now.s)
@@ -166,8 +166,8 @@ def test_late_within_one_run(mosquitto, device, new_publisher, events, on_disk) 
     assert [alert.data.historical for alert in listener.alerts] == [True, False]
 
 
-def test_a_broker_that_forgets_is_told_again_what_is_on(mosquitto, device, new_publisher, events) -> None:
-    """A restarted broker without a memory: the alarm that is on, and what it had not acknowledged, come again."""
+def test_a_broker_without_memory_gets_status_and_states_again(mosquitto, device, new_publisher, events) -> None:
+    """After a restart without persistence, the broker gets the alarm that is on again."""
     publisher = new_publisher(mosquitto.port)
     publisher.connect()
     for event in events(20)[:39]:
@@ -178,13 +178,13 @@ def test_a_broker_that_forgets_is_told_again_what_is_on(mosquitto, device, new_p
     mosquitto.start()
     with Subscriber(BrokerConfig(port=mosquitto.port), topics.filters(device)) as subscriber:
         wait_until(lambda: publisher.connected)
-        told = {}
+        states = {}
         while (message := subscriber.get(1.0)) is not None:
-            told[message.topic] = msgspec.json.decode(message.payload)
-            if len(told) == 2:
+            states[message.topic] = msgspec.json.decode(message.payload)
+            if len(states) == 2:
                 break
-    assert told[topics.status_topic(device)]["state"] == "online"
-    assert told[topics.alarm_topic(device, "s1", "AF")]["alarm_id"] == str(events(20)[38].alarm_id)
+    assert states[topics.status_topic(device)]["state"] == "online"
+    assert states[topics.alarm_topic(device, "s1", "AF")]["alarm_id"] == str(events(20)[38].alarm_id)
 
 
 def test_a_full_disk_loses_nothing_while_the_broker_is_there(
@@ -231,13 +231,13 @@ def test_on_a_full_disk_without_a_broker_the_loss_is_counted_and_the_rest_goes_o
         listener = Listener(subscriber)
         listener.until(lambda: len(listener.alerts) == kept, "what was kept")
     order = [str(event.id) for event in sent]
-    places = [order.index(alert.id) for alert in listener.alerts]
-    assert places == sorted(places)
+    positions = [order.index(alert.id) for alert in listener.alerts]
+    assert positions == sorted(positions)
     assert [record.levelname for record in caplog.records if "outbox" in record.message] == ["ERROR", "WARNING"]
 
 
 def opener(pages: SimpleNamespace) -> Callable[[Path], sqlite3.Connection]:
-    """Return the store's own opener with a bound on the file's size: SQLite then says that the disk is full."""
+    """Return a database opener that limits the file's size: SQLite then reports a full disk."""
 
     def open_small(path: Path) -> sqlite3.Connection:
         database = _open(path)

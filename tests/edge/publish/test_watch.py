@@ -33,19 +33,19 @@ def watch() -> Iterator:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_tells_each_fact_once_and_ends_cleanly(config, bundle, events, watch, number) -> None:
+def test_it_shows_each_fact_once_and_ends_cleanly(config, bundle, events, watch, number) -> None:
     device = f"d-{uuid.uuid4().hex[:8]}"
     sender = Publisher(config, device, version="0.1", bundle=bundle)
     sender.connect()
     process = watch("--broker", config.address, "--device", device, "--json")
     lines = [json.loads(process.stdout.readline())]
     assert (lines[0]["retained"], lines[0]["payload"]["state"]) == (True, "online")  # so it is subscribed now
-    spoiler = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
-    spoiler.connect(config.host, config.port)
-    spoiler.loop_start()
-    spoiler.publish(topics.alerts_topic(device, "s1"), b"\xff" * 100, qos=1).wait_for_publish(5)
-    spoiler.disconnect()
-    spoiler.loop_stop()
+    intruder = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+    intruder.connect(config.host, config.port)
+    intruder.loop_start()
+    intruder.publish(topics.alerts_topic(device, "s1"), b"\xff" * 100, qos=1).wait_for_publish(5)
+    intruder.disconnect()
+    intruder.loop_stop()
     assert process.stderr.readline().startswith("not valid: ")
     for event in events():
         sender.publish_event(event, sample_rate_hz=250.0)
@@ -68,10 +68,10 @@ def test_people_get_plain_lines(config, bundle, events, watch) -> None:
     sender.connect()
     sender.publish_event(events()[0], sample_rate_hz=250.0)
     process = watch("--broker", config.address, "--device", device)
-    told = {process.stdout.readline().strip() for _ in range(2)}
+    lines = {process.stdout.readline().strip() for _ in range(2)}
     sender.close()
-    assert any(f"{device}/s1  ON  Atrial fibrillation  since 10.0 s" in line for line in told)
-    assert any(f"{device}  ONLINE" in line for line in told)
+    assert any(f"{device}/s1  ON  Atrial fibrillation  since 10.0 s" in line for line in lines)
+    assert any(f"{device}  ONLINE" in line for line in lines)
 
 
 def test_without_a_broker_it_fails_in_one_line(watch) -> None:
