@@ -1,1 +1,1 @@
-"""One stream put together, and all streams: intake, classifier thread, shedding."""
+"""All streams put together: intake, classifier thread, model switch, shedding and the account."""

@@ -37,7 +37,7 @@ class ClassifierThread:
     registry : of the streams
     jobs : queue from the intake
     sink : receives each decision and the alarm events it caused
-    shedder : is told how long windows wait
+    shedder : measures how long windows wait; None: nothing is shed
     max_batch : most jobs in a batch
     """
 
@@ -123,9 +123,9 @@ class ClassifierThread:
         self._decide(batch)
         if self._shedder is not None and batch:
             self._shedder.observe(batch[0].arrived_s, taken_s, time.monotonic())
-        self.models.watch()
+        self.models.check_probation()
         if isinstance(last, Swap):
-            self.models.take_over(last)
+            self.models.switch_to(last)
         self._batch_arrived_s = None
         return last is not None
 
@@ -157,9 +157,9 @@ class ClassifierThread:
     def _decide_window(self, job: WindowJob, outputs: Outputs) -> None:
         monitor = job.monitor
         item = StreamWindow(monitor, job.window)
-        model = self.models.judge(item)
+        model = self.models.model_for(item)
         if model is None:
-            self.models.keep(item)
+            self.models.keep_for_rollback(item)
             return
         if monitor.model is not model:
             self._emit(job, None, monitor.switch_model(model))
@@ -170,7 +170,7 @@ class ClassifierThread:
         self._emit(job, decision, events)
 
     def _decide_again(self, windows: list[StreamWindow]) -> None:
-        """Decide windows that were kept, after a model that failed."""
+        """Decide windows that were kept for a rollback."""
         now_s = time.monotonic()
         self._decide([WindowJob(item.monitor, item.window, now_s, timed=False) for item in windows])
 

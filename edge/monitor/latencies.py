@@ -1,4 +1,7 @@
-"""The latest latencies. One thread adds, any other may ask; no locks. Time is handed in."""
+"""Latencies of the latest windows.
+
+One thread adds, any thread may read. There is no lock: a reader may see a figure that is just being replaced.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +14,11 @@ _KEPT = 100_000
 
 
 class RecentLatencies:
-    """Keeps the latencies of the last windows, in memory that is taken at once and never grows.
+    """Keeps the latencies of the last windows in a ring, which is allocated once.
 
     Parameters
     ----------
-    kept : windows at most
+    kept : most windows
     """
 
     def __init__(self, kept: int = _KEPT) -> None:
@@ -24,13 +27,13 @@ class RecentLatencies:
         self._next = 0
 
     def add(self, latency_s: float, now_s: float) -> None:
-        """Note the latency of a window that was decided now, by a clock that never steps."""
+        """Add the latency of a window that was decided at `now_s`, on the monotonic clock."""
         self._latency_s[self._next] = latency_s
         self._at_s[self._next] = now_s
         self._next = (self._next + 1) % self._at_s.size
 
     def after(self, since_s: float = -math.inf) -> NDArray[np.float32]:
-        """Return (windows,) the latencies, in s, of those that were decided after a time, in no order."""
+        """Return the latencies, (windows,) in s, of windows decided after a time; in no particular order."""
         latencies: NDArray[np.float32] = self._latency_s[self._at_s > since_s]
         return latencies
 
@@ -44,7 +47,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 def latency_of(latencies_s: Sequence[float] | NDArray[np.floating]) -> Latency:
-    """Return the quantiles of latencies given in seconds; zeros when there is none."""
+    """Return the quantiles of latencies in seconds; zeros when there are none."""
     if not len(latencies_s):
         return Latency(0.0, 0.0, 0.0)
     p50, p99, worst = (round(1e3 * float(q), 3) for q in np.quantile(latencies_s, [0.5, 0.99, 1.0]))

@@ -1,7 +1,4 @@
-"""A model in the runtime: how its windows are cut, which alarms it drives, and the graph that judges the windows.
-
-Opened, used and closed in the classifier's thread. Knows nothing of streams.
-"""
+"""One bundle in the running monitor: how windows are cut, which alarms it drives, and its classifier."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,14 +15,14 @@ from edge.signal.windows import Window
 
 
 class Model:
-    """One bundle as the runtime needs it.
+    """A bundle whose classifier is opened, used and closed in the classifier thread.
 
     Parameters
     ----------
     manifest : of the bundle
     open_classifier : called once, by `open`
-    specs : what may raise an alarm, for every stream
-    sha256 : of the manifest; names the bundle in what is published
+    specs : the alarms of every stream
+    sha256 : of the manifest; part of the bundle's reference in payloads
     """
 
     def __init__(
@@ -43,7 +40,7 @@ class Model:
 
     @property
     def ref(self) -> BundleRef:
-        """What reports and payloads call the bundle."""
+        """The bundle's reference in reports and payloads."""
         return BundleRef(self.manifest.name, self.manifest.version, self.sha256)
 
     @property
@@ -52,7 +49,7 @@ class Model:
         return self.manifest.input
 
     def open(self, max_batch: int) -> None:
-        """Open the classifier, for up to `max_batch` windows at once; raise what its factory raises."""
+        """Open the classifier for batches of up to `max_batch` windows; raise what its factory raises."""
         self._classifier = self._closing.enter_context(self._open_classifier())
         self._signal = np.zeros((max_batch, len(LEADS), self.input.window_samples), np.float32)
         self._keep = np.zeros((max_batch, len(LEADS)), np.float32)
@@ -68,8 +65,8 @@ class Model:
         Raises
         ------
         BundleError
-            When the model is not open, or its outputs are no numbers: none is over a threshold, so they would be
-            silence.
+            When the model is not open, or an output is not a number: NaN is over no threshold, so a broken graph
+            would look like a healthy patient.
         """
         if self._classifier is None:
             raise BundleError(f"the model {self.manifest.name} is not open")
@@ -77,10 +74,10 @@ class Model:
         signal.fill(0.0)
         keep.fill(0.0)
         for row, window in enumerate(windows):
-            places = list(window.positions)
-            signal[row, places] = window.signal
-            keep[row, places] = 1.0
+            positions = list(window.positions)
+            signal[row, positions] = window.signal
+            keep[row, positions] = 1.0
         outputs = self._classifier.classify(signal, keep)
         if not np.isfinite(outputs).all():
-            raise BundleError("the model gives outputs that are no numbers; try another precision or back end")
+            raise BundleError("the model gives outputs that are not numbers; try another precision or back end")
         return outputs

@@ -1,14 +1,13 @@
-"""Which model judges a window, and how another one takes over.
+"""Which model classifies a window, and how another model takes over.
 
-    serving ──take over──► new one serves on probation, the other stays open ──► confirmed: the other is closed
-                                      │ errs
-                                      └──► rolled back: the other serves, beginning with the batch that failed
+    serving ──switch_to──► the new one serves on probation, the previous one stays open ──► confirmed: previous closed
+                                      │ fails
+                                      └──► rolled back: the previous one serves again, from the failed batch on
 
-A model whose windows are cut alike judges every window from there on. For one whose windows are cut differently each
-stream is cut for both, and goes over with the first window of the new kind that begins within what is decided and ends
-later; until the end of the probation the windows of the other kind are kept as long as they end later than that. So no
-instant lies outside the windows of both, whichever way it goes. Belongs to the classifier's thread, but for `serving`
-and `inputs`.
+A model that cuts windows in the same way serves from the next window on. For a model that cuts them differently each
+stream is cut in both ways. A stream changes over at the first window of the new kind that begins where everything is
+decided and ends later. Until the probation ends, windows of the previous kind are kept if they end later than what is
+decided. So every instant lies in a window of the model that decides, after a switch and after a rollback.
 """
 
 import logging
@@ -35,7 +34,7 @@ Outputs = NDArray[np.float32] | None  # (labels,) of one window; None: nothing w
 
 
 class StreamWindow(NamedTuple):
-    """A window to be judged, and whose it is."""
+    """A window and the stream that it belongs to."""
 
     monitor: StreamMonitor
     window: Window
@@ -43,34 +42,36 @@ class StreamWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A wish that a model take over.
+    """A request to switch to another model.
 
-    `tell` hears what comes of it and why: `refused`, or `took_over`; then, when it has judged for `probation_s` and
-    every stream went over, `confirmed`, or `rolled_back`. It is called in the classifier's thread.
+    `notify` is called in the classifier thread with a phase and a reason: `refused`, or `took_over` and later
+    `confirmed` or `rolled_back`. A model is confirmed when it has served for `probation_s` and every stream uses it.
     """
 
     model: Model
     probation_s: float
-    tell: Callable[[SwapPhase, str], None]
+    notify: Callable[[SwapPhase, str], None]
     arrived_s: float
 
 
 @dataclass(slots=True)
 class _Probation:
-    before: Model  # open, to judge again should the new one err
+    previous: Model  # stays open, to serve again if the new model fails
     swap: Swap
-    until_s: float | None = None  # monotonic; None while the new one has judged nothing
+    until_s: float | None = None  # monotonic; None until the new model has decided a window
 
 
 class ModelSwitch:
-    """The model that serves and, during a probation, the one before.
+    """The model that serves and, during a probation, the previous one.
+
+    It belongs to the classifier thread; other threads may read `serving` and `inputs`.
 
     Parameters
     ----------
     model : that serves first
     max_batch : most windows in one run of a graph
-    monitors : gives the streams that are open, or being closed
-    decide : decides windows that were kept for the model that takes over again
+    monitors : gives the streams that are open or closing
+    decide : decides windows that were kept, after a rollback
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class ModelSwitch:
         decide: Callable[[list[StreamWindow]], None],
     ) -> None:
         self.serving = model
-        self.inputs: tuple[InputSpec, ...] = (model.input,)  # how streams are to be cut
+        self.inputs: tuple[InputSpec, ...] = (model.input,)  # every way in which streams are to be cut now
         self._max_batch = max_batch
         self._monitors = monitors
         self._decide = decide
@@ -95,94 +96,96 @@ class ModelSwitch:
         """Close every classifier."""
         self.serving.close()
         if self._probation is not None:
-            self._probation.before.close()
+            self._probation.previous.close()
 
-    def judge(self, item: StreamWindow) -> Model | None:
-        """Return the model whose word on the next window of a stream counts, if any."""
+    def model_for(self, item: StreamWindow) -> Model | None:
+        """Return the model whose output is used for the next window of a stream; None: the window is not decided."""
         monitor, window = item
-        model = self._runs(item)
+        model = self._model_cut_for(item)
         if model is self.serving and monitor.model is not model and len(self.inputs) > 1:
-            goes_over = window.first_sample <= monitor.decided_sample < window.end_sample
-            return model if goes_over else None
+            changes_over = window.first_sample <= monitor.decided_sample < window.end_sample
+            return model if changes_over else None
         return model
 
-    def _runs(self, item: StreamWindow) -> Model | None:
-        """Return the model that a window was cut for, if its word may count."""
+    def _model_cut_for(self, item: StreamWindow) -> Model | None:
+        """Return the open model that a window was cut for; None when the stream no longer uses that model."""
         if item.window.spec == self.serving.input:
             return self.serving
-        if self._probation is not None and item.monitor.model is self._probation.before:
-            return self._probation.before
+        if self._probation is not None and item.monitor.model is self._probation.previous:
+            return self._probation.previous
         return None
 
-    def keep(self, item: StreamWindow) -> None:
-        """Keep a window that nobody judges, where the model before may have to."""
+    def keep_for_rollback(self, item: StreamWindow) -> None:
+        """Keep a window that is not decided, in case the previous model has to decide it."""
         if self._probation is not None:
-            item.monitor.spare(item.window)
+            item.monitor.keep_for_rollback(item.window)
 
     def classify(self, windows: Sequence[StreamWindow | None]) -> list[Outputs]:
         """Return the outputs for each window, `max_batch` at most; None where there is nothing to classify."""
         outputs: list[Outputs] = [None] * len(windows)
-        judged = [  # a stream may go over within the batch, so the windows of both kinds are run
-            (row, item.window, self._runs(item))
+        # A stream may change over within the batch, so windows of both kinds are classified.
+        good = [
+            (row, item.window, self._model_cut_for(item))
             for row, item in enumerate(windows)
             if item is not None and item.window.cause is Cause.PRESENT
         ]
-        for model in {runs: None for _, _, runs in judged if runs is not None}:
-            mine = [(row, window) for row, window, runs in judged if runs is model]
+        for model in {model: None for _, _, model in good if model is not None}:
+            own = [(row, window) for row, window, cut_for in good if cut_for is model]
             try:
-                found = model.classify([window for _, window in mine])
-            except Exception as exc:  # whatever ails a model on probation, the one before takes over
+                found = model.classify([window for _, window in own])
+            except Exception as exc:  # whatever goes wrong on probation, the previous model takes over
                 if self._probation is None or model is not self.serving:
                     raise
                 self._roll_back(self._probation, exc)
                 return self.classify(windows)
-            for (row, _), probabilities in zip(mine, found, strict=True):
+            for (row, _), probabilities in zip(own, found, strict=True):
                 outputs[row] = probabilities
         return outputs
 
-    def take_over(self, swap: Swap) -> None:
-        """Let another model serve from here on."""
-        before, new = self.serving, swap.model
+    def switch_to(self, swap: Swap) -> None:
+        """Let another model serve from here on, on probation."""
+        previous, new = self.serving, swap.model
         try:
             for monitor in self._monitors():
                 resampling_ratio(monitor.sample_rate_hz, new.input.sample_rate_hz)
             new.open(self._max_batch)
         except EdgeError as exc:
-            swap.tell("refused", str(exc))
+            swap.notify("refused", str(exc))
             return
-        self._probation = _Probation(before, swap)
-        self.serving, self.inputs = new, tuple({before.input: None, new.input: None})
-        swap.tell("took_over", "")
+        self._probation = _Probation(previous, swap)
+        self.serving, self.inputs = new, tuple({previous.input: None, new.input: None})
+        swap.notify("took_over", "")
 
-    def watch(self) -> None:
-        """End the probation when it is over; called after each batch."""
+    def check_probation(self) -> None:
+        """Confirm the new model when its probation is over; called after each batch."""
         probation, now_s = self._probation, time.monotonic()
         if probation is None:
             return
+        # The time starts with the first decision: a probation without a decision would prove nothing.
         if probation.until_s is None and any(monitor.model is self.serving for monitor in self._monitors()):
             probation.until_s = now_s + probation.swap.probation_s
         if probation.until_s is None or now_s < probation.until_s:
             return
         monitors = self._monitors()
-        if len(self.inputs) == 1 or all(monitor.model is not probation.before for monitor in monitors):
-            self._end_probation(probation.before)
+        if len(self.inputs) == 1 or all(monitor.model is not probation.previous for monitor in monitors):
+            self._end_probation(probation.previous)
             for monitor in monitors:
-                monitor.spares = []
-            probation.swap.tell("confirmed", "")
+                monitor.rollback_windows = []
+            probation.swap.notify("confirmed", "")
 
-    def _roll_back(self, probation: _Probation, why: Exception) -> None:
-        """Let the model before judge again, and first what it would have judged meanwhile."""
-        failed, self.serving = self.serving, probation.before
+    def _roll_back(self, probation: _Probation, reason: Exception) -> None:
+        """Let the previous model serve again, and decide the windows that were kept for it."""
+        failed, self.serving = self.serving, probation.previous
         self._end_probation(failed)
         for monitor in self._monitors():
-            spares, monitor.spares = monitor.spares, []
-            for first in range(0, len(spares), self._max_batch):
-                self._decide([StreamWindow(monitor, window) for window in spares[first : first + self._max_batch]])
-        probation.swap.tell("rolled_back", str(why))
+            kept, monitor.rollback_windows = monitor.rollback_windows, []
+            for first in range(0, len(kept), self._max_batch):
+                self._decide([StreamWindow(monitor, window) for window in kept[first : first + self._max_batch]])
+        probation.swap.notify("rolled_back", str(reason))
 
     def _end_probation(self, leaving: Model) -> None:
         self._probation, self.inputs = None, (self.serving.input,)
         try:
             leaving.close()
-        except Exception:  # noqa: BLE001  it is gone either way, and the other one serves
-            _LOG.warning("the model that left could not be closed", exc_info=True)
+        except Exception:  # noqa: BLE001  it is not used any more, and the other model serves
+            _LOG.warning("the model that was replaced could not be closed", exc_info=True)

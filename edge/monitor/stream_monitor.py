@@ -1,11 +1,9 @@
-"""One stream under watch: its windows, its account and its alarms, put together.
+"""The monitor of one stream: its windows, its account and its alarms put together.
 
 Clock-free; does no I/O. `set_inputs`, `push` and `finish` belong to the thread of the source, the rest to the
 classifier thread. Both use the account, so it has a lock.
 
-While one model follows another whose windows are cut differently, the stream is cut for both. The windows of the model
-that judges this stream are decided; those of the one that went before are kept as spares, as long as they end later
-than what is decided, so that it can take over again without a hole.
+During a switch between two models that cut windows differently, the stream is cut for both, see `model_switch`.
 """
 
 import threading
@@ -27,18 +25,18 @@ from edge.monitor.totals import Totals
 from edge.signal.account import SampleAccount
 from edge.signal.windows import Window, WindowStream
 
-_GAP_PIECE = 4096  # instants; a long gap passes through in pieces of this size
+_GAP_PIECE = 4096  # instants; a long gap passes in pieces of this size, so that it needs no large array
 
 
 class StreamMonitor:
-    """Watches one epoch of one stream.
+    """Monitors one epoch of one stream.
 
     Parameters
     ----------
     first : the first block; it fixes rate, leads and where the samples begin
-    epoch : names this count of samples, in the ids of its alarms
-    model : that judges
-    inputs : how windows are cut, for each model that may have to judge
+    epoch : names this count of samples; part of the ids of its alarms
+    model : that decides
+    inputs : how windows are cut, for each model that may have to decide
 
     Raises
     ------
@@ -49,23 +47,23 @@ class StreamMonitor:
     def __init__(self, first: Block, epoch: str, model: Model, inputs: Sequence[InputSpec]) -> None:
         self.stream = first.stream
         self.epoch = epoch
-        self.source_epoch = first.epoch  # as the source names it, which may do so twice
+        self.source_epoch = first.epoch  # as the source names it; a device may use a name again
         self.sample_rate_hz = first.sample_rate_hz
         self.leads = first.leads
         self.closed = False
-        self.duplicates = 0  # instants that came twice
+        self.duplicates = 0  # instants that arrived twice
         self.windows = 0
-        self.shed_windows = 0  # of these, given up under overload
+        self.shed_windows = 0
         self.model = model
-        self.spares: list[Window] = []
-        self.decided_sample = 0  # no window that ends before it has anything to add
-        self._origin = first.first_sample
+        self.rollback_windows: list[Window] = []  # for the previous model, should the new one fail
+        self.decided_sample = 0  # end of the last window that was decided
+        self._origin = first.first_sample  # windows and the account count from here, the device from its own 0
         self._inputs = inputs
         self._cutters = [WindowStream(spec, first.sample_rate_hz, first.leads) for spec in inputs]
         self._pooler = Pooler(model.manifest.pooling, model.labels)
         self._alarms = AlarmMachine(first.stream, epoch, model.specs)
         self._account = SampleAccount()
-        self._shed_end = 0  # of the last window that was given up
+        self._shed_end = 0  # of the last window that was shed
         self._lock = threading.Lock()
 
     @property
@@ -75,7 +73,7 @@ class StreamMonitor:
 
     @property
     def _arrived(self) -> int:
-        return self._cutters[0].arrived
+        return self._cutters[0].arrived  # all cutters take the same samples
 
     @property
     def totals(self) -> Totals:
@@ -90,7 +88,7 @@ class StreamMonitor:
         )
 
     def set_inputs(self, inputs: Sequence[InputSpec]) -> None:
-        """Cut windows like this from the next instant on; a way of cutting that is there already goes on.
+        """Cut windows in these ways from the next instant on; a way that is in use already continues.
 
         Raises
         ------
@@ -108,38 +106,40 @@ class StreamMonitor:
 
     def push(self, block: Block) -> Iterator[Window]:
         """Take the next block and yield each window that it completes; a jump ahead counts as a sequence gap."""
-        self._come_late(*block.late)
+        self._count_late(*block.late)
         behind = min(self.next_sample - block.first_sample, block.samples.shape[1])
         if behind < 0:
             yield from self._gap(-behind)
         if behind > 0:
-            late = self._come_late(block.first_sample, block.first_sample + behind)
+            # Instants that were counted as missing are late; the others were there already.
+            late = self._count_late(block.first_sample, block.first_sample + behind)
             self.duplicates += behind - late
         samples, missing = block.samples[:, max(behind, 0) :], block.missing[:, max(behind, 0) :]
         if missing.shape[1]:
             yield from self._take(samples, missing)
 
     def finish(self) -> Iterator[Window]:
-        """End the stream: yield the last window where it is good although the stream ended within it."""
+        """End the stream: yield the last window, if it is good although the stream ended within it."""
         yield from _in_order([cutter.finish() for cutter in self._cutters])
 
     def switch_model(self, model: Model) -> tuple[AlarmEvent, ...]:
-        """Let a model judge from the next window on; alarms that it does not have are cleared.
+        """Let another model decide from the next window on; return the events of alarms that it does not have.
 
-        An alarm that both have goes on. Outputs of two models are never pooled.
+        Those alarms are cleared. An alarm that both models have goes on. Outputs of two models are never pooled.
         """
         self.model = model
         self._pooler = Pooler(model.manifest.pooling, model.labels)
         return tuple(self._alarms.switch_specs(model.specs))
 
-    def spare(self, window: Window) -> None:
-        """Keep a window for the model that judged before."""
-        self.spares = [kept for kept in (*self.spares, window) if kept.end_sample > self.decided_sample]
+    def keep_for_rollback(self, window: Window) -> None:
+        """Keep a window that the previous model may have to decide, and drop those that end in what is decided."""
+        kept = (*self.rollback_windows, window)
+        self.rollback_windows = [each for each in kept if each.end_sample > self.decided_sample]
 
     def decide(
         self, window: Window, probabilities: NDArray[np.float32] | None
     ) -> tuple[Decision, tuple[AlarmEvent, ...]]:
-        """Take the (labels,) output for the next window, None where it is not good, and return what follows."""
+        """Take the next window with its (labels,) output, None for a bad one; return the decision and its events."""
         pooled = self._pooler.push(probabilities)
         decision = Decision(
             stream=self.stream,
@@ -164,28 +164,24 @@ class StreamMonitor:
         self.decided_sample = max(self.decided_sample, window.end_sample)
         events = self._alarms.step(decision)
         if events:
-            manifest = self.model.manifest
-            labels = tuple(label.abbreviation for label in manifest.labels)
-            evidence = window_evidence(window, pooled, labels, manifest.input.sample_rate_hz)
+            evidence = window_evidence(window, pooled, self.model.labels, self.model.input.sample_rate_hz)
             events = [replace(event, evidence=evidence) for event in events]
         return decision, tuple(events)
 
     def on_command(self, command: Command) -> tuple[AlarmEvent, ...]:
-        """Do what a person asks of an alarm, in the classifier's thread; nothing follows where there is none."""
+        """Carry out a person's command to an alarm."""
         return tuple(self._alarms.on_command(command))
 
     def close(self) -> tuple[AlarmEvent, ...]:
-        """Settle the account after the last decision, and end every alarm that is on.
-
-        What no window could hold was lost to the tail.
-        """
+        """Settle the account after the last decision, and end every alarm that is on."""
         with self._lock:
+            # What is still pending lies after the last window.
             self._settle(self._account.samples_in, Cause.TAIL)
         self.closed = True
         return tuple(self._alarms.finish())
 
     def _settle(self, end: int, cause: Cause) -> None:
-        """Declare final what lies before `end`; what a window that was given up would have held was lost to that."""
+        """Make final what lies before `end`; instants that only a shed window held were lost to the shedding."""
         self._account.settle(min(end, self._shed_end), Cause.SHED)
         self._account.settle(end, cause)
 
@@ -195,7 +191,7 @@ class StreamMonitor:
             shape = (rows, min(_GAP_PIECE, instants - done))
             yield from self._take(np.zeros(shape, np.float32), np.full(shape, Cause.SEQUENCE_GAP, np.uint8))
 
-    def _come_late(self, first_sample: int, end_sample: int) -> int:
+    def _count_late(self, first_sample: int, end_sample: int) -> int:
         with self._lock:
             return self._account.arrive_late(first_sample - self._origin, end_sample - self._origin)
 

@@ -1,4 +1,4 @@
-"""Tones, blocks of them, and a runtime that takes these: how the tiny bundle judges them can be worked out by hand."""
+"""Tones, blocks of them, and a runtime: what the tiny bundle makes of a tone can be worked out by hand."""
 
 import numpy as np
 
@@ -39,12 +39,12 @@ def new_runtime(bundle, sink, opener=None, **options):
 
 
 def balanced(totals):
-    """Say whether every sample is accounted for."""
+    """Return whether every sample is accounted for."""
     return totals.samples_in == totals.classified + sum(totals.missing.values()) + totals.pending
 
 
-class Said:
-    """A sink that keeps what it is told."""
+class RecordingSink:
+    """A sink that keeps all decisions and events."""
 
     def __init__(self):
         self.decisions = []

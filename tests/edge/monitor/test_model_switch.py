@@ -1,4 +1,4 @@
-"""One model takes over from another: no instant is lost, whichever way it goes."""
+"""One model takes over from another: no instant is lost, whether it is confirmed or rolled back."""
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ LONG = InputSpec(sample_rate_hz=100, window_s=20, hop_s=2, min_coverage=0.9)
 
 
 class Energy:
-    """A classifier that works, for so many runs."""
+    """A classifier that fails after so many runs: it raises, or its outputs are not numbers."""
 
     def __init__(self, good_runs=None, numberless=False):
         self.left, self.numberless = np.inf if good_runs is None else good_runs, numberless
@@ -38,8 +38,8 @@ class Energy:
         pass
 
 
-class Record:
-    """A sink that keeps what it is told, with the model that said it."""
+class RecordingSink:
+    """A sink that keeps each decision with the model that made it."""
 
     def __init__(self):
         self.decisions = []
@@ -80,11 +80,11 @@ def start(manifests):
 
 
 def swap(runtime, model, probation_s=0.0):
-    """Ask for a swap, wait for the first turn that it takes, and return the turns as they come."""
-    turns = []
-    runtime.swap(Swap(model, probation_s, lambda turn, why: turns.append((turn, why)), 0.0))
-    wait_until(lambda: bool(turns), what="an answer")
-    return turns
+    """Ask for a swap, wait for its first phase, and return the list that collects the phases."""
+    phases = []
+    runtime.swap(Swap(model, probation_s, lambda phase, reason: phases.append((phase, reason)), 0.0))
+    wait_until(lambda: bool(phases), what="an answer")
+    return phases
 
 
 def feed(runtime, samples, first=0, step=RATE // 2):
@@ -95,56 +95,56 @@ def feed(runtime, samples, first=0, step=RATE // 2):
     return first + samples.shape[1]
 
 
-def whole(totals, instants):
+def check_all_classified(totals, instants):
     assert totals.samples_in == totals.classified == instants
     assert totals.pending == 0
     assert not totals.missing
 
 
-def test_a_model_that_cuts_alike_judges_from_the_next_window(start, manifests):
-    sink = Record()
+def test_a_model_with_the_same_windows_decides_from_the_next_window(start, manifests):
+    sink = RecordingSink()
     with start(sink) as runtime:
         end = feed(runtime, tone(20))
-        turns = swap(runtime, model_of(manifests["alike"]))
+        phases = swap(runtime, model_of(manifests["alike"]))
         end = feed(runtime, tone(20), end)
-    assert [turn for turn, _ in turns] == ["took_over", "confirmed"]
+    assert [phase for phase, _ in phases] == ["took_over", "confirmed"]
     assert sink.ends() == [RATE * (10 + n) for n in range(31)]
     assert [version for _, version in sink.decisions] == ["first"] * 10 + ["alike"] * 21
-    whole(runtime.totals(), end)
+    check_all_classified(runtime.totals(), end)
 
 
-def test_one_batch_is_enough_for_a_probation_of_no_time(start, manifests):
-    """On a busy machine all that came since is one batch, and there may be no other soon."""
-    with start(Record()) as runtime:
+def test_one_batch_is_enough_for_a_probation_of_0_s(start, manifests):
+    """On a busy machine everything that waits is one batch, and the next one may be far away."""
+    with start(RecordingSink()) as runtime:
         end = feed(runtime, tone(20))
-        turns = swap(runtime, model_of(manifests["alike"]))
+        phases = swap(runtime, model_of(manifests["alike"]))
         feed(runtime, tone(1), end, step=RATE)
-        wait_until(lambda: [turn for turn, _ in turns] == ["took_over", "confirmed"], what="the end of the probation")
+        wait_until(lambda: phases[-1][0] == "confirmed", what="the end of the probation")
 
 
 def test_alarms_that_the_new_model_does_not_have_end_and_the_others_go_on(start, manifests):
-    sink = Record()
+    sink = RecordingSink()
     with start(sink) as runtime:
         end = feed(runtime, tone(30, amplitude=1.0))
         before = list(sink.events)
-        turns = swap(runtime, model_of(manifests["renamed"]))
+        phases = swap(runtime, model_of(manifests["renamed"]))
         feed(runtime, tone(5, amplitude=1.0), end)
         after = sink.events[len(before) :]
     assert {event[:2] for event in before} == {("AF", "raised"), ("VT", "raised")}
-    assert turns[0] == ("took_over", "")
+    assert phases[0] == ("took_over", "")
     assert after[0] == ("AF", "cleared", "model_changed")
     assert [event[:2] for event in after[1:]] == [("AFL", "raised")]  # VT is on as it was
 
 
 @pytest.mark.parametrize("name", ["short", "long"])
-def test_a_model_that_cuts_otherwise_leaves_no_instant_out(start, manifests, name):
-    """The old model judges until the first window of the new kind is full; then the new one does, and goes on."""
-    sink = Record()
+def test_a_model_with_other_windows_leaves_no_instant_out(start, manifests, name):
+    """The old model decides until the first window of the new kind is full; from then on the new one does."""
+    sink = RecordingSink()
     with start(sink) as runtime:
         end = feed(runtime, tone(20.3))
-        turns = swap(runtime, model_of(manifests[name]))
+        phases = swap(runtime, model_of(manifests[name]))
         end = feed(runtime, tone(45), end)
-    assert [turn for turn, _ in turns] == ["took_over", "confirmed"]
+    assert [phase for phase, _ in phases] == ["took_over", "confirmed"]
     ends = sink.ends()
     assert ends == sorted(set(ends))
     assert max(np.diff(ends)) <= 2 * RATE
@@ -156,75 +156,75 @@ def test_a_model_that_cuts_otherwise_leaves_no_instant_out(start, manifests, nam
     for decision, _ in sink.decisions:
         assert decision.first_sample <= covered
         covered = decision.end_sample
-    whole(runtime.totals(), end)
+    check_all_classified(runtime.totals(), end)
 
 
 @pytest.mark.parametrize("numberless", [False, True])
-def test_a_model_that_errs_is_rolled_back_and_its_batch_is_judged_again(start, manifests, numberless):
+def test_a_model_that_fails_is_rolled_back_and_its_batch_is_decided_again(start, manifests, numberless):
     """Windows, probabilities and alarms are those of a run without any swap."""
     samples = np.concatenate([tone(25), tone(30, amplitude=0.6), tone(10)], axis=1)
-    plain, sink = Record(), Record()
+    plain, sink = RecordingSink(), RecordingSink()
     with start(plain) as runtime:
         feed(runtime, samples)
     with start(sink) as runtime:
         end = feed(runtime, samples[:, : 20 * RATE])
-        turns = swap(runtime, model_of(manifests["alike"], 3, numberless=numberless), 60.0)
+        phases = swap(runtime, model_of(manifests["alike"], 3, numberless=numberless), 60.0)
         feed(runtime, samples[:, 20 * RATE :], end)
-    assert [turn for turn, _ in turns] == ["took_over", "rolled_back"]
-    assert ("no numbers" if numberless else "the graph gave up") in turns[1][1]
+    assert [phase for phase, _ in phases] == ["took_over", "rolled_back"]
+    assert ("not numbers" if numberless else "the graph gave up") in phases[1][1]
     assert [version for _, version in sink.decisions].count("alike") >= 3
     assert sink.ends() == plain.ends()
     for (mine, _), (other, _) in zip(sink.decisions, plain.decisions, strict=True):
         np.testing.assert_allclose(mine.probabilities, other.probabilities, atol=1e-5)
     assert sink.events == plain.events
-    whole(runtime.totals(), samples.shape[1])
+    check_all_classified(runtime.totals(), samples.shape[1])
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_account_is_whole_whatever_the_moment_and_the_fault(start, manifests, seed):
-    """Models that cut alike or otherwise take over, and fail sooner or later, in streams that end: nothing is lost."""
+def test_the_account_is_complete_whenever_a_model_fails(start, manifests, seed):
+    """Models with the same or other windows take over and fail, in streams that end: nothing is lost."""
     draw = np.random.default_rng(seed)
-    sink, total = Record(), 0
+    sink, total = RecordingSink(), 0
     with start(sink, max_batch=int(draw.choice([1, 4]))) as runtime:
         for name in ("short", "long", "alike"):
             end = feed(runtime, tone(draw.uniform(1, 15)), step=100)
-            turns = swap(runtime, model_of(manifests[name], int(draw.integers(6)), numberless=True), 600.0)
+            phases = swap(runtime, model_of(manifests[name], int(draw.integers(6)), numberless=True), 600.0)
             end = feed(runtime, tone(draw.uniform(0.5, 30)), end, step=100)
             totals = runtime.totals()
             assert totals.samples_in == totals.classified + totals.pending + sum(totals.missing.values())
             end = feed(runtime, tone(40), end, step=400)  # until it has failed
-            assert [turn for turn, _ in turns] == ["took_over", "rolled_back"]
+            assert [phase for phase, _ in phases] == ["took_over", "rolled_back"]
             runtime.end("s")
             total += end
     assert len(sink.ends()) == runtime.totals().windows
-    whole(runtime.totals(), total)
+    check_all_classified(runtime.totals(), total)
 
 
-def test_a_stream_that_begins_on_probation_goes_back_too(start, manifests):
-    """It has only known the new model; the windows of the other were kept since the last one that it judged."""
-    sink = Record()
+def test_a_stream_that_begins_on_probation_is_rolled_back_too(start, manifests):
+    """The stream has only known the new model. Windows of the other one were kept since the last decision."""
+    sink = RecordingSink()
     with start(sink, max_batch=1) as runtime:
-        turns = swap(runtime, model_of(manifests["long"], 2), 60.0)
+        phases = swap(runtime, model_of(manifests["long"], 2), 60.0)
         end = feed(runtime, tone(40))
-    assert [turn for turn, _ in turns] == ["took_over", "rolled_back"]
+    assert [phase for phase, _ in phases] == ["took_over", "rolled_back"]
     assert [version for _, version in sink.decisions[:3]] == ["long", "long", "first"]
     assert sink.ends()[:4] == [20 * RATE, 22 * RATE, 23 * RATE, 24 * RATE]
-    whole(runtime.totals(), end)
+    check_all_classified(runtime.totals(), end)
 
 
 def test_a_model_that_cannot_be_opened_or_fed_is_refused_and_nothing_changes(start, manifests):
     def opener():
         raise BundleError("no such graph")
 
-    sink = Record()
+    sink = RecordingSink()
     with start(sink) as runtime:
         end = feed(runtime, tone(12))
         manifest = manifests["alike"]
-        turns = swap(runtime, Model(manifest, opener, alarm_specs(manifest.labels)))
-        turns += swap(runtime, model_of(manifests["odd"]))
+        phases = swap(runtime, Model(manifest, opener, alarm_specs(manifest.labels)))
+        phases += swap(runtime, model_of(manifests["odd"]))
         end = feed(runtime, tone(12), end)
-    assert turns[0] == ("refused", "no such graph")
-    assert [turn for turn, _ in turns] == ["refused", "refused"]
-    assert "51.3" in turns[1][1]
+    assert phases[0] == ("refused", "no such graph")
+    assert [phase for phase, _ in phases] == ["refused", "refused"]
+    assert "51.3" in phases[1][1]
     assert {version for _, version in sink.decisions} == {"first"}
-    whole(runtime.totals(), end)
+    check_all_classified(runtime.totals(), end)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tones import RATE, Said, balanced, block, new_runtime, tone
+from tones import RATE, RecordingSink, balanced, block, new_runtime, tone
 
 from edge.core.errors import StreamError
 from edge.core.samples import Cause
@@ -25,7 +25,7 @@ def start(tiny_bundle):
 
 def test_a_stream_becomes_alarms(start):
     samples = np.concatenate([tone(20), tone(30, amplitude=0.6), tone(30)], axis=1)
-    sink = Said()
+    sink = RecordingSink()
     with start(sink) as runtime:
         runtime.run([block(samples[:, k : k + 50], k) for k in range(0, samples.shape[1], 50)])
         runtime.end("s")
@@ -39,9 +39,9 @@ def test_a_stream_becomes_alarms(start):
     assert totals.windows == len(sink.decisions) == 71
 
 
-def test_silence_raises_an_alarm_and_a_backlog_takes_it_back(start):
-    """A device is quiet for 40 s, then sends all that it kept: each of its instants is counted once."""
-    samples, sink, silence = tone(100), Said(), SilenceFiller(2.0)
+def test_silence_raises_an_alarm_and_a_backlog_clears_it(start):
+    """A device is silent for 40 s, then sends everything that it kept: each instant is counted once."""
+    samples, sink, silence = tone(100), RecordingSink(), SilenceFiller(2.0)
     parts = [block(samples[:, k : k + RATE], k) for k in range(0, samples.shape[1], RATE)]
     with start(sink) as runtime:
         for second, part in enumerate(parts[:50]):
@@ -61,8 +61,8 @@ def test_silence_raises_an_alarm_and_a_backlog_takes_it_back(start):
     assert totals.duplicates == 0
 
 
-def test_many_streams_at_once_and_each_in_its_order(start):
-    sink = Said()
+def test_many_streams_at_once_each_in_order(start):
+    sink = RecordingSink()
     streams = [f"s{k}" for k in range(20)]
     with start(sink) as runtime:
         threads = [
@@ -85,8 +85,8 @@ def test_many_streams_at_once_and_each_in_its_order(start):
 
 @given(st.data())
 @settings(max_examples=15, deadline=None)
-def test_the_account_balances_at_any_moment_whatever_is_lost(start, data):
-    sink, position = Said(), 0
+def test_the_account_balances_at_any_moment(start, data):
+    sink, position = RecordingSink(), 0
     with start(sink) as runtime:
         for _ in range(data.draw(st.integers(1, 25))):
             position += data.draw(st.sampled_from([0, 0, 0, 1, 30, 700, int(MAX_GAP_S * RATE) + 9]))
@@ -105,8 +105,8 @@ def test_the_account_balances_at_any_moment_whatever_is_lost(start, data):
     assert totals.windows == len(sink.decisions)
 
 
-def test_a_gap_is_a_gap(start):
-    sink = Said()
+def test_windows_over_a_gap_are_bad(start):
+    sink = RecordingSink()
     with start(sink) as runtime:
         runtime.run([block(tone(15)), block(tone(15), 20 * RATE)])
     totals = runtime.totals()
@@ -116,9 +116,9 @@ def test_a_gap_is_a_gap(start):
     assert len(bad) == 14  # windows that end from 16 s to 29 s: the filter adds 0.1 s to each side of the gap
 
 
-def test_what_comes_late_is_counted_once_as_late(start):
-    """It is too late for a window, and no longer a gap; once more it is a repetition, and in the end all adds up."""
-    with start(Said()) as runtime:
+def test_late_instants_are_counted_once(start):
+    """An instant that arrives late is no longer a gap; when it arrives again it is a duplicate."""
+    with start(RecordingSink()) as runtime:
         second = RATE
         order = SequenceTracker(Counter())
         for k in (0, 1, 4, 2, 2, 3, 0, 5):
@@ -130,16 +130,16 @@ def test_what_comes_late_is_counted_once_as_late(start):
 
 
 def test_a_repeated_block_counts_once(start):
-    with start(Said()) as runtime:
+    with start(RecordingSink()) as runtime:
         runtime.run([block(tone(9)), block(tone(9)), block(tone(20))])
     totals = runtime.totals()
     assert (totals.samples_in, totals.duplicates) == (20 * RATE, 18 * RATE)
 
 
-def test_no_rhythm_alarm_comes_from_a_window_that_was_not_good(start):
+def test_a_bad_window_raises_no_rhythm_alarm(start):
     """A tone that would raise AF and VT at once, in a stream whose electrode is off, raises a technical alarm."""
     samples = tone(30, amplitude=2)
-    sink = Said()
+    sink = RecordingSink()
     with start(sink) as runtime:
         runtime.push(block(samples, missing=np.full(samples.shape, Cause.LEAD_OFF, np.uint8)))
     assert {label for _, label, what, _ in sink.events if what == "raised"} == {"LEAD_OFF"}
@@ -148,15 +148,15 @@ def test_no_rhythm_alarm_comes_from_a_window_that_was_not_good(start):
 
 @pytest.mark.parametrize("changes", [{"leads": ("V1",)}, {"sample_rate_hz": 500}])
 def test_a_stream_that_changes_midway_is_refused(start, changes):
-    with start(Said()) as runtime:
+    with start(RecordingSink()) as runtime:
         runtime.push(block(tone(1)))
         with pytest.raises(StreamError, match="new epoch"):
             runtime.push(block(tone(1), RATE, **changes))
 
 
 @pytest.mark.parametrize("changes", [{"leads": ("resp",)}, {"sample_rate_hz": 7}, {"sample_rate_hz": float("nan")}])
-def test_a_stream_that_cannot_be_used_is_refused_and_the_others_go_on(start, changes):
-    with start(Said()) as runtime:
+def test_a_stream_that_cannot_be_used_is_refused_and_the_others_continue(start, changes):
+    with start(RecordingSink()) as runtime:
         with pytest.raises(StreamError):
             runtime.push(block(tone(1), **changes))
         runtime.push(block(tone(12), stream="good"))

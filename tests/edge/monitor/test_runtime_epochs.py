@@ -1,10 +1,10 @@
-"""Streams that begin again: their samples are counted anew, and no alarm has the id of another."""
+"""Streams that begin again: their samples are counted from 0, and no two alarms have the same id."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-from tones import RATE, Said, block, new_runtime, tone
+from tones import RATE, RecordingSink, block, new_runtime, tone
 
 
 @pytest.fixture(scope="module")
@@ -13,17 +13,17 @@ def start(tiny_bundle):
     return partial(new_runtime, tiny_bundle)
 
 
-def test_a_new_epoch_begins_anew(start):
-    sink = Said()
+def test_a_new_epoch_has_windows_of_its_own(start):
+    sink = RecordingSink()
     with start(sink) as runtime:
         runtime.run([block(tone(12), epoch="a"), block(tone(12), epoch="b")])
     assert [decision.end_sample for _, decision in sink.decisions] == [2500, 2750, 3000] * 2
     assert runtime.totals().samples_in == 24 * RATE
 
 
-def test_a_device_that_counts_anew_without_saying_so_loses_nothing(start):
-    """A device rebooted, and every sample counted as a duplicate until it had caught up with the old count."""
-    sink = Said()
+def test_a_device_that_counts_from_0_again_in_the_same_epoch_loses_nothing(start):
+    """A device rebooted, and all its samples were duplicates until it had reached the old count."""
+    sink = RecordingSink()
     samples = tone(60)
     with start(sink) as runtime:
         runtime.run([block(samples), block(tone(20))])
@@ -44,7 +44,7 @@ def test_alarms_of_a_stream_that_begins_again_have_other_ids(start):
     assert len(set(ids)) == len(ids)
 
 
-def test_a_device_that_goes_to_and_fro_between_sessions_gives_no_id_twice(start):
+def test_a_device_that_alternates_between_sessions_gives_no_id_twice(start):
     """Session 1, then 2, then 1 again with the same sample count: the second alarm had the id of the first."""
     ids = []
     loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
@@ -59,7 +59,7 @@ def test_a_device_that_goes_to_and_fro_between_sessions_gives_no_id_twice(start)
 
 
 def test_alarms_of_two_runs_of_a_service_have_other_ids(start):
-    """A device that counts from 0 after each restart of the service raised its first alarm by the same id again."""
+    """A device that counts from 0 after each restart of the service raised its first alarm with the same id again."""
     ids = []
     loud = np.concatenate([tone(12), tone(20, 0.6)], axis=1)
 
@@ -74,7 +74,7 @@ def test_alarms_of_two_runs_of_a_service_have_other_ids(start):
 
 
 def test_stream_time_begins_at_sample_0_wherever_the_stream_was_joined(start):
-    sink = Said()
+    sink = RecordingSink()
     with start(sink) as runtime:
         runtime.push(block(tone(12), 1000 * RATE))
     assert [decision.end_s for _, decision in sink.decisions] == [1010, 1011, 1012]

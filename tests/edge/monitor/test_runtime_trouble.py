@@ -1,4 +1,4 @@
-"""A runtime whose classifier is too slow, or fails: what is given up is counted, and what failed is told."""
+"""A runtime whose classifier is too slow or fails: shed samples are counted, and failures are raised."""
 
 import itertools
 import threading
@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from tones import RATE, Said, balanced, block, new_runtime, tone
+from tones import RATE, RecordingSink, balanced, block, new_runtime, tone
 from waiting import wait_until
 
 from edge.alarms.specs import AlarmOverride, alarm_specs
@@ -23,7 +23,7 @@ def start(tiny_bundle):
 
 
 class Blocked:
-    """A classifier that waits until it is let go."""
+    """A classifier that waits until a gate opens."""
 
     def __init__(self, gate):
         self.gate = gate
@@ -41,7 +41,7 @@ class Blocked:
 
 def test_overload_sheds_windows_and_counts_them(start):
     gate = threading.Event()
-    runtime = start(Said(), opener=lambda: Blocked(gate), shed=True, queue_windows=4, max_batch=2)
+    runtime = start(RecordingSink(), opener=lambda: Blocked(gate), shed=True, queue_windows=4, max_batch=2)
     with runtime:
         runtime.push(block(tone(40)))
         runtime.push(block(tone(20), 40 * RATE, missing=np.full((1, 20 * RATE), Cause.LEAD_OFF, np.uint8)))
@@ -54,13 +54,13 @@ def test_overload_sheds_windows_and_counts_them(start):
 
 
 class Slow:
-    """A stand-in for a graph that takes 20 ms a window until it is let go, and finds nothing."""
+    """A stand-in for a graph that takes 20 ms a window until it is made fast, and finds nothing."""
 
     def __init__(self):
-        self.let_go = threading.Event()
+        self.fast = threading.Event()
 
     def classify(self, signal, keep):
-        self.let_go.wait(0.02 * len(signal))
+        self.fast.wait(0.02 * len(signal))
         return np.zeros((len(signal), 4), np.float32)
 
     def __enter__(self):
@@ -70,33 +70,33 @@ class Slow:
         pass
 
 
-def test_overload_is_told_on_every_stream_and_ends_by_itself(tiny_bundle):
+def test_overload_is_raised_on_every_stream_and_ends_by_itself(tiny_bundle):
     """Twenty streams send more than can be decided, then less: OVERLOAD is raised once on each, and cleared."""
     spec = replace(tiny_bundle.manifest.input, window_s=1.0, hop_s=0.1)
     manifest = replace(tiny_bundle.manifest, input=spec)
     specs = alarm_specs(manifest.labels, {"OVERLOAD": AlarmOverride(on_delay_s=1.0, off_delay_s=1.0)})
-    sink, streams, hops = Said(), {f"s{k}" for k in range(20)}, itertools.count()
+    sink, streams, hops = RecordingSink(), {f"s{k}" for k in range(20)}, itertools.count()
     hop, slow = round(0.1 * RATE), Slow()
     with MonitorRuntime(manifest, lambda: slow, specs, sink, shed=True, queue_windows=64) as runtime:
 
-        def hear_a_hop_more():
+        def push_one_hop():
             first = next(hops) * hop
             for stream in streams:
                 runtime.push(block(tone(0.1), first, stream))
 
-        def on_all(what):
-            return {event[0] for event in sink.events if event[1:3] == ("OVERLOAD", what)} == streams
+        def on_all(kind):
+            return {event[0] for event in sink.events if event[1:3] == ("OVERLOAD", kind)} == streams
 
         def cleared():
             before = runtime.totals().windows
-            hear_a_hop_more()
+            push_one_hop()
             wait_until(lambda: runtime.totals().windows >= before + len(streams), what="the decision of what waits")
             return on_all("cleared")
 
         while not on_all("raised"):
-            hear_a_hop_more()
+            push_one_hop()
         overloaded = runtime.totals()
-        slow.let_go.set()
+        slow.fast.set()
         wait_until(cleared, 60.0, what="its end")
     totals = runtime.totals()
     assert balanced(totals)
@@ -104,11 +104,11 @@ def test_overload_is_told_on_every_stream_and_ends_by_itself(tiny_bundle):
     assert len([event for event in sink.events if event[1:3] == ("OVERLOAD", "raised")]) == len(streams)
 
 
-def test_a_classifier_that_does_not_open_is_told_at_once(start):
+def test_a_classifier_that_does_not_open_is_an_error_at_once(start):
     def opener():
         raise BundleError("no such graph")
 
-    with pytest.raises(BundleError, match="no such graph"), start(Said(), opener=opener):
+    with pytest.raises(BundleError, match="no such graph"), start(RecordingSink(), opener=opener):
         pytest.fail("the runtime started without a classifier")
 
 
@@ -119,8 +119,8 @@ class Broken(Blocked):
         raise BundleError("the device is gone")
 
 
-def test_a_classifier_that_failed_takes_no_more_blocks_though_there_is_room(start):
-    """With room for 256 windows a source at real time went on for minutes, watched by nobody."""
+def test_a_classifier_that_failed_takes_no_more_blocks(start):
+    """The queue had room for 256 windows, so a live source went on for minutes without being monitored."""
     refused = []
 
     def feed(runtime):
@@ -131,27 +131,30 @@ def test_a_classifier_that_failed_takes_no_more_blocks_though_there_is_room(star
         except BundleError as exc:
             refused.append(str(exc))
 
-    with pytest.raises(BundleError), start(Said(), opener=lambda: Broken(None)) as runtime:
+    with pytest.raises(BundleError), start(RecordingSink(), opener=lambda: Broken(None)) as runtime:
         feed(runtime)
     assert refused == ["the device is gone"]
 
 
-class Numberless(Blocked):
+class NotANumber(Blocked):
     """A classifier whose arithmetic overflows."""
 
     def classify(self, signal, keep):
         return np.full((len(signal), 4), np.nan, np.float32)
 
 
-def test_outputs_that_are_no_numbers_are_told(start):
-    """They are over no threshold, so a broken graph was a quiet patient."""
-    with pytest.raises(BundleError, match="no numbers"), start(Said(), opener=lambda: Numberless(None)) as runtime:
+def test_outputs_that_are_not_numbers_are_an_error(start):
+    """NaN is over no threshold, so a broken graph looked like a healthy patient."""
+    with (
+        pytest.raises(BundleError, match="not numbers"),
+        start(RecordingSink(), opener=lambda: NotANumber(None)) as runtime,
+    ):
         runtime.push(block(tone(11)))
 
 
 def test_a_classifier_that_fails_ends_the_source_and_does_not_hang(start):
     with (
         pytest.raises(BundleError, match="the device is gone"),
-        start(Said(), opener=lambda: Broken(None), queue_windows=2) as runtime,
+        start(RecordingSink(), opener=lambda: Broken(None), queue_windows=2) as runtime,
     ):
         runtime.run(block(tone(1), n * RATE) for n in range(1000))

@@ -1,4 +1,4 @@
-"""Overload: every stream loses the same share, waits stay short, and it is over when the load is."""
+"""Overload: every stream loses the same share, waits stay short, and the overload ends when the load falls."""
 
 import heapq
 from collections import Counter, deque
@@ -12,10 +12,10 @@ ROOM = 256
 
 
 def simulate(shedder, streams, capacity, first_s, end_s, phases, batch=4):
-    """Let each stream have a window each hop, and a classifier take `capacity` of them a second.
+    """Simulate streams with a window each hop, and a classifier that takes `capacity` windows a second.
 
-    Returns how many windows of each stream were classified and given up, how long each of the former waited, and how
-    often overload began.
+    Returns how many windows of each stream were classified and shed, how long each classified window waited, and how
+    often an overload began.
     """
     arrivals = [(first_s + phases(k) * HOP_S, k) for k in range(streams)]
     heapq.heapify(arrivals)
@@ -47,7 +47,7 @@ PHASES = {
 
 @pytest.mark.parametrize("name", PHASES)
 @pytest.mark.parametrize("times", [1.05, 1.2, 2.0, 5.0])
-def test_all_streams_lose_the_same_share_and_it_does_not_come_and_go(name, times):
+def test_all_streams_lose_the_same_share_and_the_overload_does_not_flap(name, times):
     shedder = Shedder(HOP_S)
     capacity = 150
     streams = round(times * capacity)
@@ -62,8 +62,8 @@ def test_all_streams_lose_the_same_share_and_it_does_not_come_and_go(name, times
 
 @pytest.mark.parametrize("name", PHASES)
 @pytest.mark.parametrize("times", [2.0, 5.0])
-def test_it_is_over_within_fifteen_hops_of_the_load(name, times):
-    """The growth was bounded by a step, and stopped where a single wait was long: twice the load was never over."""
+def test_the_overload_ends_within_fifteen_hops(name, times):
+    """Growth was once limited to steps and stopped by a single long wait: after twice the load it never ended."""
     shedder = Shedder(HOP_S)
     simulate(shedder, round(times * 150), 150, 0.0, 60.0, PHASES[name])
     assert shedder.overloaded
@@ -76,21 +76,21 @@ def test_it_is_over_within_fifteen_hops_of_the_load(name, times):
 
 @pytest.mark.parametrize("name", PHASES)
 def test_nothing_is_shed_at_nine_tenths_of_the_capacity(name):
-    """Not even where all windows come at once, and the last waits for nearly a hop."""
+    """Not even when all windows come at once, so that the last one waits for nearly a hop."""
     _, shed, _, begun = simulate(Shedder(HOP_S), 135, 150, 0.0, 120.0, PHASES[name])
     assert not shed
     assert not begun
 
 
-def test_a_machine_that_stood_still_for_a_moment_catches_up_and_sheds_nothing():
+def test_after_a_short_stall_nothing_is_shed():
     shedder, streams = Shedder(HOP_S), 90
-    for second in range(60):  # each third second the classifier is away for most of one
+    for second in range(60):  # in every third second the classifier stalls for most of it
         _, shed, _, begun = simulate(shedder, streams, 150 if second % 3 else 60, second, second + 1, PHASES["spread"])
         assert not shed
         assert not begun
 
 
-def test_a_stream_that_met_a_full_queue_goes_before_others():
+def test_a_stream_that_lost_a_window_to_a_full_queue_keeps_its_credit():
     shedder = Shedder(HOP_S)
     assert not shedder.keeps("unlucky", full=True)
     for second in range(3):

@@ -166,7 +166,7 @@ def test_a_bundle_that_fails_on_probation_is_rolled_back_and_sighup_swaps(tmp_pa
         asking = Asking(tmp_path, weak)
         wait_until(lambda: serving_version(watcher) == "weak", 90, "the bundle to serve")
         feeder.feed(20, LOUD)
-        assert "rolled back: the model gives outputs that are no numbers" in asking.answer()
+        assert "rolled back: the model gives outputs that are not numbers" in asking.answer()
         wait_until(
             lambda: serving_version(watcher) == "1" and "VT" in watcher.raised(), what="the alarm of the one before"
         )
@@ -219,7 +219,7 @@ def test_a_bundle_that_fails_after_its_probation_is_replaced_at_the_next_start(t
         feeder.feed(20, LOUD)
         assert process.wait(30) == 1
     assert [result for result, _ in events(watcher)] == ["accepted", "rolled_back"]
-    assert "no numbers" in events(watcher)[-1][1]
+    assert "not numbers" in events(watcher)[-1][1]
     count = len(watcher.messages)
     with service(tmp_path, changed) as process:
         wait_until(lambda: len(watcher.messages) > count and watcher.states()[-1] == "online", what="the restart")
