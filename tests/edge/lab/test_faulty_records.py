@@ -1,18 +1,15 @@
 """What `ecg-edge replay` says of records that are damaged, empty or of no use: one clear line, or a counted loss."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import wfdb
+from command_line import ecg_edge
 
 from edge.lab.report import Report
 
-EDGE = Path(sys.executable).with_name("ecg-edge")
 RATE, SECONDS = 250, 30
 WAVE = (60 * np.sin(np.arange(RATE * SECONDS) / 5)).astype(np.int64)[:, None]
 NO_VALUE = -(1 << 15)
@@ -34,8 +31,7 @@ def write(folder, signal=WAVE, *, lead="II", rate=RATE):
 
 
 def replay(record, model, out):
-    arguments = [EDGE, "replay", record, "--model", model, "--json", out]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=100)
+    return ecg_edge("replay", record, "--model", model, "--json", out)
 
 
 def good(folder):

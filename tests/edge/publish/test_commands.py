@@ -1,13 +1,11 @@
 """Commands over a real broker: to the publisher, and from `ecg-edge ack`."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
+from command_line import Finished, ecg_edge
 from waiting import wait_until
 
 from edge.alarms.command import Command
@@ -18,8 +16,6 @@ from edge.mqtt import topics
 from edge.mqtt.client import BrokerConfig, new_client, open_connection
 from edge.mqtt.subscriber import Subscriber
 from edge.publish.publisher import Publisher
-
-EDGE = Path(sys.executable).with_name("ecg-edge")
 
 
 class Device:
@@ -97,9 +93,9 @@ def test_a_retained_command_is_ignored(broker, bundle) -> None:
     send(broker, topic, [b""], retain=True)
 
 
-def run_ack(broker, device: Device, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [EDGE, "ack", "--broker", f"{broker[0]}:{broker[1]}", "--device", device.name, "--stream", "s1"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=100)
+def run_ack(broker, device: Device, *arguments: str) -> Finished:
+    address = f"{broker[0]}:{broker[1]}"
+    return ecg_edge("ack", "--broker", address, "--device", device.name, "--stream", "s1", *arguments)
 
 
 def test_ack_ends_a_latched_alarm_and_reports_it(broker, device, decision) -> None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from command_line import ecg_edge
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from waiting import free_port
@@ -74,17 +75,15 @@ def test_people_get_plain_lines(config, bundle, events, watch) -> None:
     assert any(f"{device}  ONLINE" in line for line in lines)
 
 
-def test_without_a_broker_it_fails_in_one_line(watch) -> None:
-    process = watch("--broker", f"127.0.0.1:{free_port()}")
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output) == (1, "")
-    assert len(errors.strip().splitlines()) == 1
-    assert "nothing listens there" in errors
+def test_without_a_broker_it_fails_in_one_line() -> None:
+    result = ecg_edge("watch", "--broker", f"127.0.0.1:{free_port()}")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "nothing listens there" in result.stderr
 
 
 @pytest.mark.parametrize("args", [("--broker", "host:port"), ("--broker", "a:0"), ("--broker", ":1")])
-def test_a_broker_that_is_no_address_is_bad_usage(args, watch) -> None:
-    process = watch(*args)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 2
-    assert "localhost:1883" in errors
+def test_a_broker_that_is_no_address_is_bad_usage(args) -> None:
+    result = ecg_edge("watch", *args)
+    assert result.returncode == 2
+    assert "localhost:1883" in result.stderr

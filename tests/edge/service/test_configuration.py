@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import EDGE
+from command_line import ecg_edge
 
 from edge.bundle.shipped import find_bundle
 from edge.core.errors import BundleError, ConfigError
@@ -75,7 +75,7 @@ def test_a_wrong_configuration_is_one_clear_line(tmp_path, text, word):
 def test_an_alarm_that_does_not_exist_is_refused(tmp_path, tiny_bundle_path):
     path = tmp_path / "c.toml"
     path.write_text(f'model = "{tiny_bundle_path}"\n[alarm.AFF]\nlatch = true\n[[source]]\nkind = "synthetic"')
-    result = subprocess.run([EDGE, "run", "--config", path, "--check"], capture_output=True, text=True, timeout=60)
+    result = ecg_edge("run", "--config", path, "--check")
     assert result.returncode == 1
     assert "did you mean 'AF'" in result.stderr
 

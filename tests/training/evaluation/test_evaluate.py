@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import wfdb
+from command_line import ecg_train
 
 import edge
 from edge.core.leads import LEADS
@@ -22,12 +21,6 @@ BUNDLES = Path(edge.__file__).parent / "bundles"
 DIAGNOSTIC = {label.abbreviation: i for i, label in enumerate(STATEMENT_LABELS)}
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 RHYTHM = {label.abbreviation: i for i, label in enumerate(PRODUCT_LABELS)}
-
-
-def ecg_train(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "training", *map(str, arguments)], capture_output=True, text=True, timeout=100
-    )
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from command_line import ecg_edge
 from waiting import wait_until
 
 from edge.core.output import write_json
@@ -14,7 +15,7 @@ from edge.mqtt.topics import alerts_topic
 
 
 def evidence(*args):
-    return subprocess.run([sys.executable, "-m", "edge", "evidence", *args], capture_output=True, text=True, timeout=60)
+    return ecg_edge("evidence", *args)
 
 
 def test_what_a_killed_service_sent_is_what_its_log_has(broker, tiny_bundle_path, tmp_path):

@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import wfdb
+from command_line import ecg_edge
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
@@ -26,8 +24,6 @@ from edge.lab.scoring.folder import FolderScore, ScoreConfig, score_folder
 from edge.lab.scoring.record import AlarmScorer, StreamOutput
 from edge.lab.scoring.summary import RecordCounts, record_score
 from edge.signal.windows import WindowStream
-
-EDGE = Path(sys.executable).with_name("ecg-edge")
 
 
 @pytest.fixture(scope="session")
@@ -197,7 +193,7 @@ def test_folders_that_cannot_be_scored(folder, tiny_bundle, tmp_path, change, wo
 
 
 def command(*arguments):
-    return subprocess.run([EDGE, "score", *arguments], capture_output=True, text=True, timeout=100)
+    return ecg_edge("score", *arguments)
 
 
 def test_the_command(folder, tiny_bundle_path, tmp_path):

@@ -5,7 +5,7 @@ import json
 import subprocess
 
 import pytest
-from running import EDGE
+from command_line import ecg_edge
 from waiting import free_port
 
 from edge.mqtt.client import BrokerConfig
@@ -16,9 +16,7 @@ def diagnose(tmp_path, text):
     """Return the exit code, the findings by check, and what was printed."""
     path, out = tmp_path / "c.toml", tmp_path / "report.json"
     path.write_text(text)
-    result = subprocess.run(
-        [EDGE, "doctor", "--config", path, "--json", out], capture_output=True, text=True, timeout=100
-    )
+    result = ecg_edge("doctor", "--config", path, "--json", out)
     report = json.loads(out.read_text())
     found = {}
     for finding in report["findings"]:
