@@ -47,7 +47,7 @@ def compare(  # noqa: PLR0913 - an argument for each option
     \b
     Examples:
       ecg-calibrate compare --model edge/bundles/rhythm --data ~/.cache/ecg-nat/data --json compare.json
-      ecg-calibrate compare --model edge/bundles/rhythm --data data --results calibration/RESULTS.md --pictures docs
+      ecg-calibrate compare --model mine --data data --results docs/results/precisions.md --pictures docs/results
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -1,7 +1,4 @@
-"""Tables of a comparison as Markdown: a section a bundle of `RESULTS.md`, and the part of it that a model card shows.
-
-Says nothing that is not in the figures.
-"""
+"""Tables of a comparison as Markdown: a section of a results page for each bundle, and the table of a model card."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +6,7 @@ from typing import Any
 from calibration.export.card import put_section
 from edge.lab import results_page as results
 
-_TITLE = "# What each precision decides, and how fast\n\nWritten by `ecg-calibrate compare`; do not edit.\n"
+_TITLE = "# Precisions\n\n`ecg-calibrate compare` writes the sections of this page.\n"
 _CARD_TITLE = "## Precisions"
 
 

@@ -49,7 +49,7 @@ def version() -> str:
     try:
         import tensorrt as trt
     except (ImportError, OSError) as exc:  # OSError: a shared library is missing
-        raise BundleError(f"TensorRT cannot be imported ({exc}); see deploy/jetson/README.md") from exc
+        raise BundleError(f"TensorRT cannot be imported ({exc}); see docs/how-to/jetson.md") from exc
     return str(trt.__version__)
 
 

@@ -37,7 +37,7 @@ def find_gpu() -> Gpu:
     try:
         import pycuda.driver as cuda
     except (ImportError, OSError) as exc:
-        raise BundleError(f"pycuda cannot be imported ({exc}); see deploy/jetson/README.md") from exc
+        raise BundleError(f"pycuda cannot be imported ({exc}); see docs/how-to/jetson.md") from exc
     try:
         cuda.init()
         if cuda.Device.count() <= _DEVICE:

@@ -66,7 +66,7 @@ def score(  # noqa: PLR0913  an argument an option
     Examples:
       ecg-edge score ~/.cache/ecg-nat/data/mitdb --json score.json
       ecg-edge score mitdb --records 201,203 --out alarms
-      ecg-edge score mitdb --model runs/tuned/folds --results edge/RESULTS.md --section "DS1, out of fold"
+      ecg-edge score mitdb --model runs/tuned/folds --results docs/results/alarms.md --section "DS1, out of fold"
     """
     only = tuple(name.strip() for name in records.split(",") if name.strip()) if records else ()
     if records is not None and not only:

@@ -68,7 +68,7 @@ def score_noise(  # noqa: PLR0913  an argument an option
     \b
     Examples:
       ecg-edge score-noise ~/.cache/ecg-nat/data/mitdb --json noise.json --picture noise.png
-      ecg-edge score-noise mitdb --noise ma --snr 6,0,-6 --results edge/RESULTS.md
+      ecg-edge score-noise mitdb --noise ma --snr 6,0,-6 --results docs/results/alarms.md
     """
     config = StressConfig(
         folder=folder,

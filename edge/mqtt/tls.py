@@ -61,9 +61,9 @@ def find_file(key: str, name: str) -> Path:
         with path.open("rb") as file:
             absent = file.read(len(_ABSENT)) in {b"", _ABSENT}
     except OSError as exc:
-        raise ConfigError(f"{key} {path}: {exc.strerror}; see deploy/README.md, Certificates") from exc
+        raise ConfigError(f"{key} {path}: {exc.strerror}; see docs/how-to/tls.md") from exc
     if absent:
-        raise ConfigError(f"{key} {name}: there was none when the service started; see deploy/README.md, Certificates")
+        raise ConfigError(f"{key} {name}: there was none when the service started; see docs/how-to/tls.md")
     return path
 
 

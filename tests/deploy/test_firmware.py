@@ -16,7 +16,8 @@ from edge.sources.formats.adc import AdcBlock, AdcSpec
 from edge.sources.formats.frame import FrameWriter
 from edge.sources.formats.frame_decoder import FrameDecoder
 
-FIRMWARE = Path(__file__).parents[2] / "deploy" / "firmware"
+ROOT = Path(__file__).parents[2]
+FIRMWARE = ROOT / "deploy" / "firmware"
 SKETCH = FIRMWARE / "ecg_frame"
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic", "-O2"]
 BAUD_RATES = (9600, 19200, 38400, 57600, 115_200, 230_400, 460_800, 921_600)
@@ -201,7 +202,7 @@ def test_the_sketch_compiles_and_its_samples_arrive(tmp_path):
 
 
 def table():
-    text = (FIRMWARE / "README.md").read_text()
+    text = (ROOT / "docs/reference/serial.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
     assert len(rows) == 14
     return [tuple(map(int, row)) for row in rows]

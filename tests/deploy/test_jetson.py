@@ -1,4 +1,4 @@
-"""The verify script for a Jetson, without TensorRT and with stand-ins of it, and the keys in the README beside it."""
+"""The verify script for a Jetson, without TensorRT and with stand-ins of it; the keys that the documentation names."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_a_bundle_that_is_not_there_is_one_clear_line(tmp_path):
     assert re.fullmatch(r"verify: no bundle '/nowhere'.*\n", done.stderr)
 
 
-def test_the_readme_shows_keys_that_exist():
-    (table,) = re.findall(r"```toml\n(.*?)```", (JETSON / "README.md").read_text(), re.DOTALL)
+def test_the_documentation_shows_keys_that_exist():
+    (table,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/how-to/jetson.md").read_text(), re.DOTALL)
     config = msgspec.toml.decode(table, type=dict[str, ClassifierConfig])["classifier"]
     assert (config.backend, config.fallback, config.max_batch) == ("tensorrt", True, 16)

@@ -40,7 +40,7 @@ def compare(
     \b
     Examples:
       ecg-train compare runs/first runs/resnet --data ~/.cache/ecg-nat/data
-      ecg-train compare training/weights/taught runs/mine --data ~/.cache/ecg-nat/data --results training/RESULTS.md
+      ecg-train compare training/weights/taught runs/mine --data data --results docs/results/training.md
     """
     from edge.lab.results_page import how_made, write_section
     from training.evaluation.compare import compare as run

@@ -50,7 +50,7 @@ def study(  # noqa: PLR0913 - one argument an option
 
     \b
     Examples:
-      ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --results training/RESULTS.md
+      ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --results docs/results/training.md
       ecg-train study few-labels --data ~/.cache/ecg-nat/data --out runs/few --encoder training/weights/pretrained
       ecg-train study ablations --data ~/.cache/ecg-nat/data --out runs/ablations --arm 'usual-*' --arm 'contrast-*'
     """

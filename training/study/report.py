@@ -1,4 +1,4 @@
-"""Tables and pictures of the studies, as a section each of `training/RESULTS.md`."""
+"""Tables and pictures of the studies, as a section each of `docs/results/training.md`."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
 
-TITLE = "# What training gives\n\nWritten by `ecg-train compare` and `study`; do not edit.\n"
+TITLE = "# Networks\n\n`ecg-train compare` and `ecg-train study` write the sections of this page.\n"
 _COLUMNS = {
     "all": "macro AUC, all 71",
     "superdiagnostic": "macro AUC, superclasses",

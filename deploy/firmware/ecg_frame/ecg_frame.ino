@@ -1,6 +1,6 @@
 /* An AD8232 on an Arduino or an ESP32 that sends the ECG-NAT serial frame: one lead, 250 Hz, 115200 baud.
  *
- * With more leads or another rate the line may be too slow; the table in ../README.md says which baud rate is needed.
+ * With more leads or another rate the line may be too slow; the table in docs/reference/serial.md says which baud rate is needed.
  * What is special to the front end are the constants below and read_front_end().
  *
  * The device numbers its samples and never waits: samples that could not be taken in time are left out of the count's

@@ -1,4 +1,4 @@
-"""The score of a folder as a section of `RESULTS.md`."""
+"""The score of a folder as a section of a results page."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from edge.lab.scoring.bootstrap import Interval
 from edge.lab.scoring.folder import FolderScore
 from edge.lab.scoring.summary import LabelScore, QrsScore, RecordScore, SetScore
 
-TITLE = "# How the monitor scores\n\nWritten by `ecg-edge score` and `ecg-edge score-noise`; do not edit.\n"
+TITLE = "# Alarms\n\n`ecg-edge score` and `ecg-edge score-noise` write the sections of this page.\n"
 SEEN = "*seen in training*"
 _LEGEND = (
     "Each cell: gross figure [95% interval over patients]; after `avg` the mean over the records in which it is "

@@ -1,4 +1,4 @@
-"""The scores under noise as two tables, a section of `RESULTS.md` and a picture.
+"""The scores under noise as two tables, a section of a results page and a picture.
 
 The first table is about alarms, the second about the noisy periods: how often each lead was masked, and how well beats
 were classified in the rest. The picture needs the `matplotlib` package.

@@ -15,7 +15,7 @@ from edge.service.doctor.finding import Finding, fail, ok, warn
 OLDEST, NEWEST = (3, 10), (3, 12)
 _GPU_NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0/power")
 _OLDEST_TENSORRT = (10, 3)
-_JETSON = "deploy/jetson/README.md"
+_JETSON = "docs/how-to/jetson.md"
 
 
 class Accelerator(NamedTuple):

@@ -21,7 +21,7 @@ def check_unit(unit: dict[str, str] | None) -> Iterator[Finding]:
         return
     if unit.get("LoadState") != "loaded":
         yield warn(
-            "unit", f"{UNIT} is not installed", "see deploy/README.md, then: sudo systemctl enable --now ecg-edge"
+            "unit", f"{UNIT} is not installed", "see docs/how-to/install.md, then: sudo systemctl enable --now ecg-edge"
         )
         return
     if unit.get("UnitFileState") not in {"enabled", "enabled-runtime", "static"}:

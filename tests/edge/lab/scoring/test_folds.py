@@ -1,4 +1,4 @@
-"""Bundles of a cross-validation: each record by the one that never saw it; and what `RESULTS.md` says of it."""
+"""Bundles of a cross-validation: each record by the one that never saw it; and what the results page says of it."""
 
 import json
 import shutil
