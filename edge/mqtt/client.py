@@ -96,6 +96,12 @@ class BrokerClient(Client):
         self.network.rest()  # not in a `finally`: after an exception the watchdog must find the loop stuck
         return code
 
+    def loop_stop(self) -> MQTTErrorCode:
+        """End paho's thread, and close the sockets that wake it; paho leaves them open until it is collected."""
+        code = super().loop_stop()
+        self._reset_sockets(sockpair_only=True)
+        return code
+
     def loop_misc(self) -> MQTTErrorCode:
         """Note a turn of paho's loop, which calls this each time."""
         self.network.turn()
