@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge.core.errors import StreamError
 from edge.core.samples import Cause
-from edge.signal.watch import UNKNOWN, Pulse
+from edge.signal.analyzer import UNKNOWN_RATE, HeartRate
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Decision:
     leads: tuple[str, ...]  # the leads that were kept
     probabilities: NDArray[np.float32] | None  # (labels,), in the manifest's order; None when not good
     overload: bool = False  # windows were being shed when it arrived
-    pulse: Pulse = UNKNOWN  # at the window's end; it may be known for bad windows too
+    heart_rate: HeartRate = UNKNOWN_RATE  # at the window's end; it may be known for bad windows too
     beats: tuple[int, ...] = ()  # native sample indices of the QRS complexes found since the previous decision
 
     def __post_init__(self) -> None:

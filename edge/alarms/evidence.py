@@ -90,7 +90,7 @@ def window_evidence(
         samples=np.rint(signal * UNITS_PER_MV).astype("<i2").tobytes(),
         leads=tuple(
             LeadQuality(lead=LEADS[position], kept=position in window.positions, present=round(float(part), 3))
-            for position, part in zip(window.offered, window.present, strict=True)
+            for position, part in zip(window.all_positions, window.present, strict=True)
         ),
         probabilities={} if probabilities is None else _named(probabilities, labels),
     )

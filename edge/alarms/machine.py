@@ -3,7 +3,7 @@
 For each alarm a window is over, under, or no evidence. A bad window is no evidence about a rhythm, nor is one that the
 model calls noise: it neither raises nor ends an alarm, and the delays stand still. A delay goes on only between
 windows with evidence that overlap or adjoin, with none but shed windows between them. After `signal_lost_s` without
-evidence an alarm ends with the reason `signal_lost`. Alarms of the beats have evidence of their own, see `Pulse`.
+evidence an alarm ends with the reason `signal_lost`. Alarms of the beats have evidence of their own, see `HeartRate`.
 
 When too many alarms come at once, a storm alarm is raised as well. While it lasts, alarms below high priority are
 withheld. Its events say how many alarms of each label came.

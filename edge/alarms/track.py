@@ -18,7 +18,7 @@ from typing import Literal
 from edge.alarms.decision import Decision
 from edge.bundle.manifest import AlarmKind, Priority
 from edge.core.samples import Cause
-from edge.signal.watch import Pulse
+from edge.signal.analyzer import HeartRate
 
 ESCALATE_S = 60.0
 _ROUNDING_S = 1e-6  # the passed part of a delay is a sum of floats
@@ -97,7 +97,7 @@ class AlarmSpec:
     def over(self, decision: Decision, *, on: bool = False) -> bool | None:
         """Return whether the window is over; None when it is no evidence. `on`: whether the alarm is on."""
         if self.by_beats:
-            return self._over_by_beats(decision.pulse)
+            return self._over_by_beats(decision.heart_rate)
         if self.output is None or self.threshold is None:
             return decision.cause in self.causes or (self.overload and decision.overload)
         if decision.probabilities is None:
@@ -105,13 +105,13 @@ class AlarmSpec:
         level = self.clear_threshold if on and self.clear_threshold is not None else self.threshold
         return bool(decision.probabilities[self.output] >= level)
 
-    def _over_by_beats(self, pulse: Pulse) -> bool | None:
+    def _over_by_beats(self, heart: HeartRate) -> bool | None:
         if self.pause_s is not None:
-            return None if pulse.pause_s is None else pulse.pause_s >= self.pause_s
-        if pulse.rate_bpm is None:
+            return None if heart.pause_s is None else heart.pause_s >= self.pause_s
+        if heart.rate_bpm is None:
             return None
-        slow = self.below_bpm is not None and pulse.rate_bpm < self.below_bpm
-        return slow or (self.above_bpm is not None and pulse.rate_bpm > self.above_bpm)
+        slow = self.below_bpm is not None and heart.rate_bpm < self.below_bpm
+        return slow or (self.above_bpm is not None and heart.rate_bpm > self.above_bpm)
 
 
 class Track:

@@ -150,7 +150,7 @@ class StreamMonitor:
             overload=window.overload,
             leads=window.leads,
             probabilities=pooled,
-            pulse=window.pulse,
+            heart_rate=window.heart_rate,
             beats=tuple(self._origin + beat for beat in window.beats),
         )
         with self._lock:

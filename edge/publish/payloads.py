@@ -128,7 +128,7 @@ def alarm_state(event: AlarmEvent, *, time: datetime) -> AlarmState | None:
 
 def prediction(decision: Decision, *, epoch: str, labels: tuple[str, ...]) -> Prediction:
     """Return the prediction of one window; `labels` are in the manifest's order."""
-    outputs, rate_bpm = decision.probabilities, decision.pulse.rate_bpm
+    outputs, rate_bpm = decision.probabilities, decision.heart_rate.rate_bpm
     return Prediction(
         epoch=epoch,
         first_sample=decision.first_sample,

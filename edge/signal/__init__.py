@@ -1,1 +1,1 @@
-"""Pure, clock-free steps from samples to windows: resampling, windowing, conditioning, accounting."""
+"""From samples to windows: resampling, conditioning, quality, beats, account; pure and clock-free."""

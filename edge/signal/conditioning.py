@@ -1,7 +1,6 @@
-"""What is done to a window before the model sees it: the one function that training and the device share.
+"""Conditioning of a window for the model: the one function that training and the device share.
 
-Stateless on purpose: a 10 s training record has no past, so no filter state may be carried from window to
-window. Knows nothing of streams or models.
+It is stateless on purpose: a training record of 10 s has no past, so no filter state is carried between windows.
 """
 
 import functools
@@ -11,10 +10,8 @@ import scipy  # not `scipy.signal`: scipy imports it on first use, as it takes m
 from numpy.typing import NDArray
 
 HIGH_PASS_HZ = 0.5  # lower edge of the monitoring band, IEC 60601-2-27 (0.67 Hz) and AHA 2007 (0.5 Hz)
-LIMIT_MV = 10.0  # a surface ECG stays below 5 mV; what is beyond is an artefact and is clipped
-
-
-_EDGE = 9  # samples by which each end is continued, mirrored in its last point: as scipy.signal.filtfilt does
+LIMIT_MV = 10.0  # a surface ECG stays below 5 mV; anything higher is an artefact and is clipped
+_EDGE = 9  # samples by which each end is extended, mirrored in its last point, as scipy.signal.filtfilt does
 
 
 @functools.cache
@@ -25,17 +22,17 @@ def _high_pass(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def bridge(window: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Fill what is missing by a straight line between its neighbours; arguments as of `condition`."""
+    """Fill missing samples by a straight line between their neighbours; see `condition` for the arguments."""
     filled = window.astype(np.float64)
     for lead in np.flatnonzero(missing.any(axis=1)) if missing.any() else ():
-        gone = missing[lead]
-        here = np.flatnonzero(~gone)
-        filled[lead] = np.interp(np.arange(gone.size), here, filled[lead, here]) if here.size else 0.0
+        present = np.flatnonzero(~missing[lead])
+        indices = np.arange(missing.shape[1])
+        filled[lead] = np.interp(indices, present, filled[lead, present]) if present.size else 0.0
     return filled
 
 
 def condition(window: NDArray[np.float32], missing: NDArray[np.bool_], sample_rate_hz: float) -> NDArray[np.float32]:
-    """Fill what is missing, remove offset and wander, and limit the amplitude of one window.
+    """Fill missing samples, remove offset and wander, and limit the amplitude of one window.
 
     Parameters
     ----------
@@ -47,10 +44,9 @@ def condition(window: NDArray[np.float32], missing: NDArray[np.bool_], sample_ra
     -------
     (leads, samples) float32, mV; a new array. A lead that is missing throughout is all zero.
 
-    Missing samples are bridged by a straight line between their neighbours before a second-order
-    Butterworth high-pass runs forward and backward over the window, so that a gap makes no step; after the
-    filter they are set to 0, as training's time-out augmentation does. The filter is `scipy.signal.sosfiltfilt`
-    of that design, without what it works out anew for each window.
+    Missing samples are bridged by a straight line, so that a gap makes no step. Then a second-order Butterworth
+    high-pass runs forward and backward over the window. After it missing samples are set to 0, as training's time-out
+    augmentation does. The result equals `scipy.signal.sosfiltfilt`, which computes the design again for each window.
     """
     filled = bridge(window, missing)
     filled -= filled.sum(axis=1, keepdims=True) / filled.shape[1]
@@ -65,8 +61,8 @@ def _both_ways(leads: NDArray[np.float64], sample_rate_hz: float) -> NDArray[np.
     numerator, denominator, settled = _high_pass(sample_rate_hz)
     begin = 2 * leads[:, :1] - leads[:, _EDGE:0:-1]
     end = 2 * leads[:, -1:] - leads[:, -2 : -_EDGE - 2 : -1]
-    there = np.concatenate([begin, leads, end], axis=1)
+    extended = np.concatenate([begin, leads, end], axis=1)
     for _ in range(2):
-        there, _ = scipy.signal.lfilter(numerator, denominator, there, axis=1, zi=settled * there[:, :1])
-        there = there[:, ::-1]
-    return there[:, _EDGE:-_EDGE]
+        extended, _ = scipy.signal.lfilter(numerator, denominator, extended, axis=1, zi=settled * extended[:, :1])
+        extended = extended[:, ::-1]
+    return extended[:, _EDGE:-_EDGE]

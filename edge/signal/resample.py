@@ -1,7 +1,7 @@
 """Resampling of a stream to the model's rate, one step at a time.
 
-A step is a fixed run of output samples, so the filter sees the same slices however the input was cut into
-blocks: any chunking gives the same bits. Knows the mask of what is missing, and nothing of windows.
+A step is a fixed number of output samples. So the filter sees the same slices however the stream was cut into blocks,
+and any cut gives the same bits.
 """
 
 import functools
@@ -17,19 +17,19 @@ from edge.core.errors import StreamError
 from edge.core.samples import Cause
 
 _MIN_RATE_HZ, _MAX_RATE_HZ = 50.0, 4000.0
-_MAX_FACTOR = 1000  # rates are taken as fractions of each other with terms up to this
+_MAX_FACTOR = 1000  # the ratio of the rates is a fraction with terms up to this
 _HALF_ZEROS = 10  # zero crossings on each side of the filter, as scipy.signal.resample_poly chooses
 
 
 @functools.lru_cache(maxsize=64)  # bounded: any device may name any rate
 def resampling_ratio(rate_in_hz: float, rate_out_hz: float) -> tuple[int, int]:
-    """Return (up, down) with rate_out = rate_in * up / down, or raise StreamError where that is not possible."""
+    """Return (up, down) with rate_out = rate_in * up / down, or raise StreamError when that is not possible."""
     if not _MIN_RATE_HZ <= rate_in_hz <= _MAX_RATE_HZ:
-        raise StreamError(f"sample rate {rate_in_hz:g} Hz; {_MIN_RATE_HZ:g} to {_MAX_RATE_HZ:g} Hz are possible")
+        raise StreamError(f"sample rate {rate_in_hz:g} Hz is not in {_MIN_RATE_HZ:g} to {_MAX_RATE_HZ:g} Hz")
     ratio = (Fraction(rate_out_hz) / Fraction(rate_in_hz)).limit_denominator(_MAX_FACTOR)
     if abs(float(ratio) * rate_in_hz / rate_out_hz - 1) > 1e-9 or ratio.numerator > _MAX_FACTOR:
         raise StreamError(
-            f"sample rate {rate_in_hz:g} Hz is no simple fraction of the model's {rate_out_hz:g} Hz; "
+            f"sample rate {rate_in_hz:g} Hz is not a simple fraction of the model's {rate_out_hz:g} Hz; "
             "give the nominal rate of the device, such as 250 or 360"
         )
     return ratio.numerator, ratio.denominator
@@ -39,20 +39,20 @@ def resampling_ratio(rate_in_hz: float, rate_out_hz: float) -> tuple[int, int]:
 def _filter(up: int, down: int) -> tuple[NDArray[np.float32], int]:
     """Return the anti-aliasing filter, with zeros in front so that its middle is a multiple of `down`, and that middle.
 
-    The Kaiser design is the one of `scipy.signal.resample_poly`, so that the two agree. Equal rates need none.
+    The Kaiser design is the one of `scipy.signal.resample_poly`, so that the two agree. Equal rates need no filter.
     """
     if up == down:
         return np.ones(1, np.float32), 0
     wide = max(up, down)
     half = _HALF_ZEROS * wide
     taps = scipy.signal.firwin(2 * half + 1, 1.0 / wide, window=("kaiser", 5.0)) * up
-    lead_in = -half % down
-    padded = np.concatenate([np.zeros(lead_in), taps]).astype(np.float32)
-    return padded, half + lead_in
+    leading = -half % down
+    padded = np.concatenate([np.zeros(leading), taps]).astype(np.float32)
+    return padded, half + leading
 
 
 def look_ahead(rate_in_hz: float, rate_out_hz: float) -> int:
-    """Return how many native instants behind the end of a step must be there before the step can be computed."""
+    """Return how many native instants after the end of a step must have arrived before it can be computed."""
     up, down = resampling_ratio(rate_in_hz, rate_out_hz)
     return (_half_width(up, down) - down) // up + 1
 
@@ -68,7 +68,7 @@ class Step:
 
     values: NDArray[np.float32]  # (leads, outputs), mV, at the model's rate
     missing: NDArray[np.bool_]  # (leads, outputs), True where the filter's support holds a missing sample
-    causes: NDArray[np.uint8]  # (outputs,), a `Cause`: why the instant is missing in every lead; 0 where it is not
+    causes: NDArray[np.uint8]  # (outputs,), a `Cause`: why the instant is missing in every lead; 0 where one has it
 
 
 class StepResampler:
@@ -80,10 +80,10 @@ class StepResampler:
     rate_in_hz, rate_out_hz : native rate and the model's rate
     first_step, step : length in output samples of the first step and of every later one
 
-    Output `m` stands exactly at native time `m * down / up`. It needs the native samples up to 10 output
-    (or input, whichever are longer) sample periods later: 0.1 s at 100 Hz. What lies before the first sample
-    and after the last is taken to be constant, as `resample_poly(..., padtype="edge")` does. An output whose
-    filter support touches a missing sample is missing, so a gap never leaks into a value that counts.
+    Output `m` lies exactly at native time `m * down / up`. It needs the native samples up to 10 sample periods later,
+    of the lower of the two rates: 0.1 s at 100 Hz. The signal is continued as a constant before the first and after
+    the last sample, as `resample_poly(..., padtype="edge")` does. An output is missing if its filter support touches a
+    missing sample, so a gap never leaks into a value that is used.
     """
 
     def __init__(self, leads: int, rate_in_hz: float, rate_out_hz: float, *, first_step: int, step: int) -> None:
@@ -107,7 +107,7 @@ class StepResampler:
         return -(-output * self._down // self._up)
 
     def output_count(self, native: int) -> int:
-        """Return how many outputs stand before a native instant."""
+        """Return how many outputs lie before a native instant."""
         return -(-native * self._up // self._down)
 
     def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Step]:
@@ -121,7 +121,7 @@ class StepResampler:
                 yield self._emit(self._next_end, self._arrived)
 
     def flush(self) -> Iterator[Step]:
-        """End the stream: yield what is left as a step that may be shorter than the others."""
+        """End the stream: yield the rest; the last step may be shorter than the others."""
         if not self._begun:
             return
         arrived = self._arrived
@@ -154,7 +154,7 @@ class StepResampler:
             self._hold(at, end)
 
     def _hold(self, at: int, end: int) -> None:
-        """Give missing samples the last value that was there; it is never used, but keeps the filter finite."""
+        """Give missing samples the last present value; it is never used, but keeps the filter's sums finite."""
         columns = np.arange(at, end)
         for lead in np.flatnonzero(self._missing[:, at:end].any(axis=1)):
             before = max(at - 1, 0)
@@ -162,7 +162,7 @@ class StepResampler:
             self._values[lead, at:end] = self._values[lead, np.maximum.accumulate(source)]
 
     def _emit(self, end: int, arrived: int) -> Step:
-        """Compute the outputs from the next one up to `end` and drop what no later output needs."""
+        """Compute the outputs from the next one up to `end`, and drop the samples that no later output needs."""
         first = self._next
         skip = (self._middle - self._start * self._up) // self._down
         outputs = scipy.signal.upfirdn(self._taps, self._values[:, : self._filled], self._up, self._down, axis=1)

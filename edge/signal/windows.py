@@ -1,7 +1,6 @@
 """Sliding windows over one stream, for any cut of the stream into blocks.
 
-Knows the bundle's input specification; knows nothing of models, threads or clocks. Sample indices count from the
-first sample of the stream's epoch.
+Sample indices count from the first sample of the stream's epoch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,29 +13,29 @@ from edge.bundle.manifest import InputSpec
 from edge.core.errors import StreamError
 from edge.core.leads import LEADS, lead_positions
 from edge.core.samples import Cause
+from edge.signal.analyzer import UNKNOWN_RATE, HeartRate, SignalAnalyzer
 from edge.signal.conditioning import condition
 from edge.signal.quality import QualityIssue
 from edge.signal.resample import Step, StepResampler
-from edge.signal.watch import UNKNOWN, Pulse, SignalWatch
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the model is to see, or why it may not."""
+    """A window for the model, or the reason why it is bad."""
 
     first_sample: int  # native index of the first instant
     end_sample: int  # native index after the last instant
-    settled_sample: int  # no later window holds an instant before this one
-    cause: Cause  # PRESENT when at least one lead is good; else why most instants are not
-    overload: bool  # it came while windows were given up
-    spec: InputSpec  # that it was cut by
+    settled_sample: int  # no later window holds an instant before this one, so the account can be settled
+    cause: Cause  # PRESENT: at least one lead is good; otherwise the cause of most missing instants
+    overload: bool  # windows were being shed when it arrived
+    spec: InputSpec  # how it was cut
     positions: tuple[int, ...]  # rows of `signal` in the model's lead order
-    signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows when not good
-    offered: tuple[int, ...]  # places in the model's lead order of all leads that the stream has
-    present: NDArray[np.float64]  # (offered leads,) part of each lead's samples that is there
-    issues: tuple[QualityIssue, ...] = ()  # of each offered lead: the worst of its seconds in the window
-    pulse: Pulse = UNKNOWN  # at its end
-    beats: tuple[int, ...] = ()  # native indices of the QRS complexes found since the window before
+    signal: NDArray[np.float32]  # (kept leads, samples) mV, conditioned; no rows in a bad window
+    all_positions: tuple[int, ...]  # of all leads of the stream in the model's lead order
+    present: NDArray[np.float64]  # (all leads,) part of the samples that arrived, 0 to 1
+    issues: tuple[QualityIssue, ...] = ()  # of all leads: the worst of the lead's seconds in the window
+    heart_rate: HeartRate = UNKNOWN_RATE  # at its end
+    beats: tuple[int, ...] = ()  # native indices of the QRS complexes found since the previous window
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -44,7 +43,7 @@ class Window:
         return tuple(LEADS[position] for position in self.positions)
 
     def shed(self) -> "Window":
-        """Return the same window given up under overload: without its samples."""
+        """Return the same window as one that is shed: without its samples."""
         return replace(self, cause=Cause.SHED, overload=True, positions=(), signal=self.signal[:0])
 
 
@@ -65,24 +64,24 @@ class WindowStream:
     """
 
     def __init__(self, spec: InputSpec, sample_rate_hz: float, leads: Sequence[str], begins: int = 0) -> None:
-        places = [(row, place) for row, place in enumerate(lead_positions(leads)) if place is not None]
-        if not places:
+        positions = [(row, position) for row, position in enumerate(lead_positions(leads)) if position is not None]
+        if not positions:
             raise StreamError(
                 f"none of the channels {', '.join(map(repr, leads))} is one of the leads {' '.join(LEADS)}"
             )
         self.spec = spec
-        rows = [row for row, _ in places]
+        rows = [row for row, _ in positions]
         self._rows = slice(None) if len(rows) == len(leads) else rows  # a slice copies nothing
-        self._positions = tuple(place for _, place in places)
+        self._positions = tuple(position for _, position in positions)
         self._window, self._hop = spec.window_samples, spec.hop_samples
         self._resampler = StepResampler(
-            len(places),
+            len(positions),
             sample_rate_hz,
             spec.sample_rate_hz,
             first_step=self._window % self._hop or self._hop,
             step=self._hop,
         )
-        self._values = np.zeros((len(places), 2 * self._window + self._hop), np.float32)
+        self._values = np.zeros((len(positions), 2 * self._window + self._hop), np.float32)
         self._missing = np.zeros(self._values.shape, np.bool_)
         self._causes = np.zeros(self._values.shape[1], np.uint8)
         self._start = 0  # output index of the ring's first column
@@ -90,7 +89,7 @@ class WindowStream:
         self._begins = begins
         self._arrived = begins  # native index after the last instant
         self._next_first = 0  # output index at which the next window begins
-        self._watch = SignalWatch(len(places), sample_rate_hz, spec.window_s)
+        self._analyzer = SignalAnalyzer(len(positions), sample_rate_hz, spec.window_s)
 
     @property
     def arrived(self) -> int:
@@ -100,15 +99,16 @@ class WindowStream:
     def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         """Take the next (channels, n) samples in mV, with a `Cause` for each, and yield each window they complete."""
         samples, missing = samples[self._rows], missing[self._rows]
-        for first in range(0, samples.shape[1], self._watch.step):  # so that it is never far ahead of the windows
-            piece = slice(first, first + self._watch.step)
+        # A second at a time, as the analyzer keeps only the last seconds, which the windows then ask for.
+        for first in range(0, samples.shape[1], self._analyzer.step):
+            piece = slice(first, first + self._analyzer.step)
             self._arrived += samples[:, piece].shape[1]
-            self._watch.push(samples[:, piece], missing[:, piece])
+            self._analyzer.push(samples[:, piece], missing[:, piece])
             for step in self._resampler.push(samples[:, piece], missing[:, piece]):
                 yield from self._advance(step)
 
     def finish(self) -> Iterator[Window]:
-        """End the stream: the last window is filled up with missing samples, and yielded if it is good even so."""
+        """End the stream: fill the last window with missing samples, and yield it if it is good all the same."""
         for step in self._resampler.flush():
             yield from self._advance(step)
         covered = self._next_first and self._next_first - self._hop + self._window
@@ -122,7 +122,7 @@ class WindowStream:
                 yield window
 
     def instant_causes(self, missing: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Reduce (channels, n) causes to (n,): an instant is missing when each usable lead is, and says one cause."""
+        """Reduce (channels, n) causes to (n,): an instant is missing when every usable lead is."""
         causes: NDArray[np.uint8] = missing[self._rows].min(axis=0)
         return causes
 
@@ -135,7 +135,7 @@ class WindowStream:
 
     def _store(self, step: Step) -> None:
         at, new = self._end - self._start, step.causes.size
-        if at + new > self._causes.size:
+        if at + new > self._causes.size:  # drop what no later window needs
             shift = self._next_first - self._start
             for ring in (self._values, self._missing, self._causes):
                 ring[..., : at - shift] = ring[..., shift:at]
@@ -153,8 +153,8 @@ class WindowStream:
         view = slice(first - self._start, first - self._start + self._window)
         values, missing = self._values[:, view], self._missing[:, view]
         end_sample = min(self._native_index(first + self._window), self._arrived)
-        watched = end_sample - self._begins  # as the watch counts
-        bad, issues = self._issues(first, watched)
+        analyzed = end_sample - self._begins  # the analyzer counts from its first sample
+        bad, issues = self._issues(first, analyzed)
         usable = 1.0 - (missing | bad).mean(axis=1) >= self.spec.min_coverage
         return Window(
             first_sample=self._native_index(first),
@@ -163,31 +163,31 @@ class WindowStream:
             cause=Cause.PRESENT if usable.any() else _main_cause(self._causes[view]),
             overload=False,
             spec=self.spec,
-            positions=tuple(place for place, kept in zip(self._positions, usable, strict=True) if kept),
+            positions=tuple(position for position, kept in zip(self._positions, usable, strict=True) if kept),
             signal=condition(values[usable], missing[usable], self.spec.sample_rate_hz),
-            offered=self._positions,
+            all_positions=self._positions,
             present=1.0 - missing.mean(axis=1),
             issues=issues,
-            pulse=self._watch.pulse(watched),
-            beats=tuple(self._begins + beat for beat in self._watch.take_beats(watched)),
+            heart_rate=self._analyzer.heart_rate(analyzed),
+            beats=tuple(self._begins + beat for beat in self._analyzer.take_beats(analyzed)),
         )
 
     def _issues(self, first: int, end_sample: int) -> tuple[NDArray[np.bool_], tuple[QualityIssue, ...]]:
-        """Return (leads, samples) where a second of the window from output `first` was bad, and the worst of a lead."""
+        """Return (leads, samples), True in bad seconds of the window at output `first`, and each lead's worst issue."""
         bad = np.zeros((len(self._positions), self._window), np.bool_)
         worst = [QualityIssue.NONE] * len(self._positions)
-        for second in self._watch.past(end_sample):
+        for second in self._analyzer.seconds_until(end_sample):
             end = self._resampler.output_count(second.end_sample) - first
             if end <= 0 or not any(second.issues):
                 continue
-            begin = max(self._resampler.output_count(second.end_sample - self._watch.step) - first, 0)
+            begin = max(self._resampler.output_count(second.end_sample - self._analyzer.step) - first, 0)
             for lead, issue in enumerate(second.issues):
-                bad[lead, begin:end] |= issue > QualityIssue.GAP  # of a gap the samples themselves tell
+                bad[lead, begin:end] |= issue > QualityIssue.GAP  # a gap is in the mask of missing samples already
             worst = list(map(max, worst, second.issues))
         return bad, tuple(worst)
 
 
 def _main_cause(causes: NDArray[np.uint8]) -> Cause:
-    """Return the cause of most of the missing instants; where fewer than 1 in 20 are missing it is the quality."""
-    gone = causes[causes != Cause.PRESENT]
-    return Cause(int(np.bincount(gone).argmax())) if gone.size * 20 > causes.size else Cause.BAD_QUALITY
+    """Return the cause of most missing instants; BAD_QUALITY when fewer than 1 in 20 are missing."""
+    missing = causes[causes != Cause.PRESENT]
+    return Cause(int(np.bincount(missing).argmax())) if missing.size * 20 > causes.size else Cause.BAD_QUALITY

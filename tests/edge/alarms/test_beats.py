@@ -32,7 +32,7 @@ def raised(signal, missing=None, overrides=None):
                 cause=window.cause,
                 leads=window.leads,
                 probabilities=np.zeros(0, np.float32) if good else None,
-                pulse=window.pulse,
+                heart_rate=window.heart_rate,
             )
         )
     return {event.spec.label: event.end_s for event in events if event.kind == "raised"}

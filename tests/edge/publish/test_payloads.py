@@ -24,7 +24,7 @@ from edge.publish.payloads import (
     prediction,
 )
 from edge.publish.schemas import FOLDER, schemas
-from edge.signal.watch import Pulse
+from edge.signal.analyzer import HeartRate
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
@@ -78,7 +78,7 @@ def test_a_prediction_names_its_labels(decision) -> None:
 
 
 def test_a_prediction_has_the_heart_rate(decision) -> None:
-    beating = replace(decision(0, 0.25), pulse=Pulse(rate_bpm=61.26))
+    beating = replace(decision(0, 0.25), heart_rate=HeartRate(rate_bpm=61.26))
     assert prediction(beating, epoch="e1", labels=("AF",)).heart_rate_bpm == 61.3
 
 

@@ -1,4 +1,4 @@
-"""The account of a stream balances after every single step."""
+"""The account of a stream balances after every step."""
 
 import numpy as np
 from hypothesis import given
@@ -41,7 +41,7 @@ def test_overlapping_windows_count_an_instant_once():
     assert (account.classified, account.pending, dict(account.missing)) == (5, 0, {Cause.CRC: 1})
 
 
-def test_what_no_good_window_held_has_its_cause():
+def test_instants_in_no_good_window_have_their_cause():
     account = SampleAccount()
     account.add(np.zeros(10, np.uint8))
     account.classify(0, 4)
@@ -55,14 +55,14 @@ spans = st.lists(st.tuples(st.integers(-5, 60), st.integers(0, 20)), max_size=12
 
 
 @given(runs, spans)
-def test_what_comes_late_is_counted_once_however_often_it_comes(runs, spans):
+def test_late_instants_are_counted_once_however_often_they_arrive(runs, spans):
     account, codes = SampleAccount(), [cause for cause, size in runs for _ in range(size)]
     for cause, size in runs:
         account.add(np.full(size, cause, np.uint8))
     for first, size in spans:
-        came = account.arrive_late(first, first + size)
+        arrived = account.arrive_late(first, first + size)
         late = [k for k in range(max(first, 0), first + size) if codes[k : k + 1] in ([1], [7])]
-        assert came == len(late)
+        assert arrived == len(late)
         for k in late:
             codes[k] = Cause.LATE
         assert dict(account.missing) == {Cause(c): codes.count(c) for c in set(codes) - {0}}

@@ -1,4 +1,4 @@
-"""The one function that training and the device share."""
+"""Conditioning, which training and the device share."""
 
 import numpy as np
 from scipy import signal
@@ -22,13 +22,13 @@ def test_removes_offset_and_wander_and_keeps_the_beats():
     assert np.ptp(plain) > 0.9 * np.ptp(ecg_like())
 
 
-def test_leads_do_not_touch_each_other():
+def test_leads_do_not_influence_each_other():
     leads = np.concatenate([ecg_like(), 5 * ecg_like()])
     together = condition(leads, np.zeros(leads.shape, np.bool_), RATE)
     np.testing.assert_array_equal(together[:1], condition(leads[:1], NOTHING, RATE))
 
 
-def test_what_is_missing_has_no_influence_and_comes_out_zero():
+def test_missing_samples_have_no_influence_and_become_zero():
     missing = NOTHING.copy()
     missing[0, 300:360] = True
     spoiled = ecg_like()

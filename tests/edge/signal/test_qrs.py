@@ -1,12 +1,12 @@
-"""The rules of the beat detector, each with the candidates that show it; and real records against the annotation."""
+"""The rules of the beat detector, each with candidates that show it, and real records against their annotation."""
 
 import numpy as np
 import pytest
 
 from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.beats import Beats, compare
+from edge.signal.analyzer import SignalAnalyzer
 from edge.signal.qrs import BeatFinder, agreement
-from edge.signal.watch import SignalWatch
 from edge.sources.recordings import open_recording
 
 RATE = 100
@@ -30,12 +30,12 @@ def test_the_highest_of_the_first_two_seconds_is_taken_for_a_beat():
     assert find(beats) == pytest.approx([time for time, _ in beats])
 
 
-def test_noise_below_the_threshold_is_no_beat():
+def test_noise_below_the_threshold_is_not_a_beat():
     beats = regular(0.4, 10)
     assert find(sorted([*beats, *regular(0.8, 10, height=0.3)])) == pytest.approx([time for time, _ in beats])
 
 
-def test_a_t_wave_is_no_beat_and_a_premature_beat_is_one():
+def test_a_t_wave_is_not_a_beat_but_a_premature_beat_is():
     beats = regular(0.4, 10)
     t_waves = [(time + 0.3, 0.45) for time, _ in beats]
     assert len(find(sorted([*beats, *t_waves]))) == len(beats)
@@ -49,20 +49,20 @@ def test_a_low_beat_is_found_when_the_next_is_overdue():
     assert find(beats) == pytest.approx([time for time, _ in beats])
 
 
-def test_after_ten_seconds_without_a_beat_it_learns_anew_but_not_from_what_no_complex_is_as_low_as():
+def test_after_ten_seconds_without_a_beat_it_learns_again_but_never_below_the_floor():
     low = regular(10.4, 30, height=0.2)
     assert len(find(regular(0.4, 5) + low, seconds=30)) > 15
     assert len(find(regular(0.4, 5) + low, seconds=30, floor=0.25)) == 6
 
 
-def test_a_burst_does_not_deafen():
+def test_a_burst_does_not_hide_later_beats():
     beats = regular(0.4, 20)
     for burst in (6, 7, 8):
         beats[burst] = (beats[burst][0], 30.0)
     assert len(find(beats)) == len(beats)
 
 
-def test_no_interval_leads_across_an_interruption():
+def test_no_interval_spans_an_interruption():
     finder = BeatFinder(RATE)
     finder.push([(40, 1.0), (120, 1.0)], 200)
     finder.interrupt(1000)
@@ -80,12 +80,12 @@ def test_beats_of_real_records_match_the_annotation(data_dir, name, least):
     """203 is the hardest of DS1: atrial fibrillation in noise. All records in full: `ecg-edge score`."""
     record, annotation = open_recording(f"mitdb/{name}"), read_annotation(data_dir / f"mitdb/{name}")
     end = 400 * 360
-    watch = SignalWatch(2, 360.0, 10.0)
+    analyzer = SignalAnalyzer(2, 360.0, 10.0)
     for block in record.adc_blocks():
         if block.first_sample < end:
             mv = block.to_block("s", record.spec)
-            watch.push(mv.samples, mv.missing)
-    times = np.sort(np.array(watch.take_beats(end))) / 360
+            analyzer.push(mv.samples, mv.missing)
+    times = np.sort(np.array(analyzer.take_beats(end))) / 360
     inside = annotation.times_s < times[-1]
     reference = Beats.of(annotation.times_s[inside], annotation.symbols[inside].tolist())
     rates = compare(reference, Beats(times, "N" * times.size), start_s=10.0).rates()

@@ -1,4 +1,4 @@
-"""What is wrong with a lead, one issue after the other, and what is not wrong with it."""
+"""Each issue of a lead's quality, and signals that only look bad."""
 
 import numpy as np
 import pytest
@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from edge.core.samples import Cause
 from edge.lab.scoring.annotation import read_annotation
 from edge.lab.scoring.noise import NoisyRecording, read_noise
+from edge.signal.analyzer import SignalAnalyzer
 from edge.signal.native import Measures
-from edge.signal.quality import LeadQuality, QualityIssue
-from edge.signal.watch import SignalWatch
+from edge.signal.quality import QualityAssessor, QualityIssue
 from edge.sources.recordings import open_recording
 
 
 def seconds_of(samples, missing=None, *, rate=RATE_HZ, cuts=()):
-    """Push the samples cut as said; return every second."""
+    """Push the samples, cut into blocks at `cuts`; return every second and the beats."""
     missing = np.zeros(samples.shape, np.uint8) if missing is None else missing
-    watch, seconds = SignalWatch(len(samples), rate, samples.shape[1] / rate), []
+    analyzer, seconds = SignalAnalyzer(len(samples), rate, samples.shape[1] / rate), []
     for begin, end in zip([0, *cuts], [*cuts, samples.shape[1]], strict=True):
-        watch.push(samples[:, begin:end], missing[:, begin:end])
-    seconds = list(watch.past(samples.shape[1]))
-    return seconds, watch.take_beats(samples.shape[1])
+        analyzer.push(samples[:, begin:end], missing[:, begin:end])
+    seconds = list(analyzer.seconds_until(samples.shape[1]))
+    return seconds, analyzer.take_beats(samples.shape[1])
 
 
 def issues(samples, lead=0, **options):
@@ -55,7 +55,7 @@ def spoiled(kind, signal):
 
 
 @pytest.mark.parametrize("kind", ["flat", "saturated", "range", "wander", "mains", "noise"])
-def test_each_flaw_is_named_while_it_lasts(kind):
+def test_each_issue_is_found_while_it_lasts(kind):
     seconds = issues(spoiled(kind, beating(30)[0]))
     assert set(seconds[:15]) == {QualityIssue.NONE}
     assert QualityIssue[kind.upper()] in seconds[17:20]
@@ -64,19 +64,19 @@ def test_each_flaw_is_named_while_it_lasts(kind):
 
 
 @pytest.mark.parametrize("hz", [0.05, 0.15, 0.3])
-def test_wander_that_the_high_pass_removes_is_no_flaw(hz):
-    """Ten times as high as the complexes at breathing's pace, more at half of it."""
+def test_wander_that_the_high_pass_removes_is_no_issue(hz):
+    """From 3 mV peak to peak at the rate of breathing to 18 mV at 0.05 Hz; the complexes have 1 mV."""
     signal = beating(60)[0] + hum(60, hz, 3.0 / hz * 0.15)
     assert set(issues(signal.astype(np.float32))) == {QualityIssue.NONE}
 
 
-def test_a_little_mains_is_no_flaw():
+def test_a_little_mains_is_no_issue():
     assert set(issues((beating(30)[0] + hum(30, 60, 0.3)).astype(np.float32))) == {QualityIssue.NONE}
 
 
 def test_muscle_noise_lasts_until_half_of_it_is_gone():
-    """Both detectors agree on every beat, so that the strength alone decides; the complexes' peak is 1 mV."""
-    beats, quality, found = [k * RATE_HZ for k in range(8)], LeadQuality(RATE_HZ), []
+    """Both detectors agree on every beat, so only the strength counts; the peak of the complexes is 1 mV."""
+    beats, quality, found = [k * RATE_HZ for k in range(8)], QualityAssessor(RATE_HZ), []
     for mv in (0.1, 0.7, 1.1, 0.7, 0.6, 0.4, 0.7):
         one = np.array([mv])
         measures = Measures(
@@ -92,22 +92,22 @@ def test_muscle_noise_lasts_until_half_of_it_is_gone():
             mains=np.zeros(1),
             moments=np.ones((2, 1)),
         )
-        found.append(quality.judge(0, measures, 1.0, (beats, beats)) is QualityIssue.NOISE)
+        found.append(quality.assess(0, measures, 1.0, (beats, beats)) is QualityIssue.NOISE)
     assert found == [False, False, True, True, True, False, False]
 
 
-def test_flutter_is_no_noise():
-    """A sine of 5 Hz, as high as the complexes before it, has no complexes and is no muscle."""
+def test_flutter_is_not_noise():
+    """A sine of 5 Hz, as high as the complexes before it, has no complexes, but is not muscle noise."""
     signal = np.concatenate([beating(20)[0], np.tile(hum(20, 5.0, 1.0), (2, 1))], axis=1)
     assert set(issues(signal.astype(np.float32))) == {QualityIssue.NONE}
 
 
-def test_a_heart_that_stopped_is_no_flaw():
+def test_a_heart_that_stopped_is_no_issue():
     signal = np.concatenate([beating(20)[0], without_beats(20)], axis=1)
     assert set(issues(signal)) == {QualityIssue.NONE}
 
 
-def test_a_gap_is_told_by_lead():
+def test_a_gap_belongs_to_one_lead():
     signal, missing = beating(20)[0], np.zeros((2, 20 * RATE_HZ), np.uint8)
     missing[1, 5 * RATE_HZ : 6 * RATE_HZ] = Cause.LEAD_OFF
     assert issues(signal, lead=1, missing=missing)[5] is QualityIssue.GAP
@@ -130,19 +130,19 @@ def test_any_chunking_and_any_gap_gives_the_same_seconds_and_beats(data):
 
 @pytest.fixture(scope="module")
 def noisy_share(data_dir):
-    """Part of the noisy minutes 5 and 6 in which a window of ten seconds would have no good lead."""
+    """Return a function: the share of windows of ten seconds in the noisy minutes 5 and 6 that have no good lead."""
 
     def share(record, kind, snr_db):
         annotation = read_annotation(data_dir / f"mitdb/{record}")
         noisy = NoisyRecording(
             open_recording(f"mitdb/{record}"), annotation, read_noise(data_dir / f"nstdb/{kind}", 360.0), snr_db
         )
-        watch, seen = SignalWatch(2, 360.0, 420.0), 420 * 360
+        analyzer, end = SignalAnalyzer(2, 360.0, 420.0), 420 * 360
         for block in noisy.adc_blocks():
-            if block.first_sample < seen:
+            if block.first_sample < end:
                 mv = block.to_block("s", noisy.spec)
-                watch.push(mv.samples, mv.missing)
-        bad = np.array([second.issues for second in watch.past(seen)]) != QualityIssue.NONE
+                analyzer.push(mv.samples, mv.missing)
+        bad = np.array([second.issues for second in analyzer.seconds_until(end)]) != QualityIssue.NONE
         return np.mean([(bad[end - 10 : end].sum(axis=0) > 1).all() for end in range(302, 421)])
 
     return share

@@ -56,7 +56,7 @@ def test_any_chunking_gives_the_same_bits(data):
 
 
 @pytest.mark.parametrize("rate", [125, 250, 360])
-def test_what_a_hole_holds_never_reaches_an_output_that_counts(rate):
+def test_a_missing_value_never_reaches_an_output_that_is_used(rate):
     samples = walk(4 * rate)
     missing = np.zeros(samples.shape, np.uint8)
     missing[0, rate : rate + 7] = Cause.INVALID
@@ -82,13 +82,13 @@ def test_mask_is_the_support_of_the_filter():
 
 
 @pytest.mark.parametrize("rate", [0, -1, 49, 5000, float("nan"), 100 * np.pi])
-def test_refuses_a_rate_that_cannot_be(rate):
+def test_refuses_a_rate_out_of_range(rate):
     with pytest.raises(StreamError, match="sample rate"):
         resampling_ratio(rate, TARGET)
 
 
-def test_a_device_that_names_ever_other_rates_does_not_fill_the_memory():
-    """Every ratio kept its filter, of up to 80 kB, for ever."""
+def test_a_device_that_keeps_changing_its_rate_does_not_fill_the_memory():
+    """The filter of every ratio, up to 80 kB, was kept for ever."""
     for quarters in range(200, 600):
         StepResampler(1, quarters / 4, 100, first_step=1, step=1)
     for cached in (resampling_ratio, _filter):

@@ -1,4 +1,4 @@
-"""Windows do not depend on how the stream was cut, and say honestly what they lack."""
+"""Windows do not depend on how the stream was cut into blocks, and name what they lack."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from edge.signal.windows import WindowStream
 LONG = InputSpec(sample_rate_hz=100, window_s=10, hop_s=1, min_coverage=0.9)
 SHORT = InputSpec(sample_rate_hz=100, window_s=2.56, hop_s=1, min_coverage=0.9)
 LEADS = ("MLII", "V1", "resp")
-FIELDS = ("first_sample", "end_sample", "cause", "positions", "issues", "pulse", "beats")
+FIELDS = ("first_sample", "end_sample", "cause", "positions", "issues", "heart_rate", "beats")
 
 
 def cut_windows(samples, missing, *, rate=360, cuts=(), spec=LONG, leads=LEADS):
@@ -48,7 +48,7 @@ def test_any_chunking_and_any_gap_gives_the_same_windows(data):
         assert [getattr(one, name) for name in FIELDS] == [getattr(other, name) for name in FIELDS]
 
 
-def test_length_hop_and_place_of_windows():
+def test_length_hop_and_position_of_windows():
     windows = cut_windows(ecg(30 * 360), np.zeros((3, 30 * 360), np.uint8))
     assert [w.first_sample for w in windows] == [360 * k for k in range(21)]
     assert [w.end_sample for w in windows] == [360 * (k + 10) for k in range(21)]
@@ -63,7 +63,7 @@ def test_a_hop_that_does_not_divide_the_window():
 
 
 @pytest.mark.parametrize(("gap_s", "rejected"), [(0.5, 0), (1.5, 10)])
-def test_a_window_with_too_much_missing_is_not_good_and_says_why(gap_s, rejected):
+def test_a_window_with_too_much_missing_is_bad_and_names_the_cause(gap_s, rejected):
     missing = np.zeros((3, 40 * 360), np.uint8)
     missing[:, 20 * 360 : round((20 + gap_s) * 360)] = Cause.LEAD_OFF
     windows = cut_windows(ecg(40 * 360), missing)
@@ -73,20 +73,20 @@ def test_a_window_with_too_much_missing_is_not_good_and_says_why(gap_s, rejected
     assert all(w.signal.shape == (0, 1000) for w in bad)
 
 
-def test_a_bad_lead_is_left_out_and_the_other_still_counts():
+def test_a_bad_lead_is_left_out_and_the_other_is_kept():
     samples, missing = ecg(12 * 360), np.zeros((3, 12 * 360), np.uint8)
     samples[0] = 0.7
     windows = cut_windows(samples, missing)
     assert {w.leads for w in windows} == {("V1",)}
 
 
-def test_a_flat_stream_is_no_ecg():
+def test_a_flat_stream_is_of_bad_quality():
     windows = cut_windows(np.full((3, 12 * 360), 0.7, np.float32), np.zeros((3, 12 * 360), np.uint8))
     assert {w.cause for w in windows} == {Cause.BAD_QUALITY}
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(3, 0), (8.9, 0), (9.2, 1), (10, 1), (10.05, 2)])
-def test_a_short_record_is_classified_when_enough_of_a_window_is_there(seconds, windows):
+def test_a_short_record_is_classified_when_enough_of_a_window_arrived(seconds, windows):
     instants = int(seconds * 300)
     got = cut_windows(ecg(instants, 1), np.zeros((1, instants), np.uint8), rate=300, leads=("ECG",))
     assert len(got) == windows

@@ -38,7 +38,7 @@ def window(signal, cause=Cause.PRESENT):
         spec=SPEC,
         positions=places,
         signal=signal.astype(np.float32),
-        offered=places,
+        all_positions=places,
         present=np.ones(len(places)),
     )
 
