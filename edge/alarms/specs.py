@@ -168,24 +168,7 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
     ConfigError
         When an override names an unknown alarm, or has a value out of range.
     """
-    model = [
-        AlarmSpec(
-            label=label.abbreviation,
-            name=label.name,
-            snomed=label.snomed,
-            kind=label.kind,
-            priority=label.priority,
-            output=output,
-            threshold=label.threshold,
-            clear_threshold=label.clear_threshold,
-            on_delay_s=label.on_delay_s,
-            off_delay_s=label.off_delay_s,
-            cooldown_s=label.cooldown_s,
-            escalate_s=label.escalate_s,
-            latch=label.latch,
-        )
-        for output, label in enumerate(labels)
-    ]
+    model = [_model_spec(output, label) for output, label in enumerate(labels)]
     own = (*TECHNICAL, *BEATS)
     specs = {spec.label: spec for spec in (*own, *model)}
     if len(specs) < len(own) + len(model):
@@ -198,7 +181,26 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
     return tuple(specs.values())
 
 
+def _model_spec(output: int, label: Label) -> AlarmSpec:
+    return AlarmSpec(
+        label=label.abbreviation,
+        name=label.name,
+        snomed=label.snomed,
+        kind=label.kind,
+        priority=label.priority,
+        output=output,
+        threshold=label.threshold,
+        clear_threshold=label.clear_threshold,
+        on_delay_s=label.on_delay_s,
+        off_delay_s=label.off_delay_s,
+        cooldown_s=label.cooldown_s,
+        escalate_s=label.escalate_s,
+        latch=label.latch,
+    )
+
+
 def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
+    """Return a spec with the changes of a configuration; raise ConfigError when it cannot have one of them."""
     changes = {key: value for key, value in msgspec.structs.asdict(override).items() if value is not None}
     if changes.get("priority", "none") != "none" and not LABEL_IN_TOPIC.fullmatch(spec.label):
         raise ConfigError(f"alarm {spec.label}: it cannot be raised, because its label cannot be part of an MQTT topic")
@@ -216,6 +218,7 @@ def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:
             raise ConfigError(f"alarm {spec.label}: {key} {changes[key]} is not in 0 to 3600")
     if not 1 <= changes.get("storm_limit", 1) <= 1000:
         raise ConfigError(f"alarm {spec.label}: storm_limit {changes['storm_limit']} is not in 1 to 1000")
+    # Only now: the override may set one of the two thresholds, and the other one stays that of the bundle.
     changed = replace(spec, **changes)
     level, clear = changed.threshold, changed.clear_threshold
     if level is not None and clear is not None and not 0 < clear <= level:

@@ -62,6 +62,7 @@ class ClassifierThread:
         self._max_batch = max_batch
         self._ready = threading.Event()
         self._batch_arrived_s: float | None = None  # arrival of the first job of the batch that is being decided
+        # A daemon, so that a program that ends with an error does not wait for it.
         self._thread = threading.Thread(target=self._classify_forever, name="classifier", daemon=True)
 
     def start(self) -> None:
@@ -108,7 +109,7 @@ class ClassifierThread:
             if not isinstance(exc, EdgeError):
                 _LOG.exception("the classifier failed")
         finally:
-            self._jobs.close()
+            self._jobs.close()  # first of all, as sources may be waiting for room in the queue
             self.models.close()
             self._ready.set()
 
@@ -124,6 +125,7 @@ class ClassifierThread:
         if self._shedder is not None and batch:
             self._shedder.observe(batch[0].arrived_s, taken_s, time.monotonic())
         self.models.check_probation()
+        # Only after the batch: the windows before the request are decided by the model that served then.
         if isinstance(last, Swap):
             self.models.switch_to(last)
         self._batch_arrived_s = None

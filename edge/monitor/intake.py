@@ -59,7 +59,7 @@ class Intake:
         """Take the next block of a stream; raise StreamError when it cannot be used."""
         arrived_s = time.monotonic()
         monitor = self._monitor_for(block)
-        monitor.set_inputs(self._models.inputs)
+        monitor.set_inputs(self._models.inputs)  # a swap may have begun or ended since the last block
         for window in monitor.push(block):
             self._jobs.put(WindowJob(monitor, self._shed(monitor, window), arrived_s))
         if block.last:

@@ -86,7 +86,7 @@ class JobQueue:
         return self._items.get_nowait()
 
     def close(self) -> None:
-        """Release everybody who waits for room: nobody takes items any more."""
+        """Note that no item is taken any more, so that no source waits for room."""
         self._closed.set()
 
     def waiting(self) -> tuple[int, float | None]:

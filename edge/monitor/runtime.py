@@ -81,7 +81,7 @@ class MonitorRuntime:
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         """End every stream, classify what waits and stop; raise what made the classifier fail, if nothing else did."""
-        if self._thread.failure is None:
+        if self._thread.failure is None:  # after a failure nobody takes the last windows
             for monitor in self._registry.open_monitors():
                 self.end(monitor.stream)
         self._thread.stop()

@@ -157,7 +157,7 @@ class StreamMonitor:
             if decision.good:
                 self._account.classify(window.first_sample, window.end_sample)
             if window.cause is Cause.SHED:
-                self._shed_end = window.end_sample
+                self._shed_end = window.end_sample  # instants before this that stay unclassified were shed
             self._settle(window.settled_sample, Cause.BAD_QUALITY)
         self.windows += 1
         self.shed_windows += window.cause is Cause.SHED
