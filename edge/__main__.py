@@ -8,19 +8,16 @@ from edge.core.errors import EdgeError
 
 _COMMANDS = {
     "ack": ("edge.commands.ack", "Acknowledge or silence an alarm of a device."),
-    "bench": ("edge.commands.bench", "Measure how many streams one core takes."),
+    "bench": ("edge.commands.bench", "Measure how many streams one core can handle."),
     "build": ("edge.commands.build", "Build, check and time a TensorRT engine for this device."),
-    "demo": ("edge.commands.demo", "See the whole path at work, with a broker of its own."),
-    "doctor": ("edge.commands.doctor", "Examine this machine and a configuration: what is wrong, and what mends it."),
-    "evidence": (
-        "edge.commands.evidence",
-        "Write the ECG that an alert rests on: a WFDB record, a strip on ECG paper.",
-    ),
+    "demo": ("edge.commands.demo", "Run the whole path on a synthetic patient, with its own broker."),
+    "doctor": ("edge.commands.doctor", "Check this machine and a configuration, and show how to fix faults."),
+    "evidence": ("edge.commands.evidence", "Write the ECG behind an alert, as a WFDB record and as a picture."),
     "replay": ("edge.commands.replay", "Send a WFDB record through the real path."),
-    "run": ("edge.commands.run", "Run as the service that a configuration file describes."),
+    "run": ("edge.commands.run", "Run the service that a configuration file describes."),
     "score": ("edge.commands.score", "Score the alarms on annotated WFDB records."),
     "score-noise": ("edge.commands.score_noise", "Score the alarms on records with real noise added."),
-    "swap": ("edge.commands.swap", "Let another bundle take over in the running service."),
+    "swap": ("edge.commands.swap", "Swap the running service to a new bundle."),
     "watch": ("edge.commands.watch", "Follow the alerts of devices on a broker."),
 }
 
@@ -30,7 +27,7 @@ _COMMANDS = {
 def cli() -> None:
     r"""Streaming ECG monitor: windows, classifier, alarms, alerts over MQTT.
 
-    A research tool and no medical device.
+    A research tool, not a medical device.
 
     \b
     Examples:

@@ -1,1 +1,1 @@
-"""The commands of `ecg-edge`, a file each; imported only when called."""
+"""The commands of `ecg-edge`, one file each, imported only when called, and what they share."""

@@ -1,4 +1,4 @@
-"""`ecg-edge ack`: tell a device that a person has seen an alarm."""
+"""`ecg-edge ack`: acknowledges or silences an alarm."""
 
 import time
 
@@ -19,14 +19,14 @@ _WAIT_S = 0.2
 @click.command()
 @click.argument("label")
 @login_options(default="localhost:1883")
-@click.option("--device", metavar="ID", required=True, help="The device, as `ecg-edge watch` shows it.")
-@click.option("--stream", metavar="ID", required=True, help="The stream whose alarm it is.")
+@click.option("--device", metavar="ID", required=True, help="Id of the device, as `ecg-edge watch` shows it.")
+@click.option("--stream", metavar="ID", required=True, help="Id of the stream.")
 @click.option(
     "--silence",
     "silence_s",
     type=click.FloatRange(0, MAX_SILENCE_S, min_open=True),
     metavar="SECONDS",
-    help=f"Also keep it from being raised anew for so long, {MAX_SILENCE_S:g} at most.",
+    help=f"Also silence it: it is not raised again for this long, {MAX_SILENCE_S:g} s at most.",
 )
 @click.option(
     "--timeout",
@@ -34,7 +34,7 @@ _WAIT_S = 0.2
     type=click.FloatRange(0.1, 60),
     default=5.0,
     metavar="SECONDS",
-    help="Wait for the answer.",
+    help="Time limit for the answer.",
 )
 def ack(
     label: str,
@@ -44,10 +44,10 @@ def ack(
     silence_s: float | None,
     timeout_s: float,
 ) -> None:
-    r"""Acknowledge the alarm LABEL that is on, and wait for the device to say so.
+    r"""Acknowledge the alarm LABEL that is on, and wait for the device's answer.
 
-    A latched alarm then ends, another one when its condition does. Where the alarm is not on there is no answer, and
-    the exit code is 1.
+    A latched alarm then ends; any other ends with its condition. When the alarm is not on there is no answer, and the
+    exit code is 1.
 
     \b
     Examples:
@@ -64,8 +64,8 @@ def ack(
         alert = _await(subscriber, f"ecg-nat.alarm.{answer}", label, timeout_s)
     if alert is None:
         raise EdgeError(
-            f"no answer from {device}/{stream} within {timeout_s:g} s: is {label} on, and not acknowledged yet? "
-            f"See: ecg-edge watch --broker {broker.address}"
+            f"no answer from {device}/{stream} within {timeout_s:g} s: is {label} on and not acknowledged yet? "
+            f"Check with: ecg-edge watch --broker {broker.address}"
         )
     click.echo(f"{device}/{stream}  {answer.upper()}  {alert.data.name}")
 
@@ -77,8 +77,8 @@ def _send(config: BrokerConfig, topic: str, command: Command, timeout_s: float) 
         sent = client.publish(topic, encode(command), qos=1)
         sent.wait_for_publish(timeout_s)
         if not sent.is_published():
-            raise BrokerError(f"{config.address}: it took no command within {timeout_s:g} s")
-    except RuntimeError as exc:  # paho's, when the connection broke
+            raise BrokerError(f"{config.address}: the command was not sent within {timeout_s:g} s")
+    except RuntimeError as exc:  # from paho, when the connection was lost
         raise BrokerError(f"{config.address}: {exc}") from exc
     finally:
         client.disconnect()
@@ -86,7 +86,7 @@ def _send(config: BrokerConfig, topic: str, command: Command, timeout_s: float) 
 
 
 def _await(subscriber: Subscriber, kind: str, label: str, timeout_s: float) -> AlertEvent | None:
-    """Return the alert that answers, or None when none comes in time; what others publish is passed over."""
+    """Return the alert that answers, or None when none comes in time; other messages are ignored."""
     until_s = time.monotonic() + timeout_s
     while time.monotonic() < until_s:
         message = subscriber.get(_WAIT_S)

@@ -16,17 +16,17 @@ from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import Classifier, ClassifierConfig, check_golden
 from edge.classifiers.engine_cache import EngineCache, EngineKey, default_folder
 from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, find_or_build, memory_used
-from edge.commands.options import json_option, model_option
+from edge.commands.options import json_option, model_option, report_console
 from edge.commands.stopping import stop_on_signal
 from edge.core.errors import BundleError
 
 _DEFAULT = ClassifierConfig()
-_RUNS = 300  # timed, of each batch size
+_RUNS = 300  # timed runs of each batch size
 _WARM_UP = 20
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds from arrays to probabilities, copies to and from the GPU included."""
+    """Milliseconds from arrays to probabilities, including the copies to and from the GPU."""
 
     p50: float
     p99: float
@@ -40,7 +40,7 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
     key: EngineKey
     path: str
     size_mb: float
-    built: bool  # now; else it was in the cache
+    built: bool  # False: it was in the cache
     build_s: float
     golden_worst: float  # largest difference in probability
     latency_ms: dict[str, Latency]  # by batch size, such as b1
@@ -56,14 +56,14 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
     type=click.IntRange(1, 256),
     default=_DEFAULT.max_batch,
     show_default=True,
-    help="Most windows in one run; as max_batch in the configuration.",
+    help="Most windows in one run, as max_batch in the configuration.",
 )
 @json_option()
 def build(model: str, precision: str, max_batch: int, json_path: Path | None) -> None:
     r"""Build the TensorRT engine of a bundle for this device, or find it, check it and time it.
 
-    The engine is kept in the cache of this user (in $STATE_DIRECTORY where systemd sets it) and built again when the
-    graph, TensorRT, the GPU, the precision or the batch changes. Needs TensorRT, pycuda and a GPU.
+    The engine is kept in this user's cache (in $STATE_DIRECTORY where systemd sets it), and built again when the graph,
+    TensorRT, the GPU, the precision or the batch size changes. Needs TensorRT, pycuda and a GPU.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def build(model: str, precision: str, max_batch: int, json_path: Path | None) ->
     bundle = find_bundle(model)
     key = engine_key(bundle, precision, max_batch)
     cache = EngineCache(default_folder())
-    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    console = report_console(json_path)
     began = time.monotonic()
     engine, built = _build_with_progress(bundle, key, cache, console)
     build_s = time.monotonic() - began
@@ -117,7 +117,7 @@ def time_batches(classifier: Classifier, bundle: Bundle, batch: int) -> Latency:
 
 
 def _build_with_progress(bundle: Bundle, key: EngineKey, cache: EngineCache, console: Console) -> tuple[bytes, bool]:
-    """Build with a bar for each phase that TensorRT tells of; Ctrl-C stops the build."""
+    """Build with a bar for each phase that TensorRT reports; Ctrl-C stops the build."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     stopped = threading.Event()
     lock = threading.Lock()
@@ -146,7 +146,7 @@ def _show(report: BuildReport, console: Console) -> None:
     key = report.key
     console.print(
         f"{report.bundle} {report.version}, {key.precision}, TensorRT {key.tensorrt}, {key.gpu.name}: "
-        + (f"built in {report.build_s:.1f} s" if report.built else "was built before"),
+        + (f"built in {report.build_s:.1f} s" if report.built else "found in the cache"),
         highlight=False,
     )
     console.print(f"{report.path}, {report.size_mb:g} MB", highlight=False, soft_wrap=True)

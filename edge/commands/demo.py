@@ -1,4 +1,4 @@
-"""`ecg-edge demo`: the whole path at work, seen from the subscriber's side."""
+"""`ecg-edge demo`: runs the whole path and prints what a subscriber receives."""
 
 import threading
 
@@ -22,7 +22,7 @@ from edge.sources.recordings import SYNTHETIC, Recording, open_recording
 
 _DEVICE = "demo"
 _POLL_S = 0.2
-_QUIET_S = 2.0  # how long the last alerts may take
+_QUIET_S = 2.0  # longest wait for the last alerts
 
 
 @click.command()
@@ -30,9 +30,9 @@ _QUIET_S = 2.0  # how long the last alerts may take
 @click.option("--speed", type=click.FloatRange(0.1, 10_000), default=None, help="Multiple of real time.")
 @model_option()
 def demo(record: str, speed: float | None, model: str) -> None:
-    r"""Start a broker, send RECORD through the real path, and print the alerts as a subscriber receives them.
+    r"""Start a broker, send RECORD through the real path, and print the alerts that a subscriber receives.
 
-    RECORD is as for `ecg-edge replay`; without it, the synthetic patient goes through several rhythms.
+    RECORD is as for `ecg-edge replay`. Without it, a synthetic patient goes through several rhythms.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ def demo(record: str, speed: float | None, model: str) -> None:
     bundle = find_bundle(model)
     console = Console(soft_wrap=True)
     if speed is None:
-        speed = max(30.0, recording.samples / recording.spec.sample_rate_hz / 12.0)  # a quarter of a minute at most
+        speed = max(30.0, recording.samples / recording.spec.sample_rate_hz / 12.0)  # it takes about 12 s at most
     config = ReplayConfig(record=record, speed=speed)
     stopped = threading.Event()
     with stop_on_signal(stopped.set), embedded_broker() as (host, port):
@@ -69,7 +69,7 @@ def _play(
     console: Console,
     stopped: threading.Event,
 ) -> Report:
-    """Replay in this thread while another prints what arrives, and return when all has been printed."""
+    """Replay in this thread while another one prints what arrives; return when everything is printed."""
     published = threading.Event()
     printer = threading.Thread(target=_print, args=(subscriber, console, published), name="printer", daemon=True)
     printer.start()
@@ -85,7 +85,7 @@ def _play(
 
 
 def _print(subscriber: Subscriber, console: Console, published: threading.Event) -> None:
-    """Print what arrives, until the device has said that it is offline or, after the end, nothing more comes."""
+    """Print what arrives, until the device is offline or, after the end of the replay, nothing more arrives."""
     follower = AlertFollower()
     while True:
         ending = published.is_set()

@@ -1,20 +1,19 @@
-"""`ecg-edge doctor`: what keeps the monitor from its work, or will, each with what mends it."""
+"""`ecg-edge doctor`: checks this machine and a configuration, and shows how to fix what is wrong."""
 
 from pathlib import Path
 
 import click
 import msgspec
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.commands.options import json_option
+from edge.commands.options import json_option, report_console
 from edge.core.output import write_json
 from edge.service.doctor.examine import examine
 from edge.service.doctor.finding import Finding
 
-_WIDE = 200
+_WIDTH = 200  # of a table in a file, so that each command can be copied from one line
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -31,16 +30,16 @@ class Diagnosis(msgspec.Struct, frozen=True):
     "--config",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The service's TOML file; /etc/ecg-edge/ecg-edge.toml unless given, where it is there.",
+    help="The service's TOML file; default: /etc/ecg-edge/ecg-edge.toml, if it exists.",
 )
 @json_option()
 @click.pass_context
 def doctor(context: click.Context, path: Path | None, json_path: Path | None) -> None:
-    r"""Examine this machine and a configuration, and say of each fault what mends it.
+    r"""Check this machine and a configuration, and show how to fix each fault.
 
-    Looks at Python, bundle, ONNX Runtime, TensorRT, serial ports, broker, TLS, clock, disk and unit; changes nothing,
-    and leaves a service that runs alone. Run it as the service's user, so that it sees the permissions that count.
-    Exits with 1 when something fails; a warning alone is no failure.
+    Checks Python, bundle, ONNX Runtime, TensorRT, serial ports, broker, TLS, clock, disk and unit. It changes nothing
+    and does not disturb a running service. Run it as the service's user, so that it has the same permissions. Exits
+    with 1 when a check fails; a warning is not a failure.
 
     \b
     Examples:
@@ -48,10 +47,10 @@ def doctor(context: click.Context, path: Path | None, json_path: Path | None) ->
       ecg-edge doctor --config /etc/ecg-edge/ecg-edge.toml
       ecg-edge doctor --config my.toml --json - | jq '.findings[] | select(.level != "ok")'
     """
-    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    console = report_console(json_path)
     if not console.is_terminal:
-        console.width = _WIDE  # whoever reads a file can copy each command from one line
-    with console.status("examining"):
+        console.width = _WIDTH
+    with console.status("checking"):
         findings = tuple(examine(path))
     console.print(_table(findings))
     counts = {level: sum(finding.level == level for finding in findings) for level in _STYLES}

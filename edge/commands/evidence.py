@@ -1,4 +1,4 @@
-"""`ecg-edge evidence`: the ECG that an alert rests on."""
+"""`ecg-edge evidence`: writes the ECG behind an alert."""
 
 import threading
 from pathlib import Path
@@ -23,8 +23,8 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("alert_id", metavar="ID")
-@click.option("--from", "path", type=_EXISTING, metavar="FILE", help="Of `watch --json` or `replay --json`.")
-@click.option("--config", type=_EXISTING, metavar="FILE", help="The service's: look into its alert_log.")
+@click.option("--from", "path", type=_EXISTING, metavar="FILE", help="Output of `watch --json` or `replay --json`.")
+@click.option("--config", type=_EXISTING, metavar="FILE", help="The service's TOML file; its alert_log is searched.")
 @login_options()
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=60.0, show_default=True, metavar="SECONDS")
 @click.option(
@@ -33,7 +33,7 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=".",
     show_default=True,
     metavar="FOLDER",
-    help="Where the files go.",
+    help="Folder for the files.",
 )
 def evidence(
     *,
@@ -44,10 +44,10 @@ def evidence(
     timeout_s: float,
     out: Path,
 ) -> None:
-    r"""Write the window that the alert ID rests on as a WFDB record and as a picture on ECG paper.
+    r"""Write the deciding window of the alert ID as a WFDB record and as a picture on ECG paper.
 
-    ID is the id of an alert or of its alarm, or the first 8 characters or more; or `latest`, the newest alert that
-    raised an alarm. It is looked for in one place: a file of alerts, the log of the service on this device, or the
+    ID is the id of an alert or of its alarm, or at least its first 8 characters; or `latest`, the newest alert that
+    raised an alarm. One source is searched: a file of alerts, the alert log of the service on this device, or the
     alerts that a broker sends from now on.
 
     \b
@@ -57,8 +57,8 @@ def evidence(
       ecg-edge evidence latest --broker ward:1883 --timeout 600
     """
     wanted = check_alert_id(alert_id)
-    if sum(place is not None for place in (path, config, broker)) != 1:
-        raise click.UsageError("say where to look: one of --from, --config and --broker")
+    if sum(source is not None for source in (path, config, broker)) != 1:
+        raise click.UsageError("give exactly one of --from, --config and --broker")
     if broker is not None:
         strip = _listen(broker, wanted, timeout_s)
     else:
@@ -71,7 +71,7 @@ def evidence(
 def _log(config: Path | None) -> list[Path]:
     log = None if config is None else read_config(config).publish.alert_log
     if log is None:
-        raise ConfigError(f"{config}: it names no alert_log under [publish], so no alert is kept on this device")
+        raise ConfigError(f"{config}: it sets no alert_log in [publish], so no alerts are kept on this device")
     return log_files(Path(log))
 
 

@@ -1,6 +1,6 @@
-"""A command group that imports a command only when it is asked for, so that each starts fast and needs only its own.
+"""A command group that imports a command only when it is called, so that each starts fast and loads only what it needs.
 
-Used by all command lines of the project. Knows nothing of what the commands do.
+All command lines of the project use it.
 """
 
 import importlib
@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
             return None
         command = getattr(importlib.import_module(self._lazy[cmd_name][0]), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
-            raise TypeError(f"{cmd_name} is no command")
+            raise TypeError(f"{cmd_name} is not a command")
         command.help = _unescape(command.help)
         return command
 
@@ -45,14 +45,14 @@ class LazyGroup(click.Group):
 
 
 def _unescape(text: str | None) -> str | None:
-    r"""SwapPhase the two characters `\b` of a raw docstring into the one by which click leaves a paragraph as it is."""
+    r"""Turn the two characters `\b` of a raw docstring into the control character that stops click from wrapping."""
     return text and text.replace("\\b\n", "\b\n")
 
 
 def run(group: click.Group, expected: type[Exception] | tuple[type[Exception], ...]) -> None:
-    """Run a command line: exit with 0, with 1 and one clear line for an expected error, or with 2 for bad usage.
+    """Run a command line: exit with 0, with 1 and one line for an expected error, or with 2 for wrong usage.
 
-    Ctrl-C exits with 130, silently, where the command did not end by itself on it.
+    Ctrl-C exits with 130, silently, unless the command handles it.
     """
     logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
     try:
@@ -65,6 +65,6 @@ def run(group: click.Group, expected: type[Exception] | tuple[type[Exception], .
     except expected as exc:
         click.echo(f"{group.name}: {exc}", err=True)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # the reader of our output has ended, such as `| head`
         sys.stderr.close()
         sys.exit(1)

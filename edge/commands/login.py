@@ -1,4 +1,4 @@
-"""The options by which a command finds the broker and logs in, all in one. Knows no command."""
+"""The options of a command that connects to a broker: address, TLS and password."""
 
 import re
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from edge.mqtt.client import BrokerConfig
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = {
     "ca_file": "Use TLS and trust these certificates.",
-    "cert_file": "This client's certificate, for a broker that wants one.",
-    "key_file": "Its key, where that is a file of its own.",
-    "username": "Log in by this name.",
-    "password_file": "The password's file.",
+    "cert_file": "This client's certificate, if the broker requires one.",
+    "key_file": "The key of that certificate, if it is in a separate file.",
+    "username": "Name to log in with.",
+    "password_file": "File with the password.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Command-line options that several commands share. Knows the syntax of an option, not what a command does with it."""
+"""Command-line options that several commands share, and where their reports go."""
 
 import os
 from collections.abc import Callable
@@ -7,15 +7,18 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import click
+from rich.console import Console
+
+from edge.classifiers.base import ClassifierConfig
 
 MQTT_PORT = 1883
-MAX_THREADS = 8  # of one run of the graph, where a command has the machine to itself, as the service has not
+_MAX_THREADS = 8  # of ONNX Runtime in one run of the graph
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Address(NamedTuple):
-    """Where a broker listens."""
+    """Address of a broker."""
 
     host: str
     port: int
@@ -25,7 +28,7 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read `HOST`, `HOST:PORT` or `[IPV6]:PORT`; without a port it is 1883.
+    """Read `HOST`, `HOST:PORT` or `[IPV6]:PORT`; the default port is 1883.
 
     Raises
     ------
@@ -35,7 +38,7 @@ def parse_address(text: str) -> Address:
     parts = urlsplit(f"//{text}")
     port = MQTT_PORT if parts.port is None else parts.port
     if not parts.hostname or parts.netloc != text or "@" in text or not port:
-        raise ValueError("not HOST:PORT")
+        raise ValueError("this is not HOST:PORT")
     return Address(parts.hostname, port)
 
 
@@ -43,12 +46,12 @@ def _to_address(_ctx: click.Context, _param: click.Parameter, value: str | None)
     try:
         return None if value is None else parse_address(value)
     except ValueError as exc:
-        raise click.BadParameter(f"{value!r}: {exc}; write it as localhost:1883 or [::1]:1883") from exc
+        raise click.BadParameter(f"{value!r}: {exc}; write localhost:1883 or [::1]:1883") from exc
 
 
 def broker_option(*, required: bool = False, default: str | None = None) -> Callable[[F], F]:
     """Return the option `--broker HOST:PORT`, passed as `broker: Address` (None when absent and not required)."""
-    text = f"MQTT broker (port {MQTT_PORT} unless given)."
+    text = f"MQTT broker; the default port is {MQTT_PORT}."
     return click.option(
         "--broker",
         callback=_to_address,
@@ -60,10 +63,10 @@ def broker_option(*, required: bool = False, default: str | None = None) -> Call
     )
 
 
-def _can_be_written(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse a file that cannot be made, before the work whose figures it is for."""
+def _check_writable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that cannot be created, before the work begins."""
     if path is not None and not os.access(path.parent, os.W_OK):
-        raise click.BadParameter(f"{str(path)!r}: no folder {str(path.parent)!r} that can be written to")
+        raise click.BadParameter(f"{str(path)!r}: the folder {str(path.parent)!r} does not exist or is not writable")
     return path
 
 
@@ -74,9 +77,9 @@ def json_option() -> Callable[[F], F]:
         "--json",
         "json_path",
         type=kind,
-        callback=_can_be_written,
+        callback=_check_writable,
         metavar="FILE",
-        help="Write the figures as JSON ('-': stdout).",
+        help="Write the result as JSON ('-': stdout).",
     )
 
 
@@ -85,14 +88,26 @@ def results_option(heading: str) -> Callable[[F], F]:
 
     def both(command: F) -> F:
         kind = click.Path(dir_okay=False, writable=True, path_type=Path)
-        text = "Put the tables into this Markdown file, as the section of this heading."
-        command = click.option("--results", type=kind, callback=_can_be_written, metavar="FILE", help=text)(command)
-        return click.option("--section", default=heading, show_default=True, help="Heading in --results.")(command)
+        text = "Write the tables into this Markdown file, as the section --section."
+        command = click.option("--results", type=kind, callback=_check_writable, metavar="FILE", help=text)(command)
+        return click.option(
+            "--section", default=heading, show_default=True, help="Heading of the section in --results."
+        )(command)
 
     return both
 
 
 def model_option() -> Callable[[F], F]:
     """Return the option `--model BUNDLE`, passed as `model: str`."""
-    text = "A shipped bundle by name, or the folder of any bundle."
+    text = "Name of a shipped bundle, or folder of any bundle."
     return click.option("--model", metavar="BUNDLE", default="rhythm", show_default=True, help=text)
+
+
+def report_console(json_path: Path | None) -> Console:
+    """Return the console for people: standard error while the JSON goes to standard output."""
+    return Console(stderr=json_path is not None and str(json_path) == "-")
+
+
+def offline_classifier(precision: str = ClassifierConfig().precision) -> ClassifierConfig:
+    """Return the classifier of a command that has the machine to itself, unlike the service: on all cores."""
+    return ClassifierConfig(precision=precision, threads=min(os.cpu_count() or 1, _MAX_THREADS))

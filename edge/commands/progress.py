@@ -1,4 +1,4 @@
-"""A progress bar for commands that run ECG through the real path: how much of it, of how much, and how long it took."""
+"""A progress bar for commands that run ECG through the real path: ECG done, ECG in all, and time elapsed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,18 +8,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.core.output import clock
 
-Tell = Callable[[str, float, float], None]  # what is being done, seconds of ECG done, seconds of all
+ShowProgress = Callable[[str, float, float], None]  # title, seconds of ECG done, seconds of ECG in all
 
 
 @contextmanager
-def ecg_progress(console: Console) -> Iterator[Tell]:
-    """Show a bar while the block runs; it yields the function that moves it."""
+def ecg_progress(console: Console) -> Iterator[ShowProgress]:
+    """Show a bar while the block runs; yield the function that updates it."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, at="")
 
-        def tell(what: str, done_s: float, total_s: float) -> None:
+        def show_progress(title: str, done_s: float, total_s: float) -> None:
             at = f"{clock(done_s)} / {clock(total_s)}"
-            bar.update(task, description=what, completed=done_s, total=total_s, at=at)
+            bar.update(task, description=title, completed=done_s, total=total_s, at=at)
 
-        yield tell
+        yield show_progress

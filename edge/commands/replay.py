@@ -1,6 +1,5 @@
-"""`ecg-edge replay`: a record through the real path."""
+"""`ecg-edge replay`: sends a record through the real path."""
 
-import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +9,14 @@ from rich.console import Console
 
 from edge.bundle.manifest import Bundle
 from edge.bundle.shipped import find_bundle
-from edge.classifiers.base import ClassifierConfig
-from edge.commands.options import MAX_THREADS, Address, broker_option, json_option, model_option
+from edge.commands.options import (
+    Address,
+    broker_option,
+    json_option,
+    model_option,
+    offline_classifier,
+    report_console,
+)
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
@@ -38,17 +43,19 @@ class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
         except ValueError:
             speed = float("nan")
         if not 0 < speed <= 10_000:
-            self.fail(f"{value!r} is neither max nor a number up to 10000", param, ctx)
+            self.fail(f"{value!r} is neither max nor a number above 0, 10000 at most", param, ctx)
         return speed
 
 
 @click.command()
 @click.argument("record")
-@click.option("--via", type=click.Choice(TRANSPORTS), default="direct", show_default=True, help="The wire.")
+@click.option(
+    "--via", type=click.Choice(TRANSPORTS), default="direct", show_default=True, help="Transport of the samples."
+)
 @click.option("--speed", type=Speed(), default="max", show_default=True, help="Multiple of real time.")
 @model_option()
 @broker_option()
-@click.option("--publish", is_flag=True, help="Publish the alerts on the broker as well.")
+@click.option("--publish", is_flag=True, help="Publish the alerts on the broker too.")
 @json_option()
 def replay(
     record: str,
@@ -61,9 +68,8 @@ def replay(
 ) -> None:
     r"""Send RECORD through the real path and show the alerts.
 
-    RECORD is a path, or a name such as mitdb/208, which is looked for below ECG_DATA and then on PhysioNet; or
-    synthetic:SCENARIO for the synthetic patient. Without --broker, `--via mqtt` and `--publish` start a broker of
-    their own.
+    RECORD is a path, or a name such as mitdb/208, which is searched below ECG_DATA and then on PhysioNet; or
+    synthetic:SCENARIO for the synthetic patient. Without --broker, `--via mqtt` and `--publish` start their own broker.
 
     \b
     Examples:
@@ -73,7 +79,7 @@ def replay(
     """
     recording = open_recording(record)
     bundle = find_bundle(model)
-    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    console = report_console(json_path)
     with ExitStack() as stack:
         address = BrokerConfig()
         if broker is not None:
@@ -93,7 +99,7 @@ def replay(
             record=record,
             via=via,
             speed=speed,
-            classifier=ClassifierConfig(threads=min(os.cpu_count() or 1, MAX_THREADS)),
+            classifier=offline_classifier(),
             broker=address,
         )
         report = run_with_progress(recording, bundle, config, sink, console)
@@ -105,15 +111,15 @@ def replay(
 def run_with_progress(
     recording: Recording, bundle: Bundle, config: ReplayConfig, sink: Sink | None, console: Console
 ) -> Report:
-    """Replay with a progress bar; Ctrl-C ends the replay early, and what was sent until then is reported."""
+    """Replay with a progress bar; Ctrl-C ends the replay early, and the report covers what was sent until then."""
     total_s = recording.samples / recording.spec.sample_rate_hz
     stopped = threading.Event()
-    with ecg_progress(console) as tell, stop_on_signal(stopped.set):
+    with ecg_progress(console) as show_progress, stop_on_signal(stopped.set):
         return replay_recording(
             recording,
             bundle,
             config,
             sink=sink,
-            progress=lambda seconds: tell(config.record, seconds, total_s),
+            progress=lambda seconds: show_progress(config.record, seconds, total_s),
             stopped=stopped,
         )

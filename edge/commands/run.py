@@ -1,4 +1,4 @@
-"""`ecg-edge run`: the service."""
+"""`ecg-edge run`: runs the service."""
 
 import faulthandler
 import logging
@@ -21,23 +21,23 @@ from edge.service.supervisor import Service
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="TOML file; deploy/ecg-edge.example.toml shows all of it.",
+    help="TOML file; deploy/ecg-edge.example.toml shows every key.",
 )
-@click.option("--check", is_flag=True, help="Read configuration and bundle, and stop.")
+@click.option("--check", is_flag=True, help="Check configuration and bundle, and exit.")
 @json_option()
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens, not only what goes wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="Log normal events too, not only trouble.")
 def run(path: Path, check: bool, json_path: Path | None, verbose: bool) -> None:
-    r"""Run as the service that a configuration file describes, until SIGTERM or Ctrl-C.
+    r"""Run the service that a configuration file describes, until SIGTERM or Ctrl-C.
 
-    With --json the account of all samples is written at the end. With [bundle] state, SIGHUP lets the bundle that the
-    file names by then take over, as `ecg-edge swap` does.
+    With --json, the account of all samples is written at the end. With [bundle] state, SIGHUP swaps to the bundle that
+    the file names at that time, as `ecg-edge swap` does.
 
     \b
     Examples:
       ecg-edge run --config /etc/ecg-edge/ecg-edge.toml --verbose
       ecg-edge run --config ecg-edge.toml --json account.json
     """
-    faulthandler.enable()  # a service that its watchdog kills, by SIGABRT, leaves where each thread was in the log
+    faulthandler.enable()  # when the watchdog kills the service, by SIGABRT, the log shows where each thread was
     if verbose:
         logging.getLogger("edge").setLevel(logging.INFO)
     config = read_config(path)

@@ -1,15 +1,12 @@
-"""`ecg-edge score`: its options, and the table for people."""
+"""`ecg-edge score`: scores the alarms on annotated records."""
 
-import os
 import threading
 import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from edge.classifiers.base import ClassifierConfig
-from edge.commands.options import MAX_THREADS, json_option, model_option, results_option
+from edge.commands.options import json_option, model_option, offline_classifier, report_console, results_option
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
@@ -24,25 +21,27 @@ from edge.lab.scoring.table import show
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @model_option()
-@click.option("--records", metavar="R,R,...", help="Only these records; default: all that are annotated.")
-@click.option("--annotator", metavar="EXT", default="atr", show_default=True, help="Extension of the reference.")
+@click.option("--records", metavar="R,R,...", help="Only these records; default: all annotated ones.")
+@click.option(
+    "--annotator", metavar="EXT", default="atr", show_default=True, help="Extension of the reference annotations."
+)
 @click.option(
     "--skip",
     type=click.FloatRange(min=0),
     default=LEARNING_S,
     show_default=True,
-    help="Seconds at the start of a record that do not count; the default is EC57's learning period.",
+    help="Ignore this many seconds at the start of a record; the default is EC57's learning period.",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the alarms of each record there, as WFDB annotations (annotator: alarms).",
+    help="Write the alarms of each record there as WFDB annotations (annotator: alarms).",
 )
-@click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle.")
+@click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle runs.")
 @results_option("MIT-BIH")
 @json_option()
-def score(  # noqa: PLR0913  an argument an option
+def score(  # noqa: PLR0913  click passes each option as an argument
     *,
     folder: Path,
     model: str,
@@ -57,10 +56,10 @@ def score(  # noqa: PLR0913  an argument an option
 ) -> None:
     r"""Score the alarms of a bundle on every annotated WFDB record in FOLDER.
 
-    Each record goes through the real path at full speed, and its alarms are compared with the reference annotation:
-    which episodes were found, how late, and how many false alarms an hour. Figures of records that the bundle has seen
-    in training are marked. Where --model is the folder of a cross-validation (see `ecg-calibrate tune`), each record is
-    judged by the bundle that never saw its patient.
+    Each record goes through the real path at full speed, and its alarms are compared with the reference annotations:
+    which episodes were found, how late, and how many false alarms per hour. Records that the bundle has seen in
+    training are marked. When --model is the folder of a cross-validation (see `ecg-calibrate tune`), each record is
+    scored with the bundle that has not seen its patient.
 
     \b
     Examples:
@@ -70,19 +69,19 @@ def score(  # noqa: PLR0913  an argument an option
     """
     only = tuple(name.strip() for name in records.split(",") if name.strip()) if records else ()
     if records is not None and not only:
-        raise click.BadParameter("names no record", param_hint="--records")
+        raise click.BadParameter("it names no record", param_hint="--records")
     config = ScoreConfig(
         folder=folder,
         annotator=annotator,
         only=only,
         start_s=skip,
         alarms_to=out,
-        classifier=ClassifierConfig(precision=precision, threads=min(os.cpu_count() or 1, MAX_THREADS)),
+        classifier=offline_classifier(precision),
     )
-    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    console = report_console(json_path)
     began, stopped = time.monotonic(), threading.Event()
     bundle = find_bundle_or_folds(model)
-    with ecg_progress(console) as progress, stop_on_signal(stopped.set):  # Ctrl-C: the records done until then
+    with ecg_progress(console) as progress, stop_on_signal(stopped.set):  # after Ctrl-C: the records until then
         result = score_folder(bundle, config, progress=progress, stopped=stopped)
     show(result, console)
     if results is not None:

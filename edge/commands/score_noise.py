@@ -1,4 +1,4 @@
-"""`ecg-edge score-noise`: its options."""
+"""`ecg-edge score-noise`: scores the alarms on records with noise added."""
 
 import os
 import threading
@@ -6,10 +6,8 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from edge.classifiers.base import ClassifierConfig
-from edge.commands.options import MAX_THREADS, json_option, model_option, results_option
+from edge.commands.options import json_option, model_option, offline_classifier, report_console, results_option
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
@@ -23,7 +21,7 @@ from edge.lab.scoring.noise_stress import NOISES, RECORDS, SNR_DB, StressConfig,
 def _names(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise click.BadParameter("names nothing")
+        raise click.BadParameter("it is empty")
     return names
 
 
@@ -31,7 +29,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[flo
     try:
         return tuple(float(name) for name in _names(ctx, param, text))
     except ValueError:
-        raise click.BadParameter(f"{text!r}: numbers, such as 24,6,-6") from None
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 24,6,-6") from None
 
 
 @click.command("score-noise")
@@ -40,12 +38,16 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[flo
 @click.option("--noise-folder", type=click.Path(file_okay=False, path_type=Path), help="Default: nstdb beside FOLDER.")
 @click.option("--noise", default=",".join(NOISES), show_default=True, callback=_names, help="Noise records.")
 @click.option("--records", default=",".join(RECORDS), show_default=True, callback=_names, help="Records of FOLDER.")
-@click.option("--snr", default=",".join(f"{snr:g}" for snr in SNR_DB), show_default=True, callback=_numbers, help="dB.")
-@click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle.")
-@click.option("--picture", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Draw it there (PNG).")
+@click.option(
+    "--snr", default=",".join(f"{snr:g}" for snr in SNR_DB), show_default=True, callback=_numbers, help="SNRs in dB."
+)
+@click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle runs.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Draw the result there (PNG)."
+)
 @results_option("Noise stress")
 @json_option()
-def score_noise(  # noqa: PLR0913  an argument an option
+def score_noise(  # noqa: PLR0913  click passes each option as an argument
     *,
     folder: Path,
     model: str,
@@ -61,9 +63,9 @@ def score_noise(  # noqa: PLR0913  an argument an option
 ) -> None:
     r"""Score records of FOLDER with real noise added to them, as the `nst` program of WFDB adds it.
 
-    Two minutes noisy, two clean, from minute 5 on. Says for each noise and ratio how many false alarms come on top of
-    the clean record's, for how much of the noisy time a technical alarm is on, how much of each lead the network does
-    not see there, and how right it is about the rest.
+    From minute 5 on, two noisy minutes alternate with two clean ones. For each noise and SNR this reports how many
+    false alarms are added to those of the clean record, for how much of the noisy time a technical alarm is on, how
+    much of each lead is excluded there, and how accurate the rest is.
 
     \b
     Examples:
@@ -76,9 +78,9 @@ def score_noise(  # noqa: PLR0913  an argument an option
         records=records,
         noises=noise,
         snr_db=snr,
-        classifier=ClassifierConfig(precision=precision, threads=min(os.cpu_count() or 1, MAX_THREADS)),
+        classifier=offline_classifier(precision),
     )
-    console = Console(stderr=json_path is not None and str(json_path) == "-")
+    console = report_console(json_path)
     began, stopped = time.monotonic(), threading.Event()
     bundle = find_bundle_or_folds(model)
     with ecg_progress(console) as progress, stop_on_signal(stopped.set):

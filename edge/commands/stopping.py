@@ -1,4 +1,4 @@
-"""Ends long work cleanly on Ctrl-C and on SIGTERM."""
+"""Stops long work cleanly on Ctrl-C and SIGTERM."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on the first SIGINT or SIGTERM; a second one acts as it does without this."""
+    """Call `stop` on the first SIGINT or SIGTERM; a second one has its usual effect."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:

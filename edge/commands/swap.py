@@ -1,4 +1,4 @@
-"""`ecg-edge swap`: let another bundle take over in the running service."""
+"""`ecg-edge swap`: brings a new bundle into the running service."""
 
 import time
 from pathlib import Path
@@ -23,7 +23,7 @@ _POLL_S = 0.1
     type=click.Path(dir_okay=False, path_type=Path),
     default="/etc/ecg-edge/ecg-edge.toml",
     show_default=True,
-    help="Of the service; its [bundle] state says where the bundle is staged.",
+    help="The service's TOML file; the bundle is staged in its [bundle] state.",
 )
 @click.option(
     "--timeout",
@@ -32,16 +32,16 @@ _POLL_S = 0.1
     default=1800.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait for the outcome.",
+    help="Time limit for the outcome.",
 )
 @json_option()
 def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> None:
-    r"""Let BUNDLE, a folder or a shipped bundle's name, take over in the running service, and wait for the outcome.
+    r"""Swap the running service to BUNDLE, a folder or the name of a shipped bundle, and wait for the outcome.
 
-    It must match its hashes, be signed where [bundle] public_keys asks for it, reproduce its golden windows on this
-    back end, and raise no more alarms than [bundle] most_alarms_per_hour on the last hour of the streams. Then it
-    serves on probation, without a lost window; if it errs the one before takes over again. The exit code is 0 when it
-    is accepted, and it then serves after a restart too.
+    The bundle must match its hashes, be signed if [bundle] public_keys requires it, reproduce its golden windows on
+    this back end, and raise at most [bundle] most_alarms_per_hour alarms on the last hour of the streams. Then it
+    serves on probation, without a lost window; if it fails, the bundle before it takes over again. The exit code is 0
+    when the bundle is accepted. It then serves after a restart too.
 
     \b
     Examples:
@@ -51,7 +51,7 @@ def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> N
     config = read_config(path)
     store = store_of(config)
     if store is None:
-        raise ConfigError(f'{path}: a swap needs a folder: set state in [bundle], such as "/var/lib/ecg-edge"')
+        raise ConfigError(f'{path}: a swap needs a state folder: set state in [bundle], such as "/var/lib/ecg-edge"')
     with store.asking():
         store.prune()
         request = SwapRequest.of(store.stage(find_bundle(bundle)), config.model)
@@ -67,16 +67,16 @@ def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> N
 
 
 def _await(store: BundleStore, request: SwapRequest, until_s: float) -> Outcome:
-    """Return the final outcome, and tell what comes before it."""
-    told = ""
+    """Return the final outcome, and print the states before it."""
+    shown = ""
     while time.monotonic() < until_s:
         outcome = store.outcome
         if outcome is not None and outcome.id == request.id:
             if outcome.state in SWAP_RESULTS:
                 return outcome
-            if outcome.state != told:
-                told = outcome.state
-                click.echo(f"{outcome.bundle}: {told.replace('_', ' ')}", err=True)
+            if outcome.state != shown:
+                shown = outcome.state
+                click.echo(f"{outcome.bundle}: {shown.replace('_', ' ')}", err=True)
         time.sleep(_POLL_S)
-    where = f"it is {told.replace('_', ' ')}" if told else "the service has not begun with it"
-    raise BundleError(f"no outcome in time, {where}; the service's log and status will tell it")
+    where = f"it is {shown.replace('_', ' ')}" if shown else "the service has not begun with it"
+    raise BundleError(f"no outcome in time, {where}; see the service's log and status for the outcome")

@@ -1,4 +1,4 @@
-"""`ecg-edge watch`: what a subscriber sees."""
+"""`ecg-edge watch`: follows the alerts of devices on a broker."""
 
 import json
 import threading
@@ -15,15 +15,15 @@ from edge.mqtt.topics import filters
 from edge.publish.alert_follower import AlertFollower, Line
 
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan", "none": "dim"}
-_POLL_S = 0.2  # how soon Ctrl-C is seen
+_POLL_S = 0.2  # longest wait before Ctrl-C is checked
 
 
 @click.command()
 @login_options(default="localhost:1883")
-@click.option("--device", metavar="ID", help="Follow this device alone; without it, all.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.option("--device", metavar="ID", help="Follow only this device; default: all.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line.")
 def watch(broker: BrokerConfig, device: str | None, as_json: bool) -> None:
-    r"""Follow alerts, alarm states and status of devices until Ctrl-C; each fact is told once.
+    r"""Follow alerts, alarm states and status of devices until Ctrl-C; repetitions are left out.
 
     \b
     Example:
@@ -36,9 +36,9 @@ def watch(broker: BrokerConfig, device: str | None, as_json: bool) -> None:
         _follow(subscriber, follower, stopped, as_json=as_json)
     if follower.bad:
         causes = ", ".join(f"{count} by {cause}" for cause, count in follower.bad.items())
-        click.echo(f"messages that were not valid: {causes}", err=True)
+        click.echo(f"invalid messages: {causes}", err=True)
     if subscriber.dropped:
-        click.echo(f"messages that came too fast to be shown: {subscriber.dropped}", err=True)
+        click.echo(f"messages dropped because they came too fast: {subscriber.dropped}", err=True)
 
 
 def _follow(subscriber: Subscriber, follower: AlertFollower, stopped: threading.Event, *, as_json: bool) -> None:
@@ -51,9 +51,9 @@ def _follow(subscriber: Subscriber, follower: AlertFollower, stopped: threading.
 
 
 def show(console: Console, line: Line, *, as_json: bool = False) -> None:
-    """Print one line; what is not valid goes to standard error, so that standard output stays JSON."""
+    """Print one line; invalid messages go to standard error, so that standard output stays JSON."""
     if line.kind == "bad":
-        click.echo(f"not valid: {line.text}", err=True)
+        click.echo(f"invalid: {line.text}", err=True)
     elif as_json:
         click.echo(json.dumps(line.record))
     else:

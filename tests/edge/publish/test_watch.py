@@ -47,7 +47,7 @@ def test_it_shows_each_fact_once_and_ends_cleanly(config, bundle, events, watch,
     intruder.publish(topics.alerts_topic(device, "s1"), b"\xff" * 100, qos=1).wait_for_publish(5)
     intruder.disconnect()
     intruder.loop_stop()
-    assert process.stderr.readline().startswith("not valid: ")
+    assert process.stderr.readline().startswith("invalid: ")
     for event in events():
         sender.publish_event(event, sample_rate_hz=250.0)
     sender.close()
@@ -60,7 +60,7 @@ def test_it_shows_each_fact_once_and_ends_cleanly(config, bundle, events, watch,
     process.send_signal(number)
     rest, errors = process.communicate(timeout=10)
     assert (process.returncode, rest) == (0, "")
-    assert errors.strip() == "messages that were not valid: 1 by payload"
+    assert errors.strip() == "invalid messages: 1 by payload"
 
 
 def test_people_get_plain_lines(config, bundle, events, watch) -> None:

@@ -55,7 +55,7 @@ def test_the_latest_of_a_report(report, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
-        (["latest"], 2, "say where to look"),
+        (["latest"], 2, "give exactly one of"),
         (["../../etc/passwd", "--broker", "localhost:1"], 1, "is not the id of an alert"),
         (["latest", "--broker", "localhost:1"], 1, "is the broker running"),
     ],

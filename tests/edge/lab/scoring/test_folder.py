@@ -223,7 +223,7 @@ def test_json_on_standard_output_is_json_alone(folder, tiny_bundle_path):
     [
         (["--records", "999"], 1, "999"),
         (["--annotator", "qrs"], 1, "*.qrs"),
-        (["--records", " ,"], 2, "names no record"),
+        (["--records", " ,"], 2, "it names no record"),
         (["--skip", "-1"], 2, "--skip"),
     ],
 )
