@@ -31,6 +31,7 @@ GOLDEN = "golden.npz"
 CONDITIONING = "high-pass-0.5Hz/1"  # of `edge.signal.conditioning.condition`; change the name when that changes
 MAX_GOLDEN_TOLERANCE = 0.3  # a graph with a larger difference does not reproduce the model
 LABEL_IN_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Limits, since a bundle may come from anywhere.
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
 
@@ -226,6 +227,7 @@ def load_bundle(path: Path) -> Bundle:
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:
+    # A name with a folder in it could reach files outside the bundle.
     if Path(name).name != name or name in {MANIFEST, SIGNATURE, "", ".", ".."}:
         raise BundleError(f"{folder}: {name!r} is not the plain name of a file in the bundle")
     path = folder / name

@@ -82,6 +82,7 @@ def check_signature(bundle: Bundle, public_keys: Sequence[str]) -> Statement:
     if signature is None:
         signers = ", ".join(each.keyid[:16] for each in envelope.signatures[:4]) or "nobody"
         raise BundleError(f"{path}: signed by {signers!r}, which is none of the {len(keys)} public_keys; sign it again")
+    # Verified before the statement is parsed, so that no parser sees unsigned bytes.
     _verify(path, keys[signature.keyid], signature.sig, payload)
     try:
         statement = msgspec.json.decode(payload, type=Statement)
@@ -107,6 +108,7 @@ def _read(path: Path) -> tuple[Envelope, bytes]:
         payload = base64.b64decode(envelope.payload, validate=True)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as exc:
         raise BundleError(f"{path}: no signature: {exc}; sign the bundle again") from exc
+    # The same key may sign other things; the type keeps such a signature from passing here.
     if envelope.payload_type != PAYLOAD_TYPE:
         raise BundleError(f"{path}: signed as {envelope.payload_type[:60]!r}, not as a bundle")
     return envelope, payload

@@ -90,7 +90,7 @@ def checked(classifier: Classifier, bundle: Bundle, precision: str) -> Classifie
     try:
         check_golden(classifier, bundle, precision)
     except BundleError:
-        classifier.close()
+        classifier.close()  # or a GPU would keep its memory
         raise
     return classifier
 

@@ -84,11 +84,12 @@ class EngineCache:
         """Return the engine built for exactly this key, or None when it must be built."""
         try:
             with self.engine_path(bundle, key).open("rb") as file:
+                # Asked of the open file: a path could be exchanged between the check and the reading.
                 if os.fstat(file.fileno()).st_uid != os.geteuid():
                     return None
                 header = msgspec.json.decode(file.readline(_HEADER_LIMIT), type=_Header)
                 engine = file.read()
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # missing or damaged: building again mends both
             return None
         intact = hashlib.sha256(engine).hexdigest() == header.sha256
         return engine if intact and header.key == key else None

@@ -45,7 +45,7 @@ class FallbackClassifier:
     """
 
     def __init__(self, bundle: Bundle, config: ClassifierConfig, on_backend: OnBackend) -> None:
-        bundle.graph(config.precision)
+        bundle.graph(config.precision)  # a missing precision is a wrong configuration, not a reason to fall back
         self._bundle = bundle
         self._config = config
         self._on_backend = on_backend
@@ -69,6 +69,7 @@ class FallbackClassifier:
 
     def classify(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (batch, labels) probabilities; see `Classifier.classify`."""
+        # Looked up here because TensorRT must be opened in this thread, not in the builder's.
         if self._builder is not None and not self._builder.is_alive():
             self._take_engine(self._builder)
         if self._tensorrt is not None:
@@ -140,7 +141,7 @@ class _EngineBuilder(threading.Thread):
     def stop(self, timeout_s: float) -> None:
         self._stopping.set()
         self.join(timeout_s)
-        if self.is_alive():
+        if self.is_alive():  # TensorRT asks only between steps, and one step may take long
             _LOG.warning("TensorRT still builds an engine; it is left behind")
 
     def _may_continue(self, _phase: str, _done: int, _steps: int) -> bool:

@@ -34,7 +34,7 @@ class OnnxRuntimeClassifier:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 3  # errors only
         # Spinning threads answer a little sooner, and burn a core between two windows.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -64,7 +64,7 @@ class OnnxRuntimeClassifier:
     def close(self) -> None:
         """Drop the session; its memory is freed with the last reference."""
         if hasattr(self, "_session"):
-            del self._session
+            del self._session  # it has no `close`
 
     def __enter__(self) -> "Self":
         return self

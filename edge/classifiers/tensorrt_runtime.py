@@ -168,6 +168,7 @@ class TensorRtClassifier:
         BundleError
             When CUDA or TensorRT fails.
         """
+        # Copied, since the next batch overwrites the pinned buffer.
         outputs = np.empty((len(signal), len(self._bundle.manifest.labels)), np.float32)
         for first in range(0, len(signal), self._max_batch):
             piece = slice(first, first + self._max_batch)
@@ -184,6 +185,7 @@ class TensorRtClassifier:
         try:
             for name, values in (("signal", signal), ("keep", keep)):
                 self._host[name][:rows] = values
+                # TensorRT must prepare itself for a new shape, so it is set only when the batch changes.
                 if rows != self._batch and not engine.context.set_input_shape(name, values.shape):
                     raise BundleError(f"TensorRT does not take {name} of shape {values.shape}")
                 cuda.memcpy_htod_async(self._device[name], self._host[name][:rows], self._stream)

@@ -15,7 +15,7 @@ from edge.core.errors import BrokerError, ConfigError
 from edge.core.loops import Loop
 from edge.mqtt import tls
 
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0  # paho's own default; a broker in the same house answers in milliseconds
 _LOOP_LIMIT_S = 300.0  # a name lookup may take a minute, and restarting the service does not bring a broker back
 IN_FLIGHT = 20  # most messages of QoS 1 that wait for their acknowledgement at the same time
 _MAX_PASSWORD_BYTES = 4096
@@ -171,7 +171,7 @@ def new_client(config: BrokerConfig) -> BrokerClient:
     client = BrokerClient(config)
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages_set(IN_FLIGHT)
-    client.reconnect_delay_set(min_delay=1, max_delay=30)
+    client.reconnect_delay_set(min_delay=1, max_delay=30)  # doubles between these; alerts should not wait longer
     client.on_socket_open = _disable_nagle
     if config.uses_tls:
         client.tls_set_context(tls.new_context(config))
@@ -223,7 +223,7 @@ def _password(config: BrokerConfig) -> str | None:
     path = tls.find_file("password_file", config.password_file)
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
+            return file.read(_MAX_PASSWORD_BYTES).decode().rstrip("\r\n")  # editors end a file with a newline
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"password_file {path}: {exc}") from exc
 

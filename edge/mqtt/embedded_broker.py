@@ -57,6 +57,7 @@ class LocalBroker(NamedTuple):
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nothing listens on now."""
+    # Another program may take the port before the broker does; then the broker's error says so.
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -101,6 +102,7 @@ def local_broker() -> Iterator[LocalBroker]:
     BrokerError
         When neither is installed, or the broker does not start.
     """
+    # Debian installs it in /usr/sbin, which is not on every user's PATH.
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_MOSQUITTO_FOLDERS)
     if program is None:
         with embedded_broker() as (host, port):

@@ -82,6 +82,7 @@ class Subscriber:
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
+        # Here and not in `__enter__`: after a lost connection the broker has forgotten the subscriptions.
         if self._client.note_answer(code):
             client.subscribe(self._filters)
         else:
@@ -108,6 +109,7 @@ class Subscriber:
         self._answered.set()
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        # Never wait here: paho's thread must go on answering the broker's pings.
         try:
             self._messages.put_nowait(Received(message.topic, bytes(message.payload), message.retain))
         except queue.Full:

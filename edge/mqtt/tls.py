@@ -59,7 +59,7 @@ def find_file(key: str, name: str) -> Path:
     path = _path(name)
     try:
         with path.open("rb") as file:
-            absent = file.read(len(_ABSENT)) in {b"", _ABSENT}
+            absent = file.read(len(_ABSENT)) in {b"", _ABSENT}  # an empty file is no certificate either
     except OSError as exc:
         raise ConfigError(f"{key} {path}: {exc.strerror}; see docs/how-to/tls.md") from exc
     if absent:
@@ -89,6 +89,7 @@ def new_context(files: TlsFiles) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=ca)
     except ssl.SSLError as exc:
         raise ConfigError(f"ca_file {ca}: no certificate in PEM form") from exc
+    # Some systems' OpenSSL configuration still allows older versions.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _SelfClosingSocket
     if files.cert_file:

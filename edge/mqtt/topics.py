@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from edge.core.errors import ConfigError
 
-ROOT = "ecg-nat/v1"
+ROOT = "ecg-nat/v1"  # a change that old subscribers cannot read needs a v2
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 TopicKind = Literal["status", "health", "events", "alert", "alarm", "prediction", "command"]

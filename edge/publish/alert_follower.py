@@ -86,7 +86,7 @@ class AlertFollower:
         return self._line("alert", topic, data.priority, parts, alert, record)
 
     def _alarm(self, topic: Topic, name: str, payload: bytes, record: dict[str, Any]) -> Line | None:
-        if not payload:
+        if not payload:  # the retained state was removed
             gone = self._on.pop(name, None)
             if gone is None or not self._is_new(topic, gone.alarm_id, "cleared"):
                 return None
@@ -124,6 +124,7 @@ class AlertFollower:
         key = (topic.device, topic.stream, fact_id, fact)  # an id is unique only within its source (CloudEvents)
         if key in self._shown:
             return False
+        # Bounded, since ids come from the network; a fact forgotten here may be shown twice, which does no harm.
         self._shown[key] = None
         if len(self._shown) > self._memory:
             self._shown.popitem(last=False)

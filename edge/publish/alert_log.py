@@ -48,6 +48,7 @@ class AlertLog:
     def put(self, topic: str, payload: bytes) -> None:
         """Add an encoded alert; return at once."""
         try:
+            # Put together from bytes: the payload is JSON already, and decoding it again would cost the caller time.
             self._lines.put_nowait(b'{"topic":"%b","retained":false,"payload":%b}\n' % (topic.encode(), payload))
         except queue.Full:
             self.lost += 1
@@ -77,12 +78,12 @@ class AlertLog:
             self._close_file()
             self._rotate()
             file = self._file = self._open()
-        if file.write(line) != len(line):
+        if file.write(line) != len(line):  # a nearly full disk takes a part
             raise OSError("the disk is full")
 
     def _open(self) -> FileIO:
         """Open for appending, and end a line that a killed program or a full disk left half written."""
-        file = FileIO(self._path, "a+")
+        file = FileIO(self._path, "a+")  # without a buffer, so that kill -9 loses no finished line
         if end := file.seek(0, 2):
             file.seek(end - 1)
             if file.read(1) != b"\n":

@@ -28,6 +28,7 @@ AlertType = Literal[
     "ecg-nat.alarm.silenced",
 ]
 SwapType = Literal["ecg-nat.bundle.accepted", "ecg-nat.bundle.refused", "ecg-nat.bundle.rolled_back"]
+# Spelled out, not put together from strings, so that the type checker compares both sides.
 _ALERT_TYPES: dict[EventKind, AlertType] = {
     "raised": "ecg-nat.alarm.raised",
     "cleared": "ecg-nat.alarm.cleared",

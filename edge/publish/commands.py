@@ -21,7 +21,7 @@ class CommandReceiver:
 
     def __init__(self) -> None:
         self.handler: OnCommand | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # for the counts only; the handler runs without it
         self._counts: Counter[str] = Counter()
 
     @property

@@ -144,6 +144,7 @@ class Connection:
         open_connection(self._client, self._config)
         self._sender.start()
         with self._changed:
+            # The callbacks below set one of the two, in paho's thread.
             answered = self._changed.wait_for(lambda: self._connected or self._client.trouble, timeout_s)
             if not self._connected:
                 no_answer = f"{self._config.address}: no answer within {timeout_s:g} s"
@@ -152,6 +153,7 @@ class Connection:
     def wait_until_idle(self, timeout_s: float) -> None:
         """Return when everything is sent, when there is no connection, or after a time."""
         with self._changed:
+            # Without a connection nothing can be sent, so there is nothing to wait for.
             self._changed.wait_for(lambda: not self._connected or self.idle, timeout_s)
 
     def stop(self) -> None:
@@ -159,8 +161,8 @@ class Connection:
         with self.locked() as outgoing:
             self._stopped = True
             outgoing.drop_all()
-        if self._sender.ident is not None:
-            self._sender.join()
+        if self._sender.ident is not None:  # it was started
+            self._sender.join()  # before the client ends: the sender may be publishing
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -170,7 +172,7 @@ class Connection:
 
     def _send_forever(self) -> None:
         while True:
-            self._loop.rest()
+            self._loop.rest()  # waiting for a message or for the broker may take any time
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped or self._ready)
                 if self._stopped:
@@ -186,6 +188,7 @@ class Connection:
             payload = self._payload(message)
         except FrameError as exc:
             _LOG.error("an alert of the outbox is damaged: %s", exc)
+            # Without this the outbox would offer the same alert again at every start.
             with self.locked() as outgoing:
                 self._in_flight.remove()
                 outgoing.dropped["damaged"] += 1
@@ -217,6 +220,7 @@ class Connection:
         wanted = [*topics.alarms_filters(self._device)]  # to find the states that an earlier run left behind
         if self._commands.handler is not None:
             wanted.append(topics.commands_filter(self._device))
+        # noLocal: otherwise the broker would send back every state that this device publishes.
         client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in wanted])
 
     def _on_connect_fail(self, _client: Client, _data: object) -> None:
@@ -240,7 +244,7 @@ class Connection:
         with self._changed:
             self._connected = False
             self._failures += self._client.note_disconnect(code)
-            self._in_flight.lose_connection()
+            self._in_flight.lose_connection()  # paho keeps these messages, and repeats them once it is connected
             self._changed.notify_all()
         self._log_trouble()
 
@@ -257,6 +261,7 @@ class Connection:
             _LOG.error("%s: the broker refused a message: %s", self._config.address, code)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        # In paho's thread, which also handles acknowledgements: neither branch may wait.
         topic = topics.parse_topic(message.topic)
         if topic is not None and topic.kind == "command":
             self._commands.receive(topic.stream, message)

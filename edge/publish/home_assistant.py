@@ -79,12 +79,14 @@ class HomeAssistant:
         stream = update.monitor.stream
         before = self._on.get(stream)
         if update.monitor.closed:
+            # The empty message makes the entities unavailable; they stay known for the stream's return.
             if self._on.pop(stream, None) is not None:
                 self._retain(topics.stream_alarms_topic(self._device, stream), b"")
             return
         now = self._after(before or frozenset(), update.events)
         if now == before:
             return
+        # `before` is None for a new stream: its empty list is published too, which makes it available.
         if before is None and not self._announce(stream, lambda: self.stream_config(stream)):
             return
         self._on[stream] = now

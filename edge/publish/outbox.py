@@ -69,7 +69,7 @@ class Outbox:
         # From here on only the writer thread uses the fields.
         self._database: OutboxDatabase | None = None
         self._last_read = 0  # key
-        self._next_key = 1
+        self._next_key = 1  # keys never repeat within a run, even if the file is replaced
         self._earlier_until: int | None = None  # keys up to this one are of an earlier run
         self._notify: Callable[[], None] = lambda: None
         self.loop = Loop("outbox", _LOOP_LIMIT_S)
@@ -109,6 +109,7 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Add a message. It is committed soon, together with those that arrive in the meantime."""
         with self._changed:
+            # While the disk fails the writer does not empty the queue, so the disk is to blame.
             self._lost["disk" if self._disk_error else "queue_full"] += len(self._incoming.put(message))
             self._changed.notify_all()
 
@@ -125,12 +126,12 @@ class Outbox:
 
     def done(self, message: Message) -> None:
         """Delete a message, soon: it need not be sent again."""
-        if not message.key:  # it was never in the file
+        if not message.key:  # it was sent from memory, and is not in the file
             return
         with self._changed:
             self._acknowledged.append(message.key)
             self._stored -= 1
-            if len(self._acknowledged) >= _DELETE_COUNT:
+            if len(self._acknowledged) >= _DELETE_COUNT:  # fewer wait for the next commit, or for `_DELETE_S`
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -185,6 +186,7 @@ class Outbox:
     def _open(self) -> OutboxDatabase:
         database = OutboxDatabase(self._path, self._next_key)
         with self._changed:
+            # After a disk error, acknowledged messages may still be in the file; they are deleted with the next commit.
             self._stored, self._more = database.count - len(self._acknowledged), database.count > 0
         if self._earlier_until is None:
             self._earlier_until = database.next_key - 1
@@ -192,6 +194,7 @@ class Outbox:
 
     def _commit(self, database: OutboxDatabase) -> None:
         with self._changed:
+            # One commit for all that arrived during the last one: an fsync costs far more than a row.
             messages = self._committing = [*self._unwritten.take_all(), *self._incoming.take_all()]
             keys = list(self._acknowledged)
             size = database.bytes + sum(len(message.payload) for message in messages)
@@ -233,7 +236,7 @@ class Outbox:
 
     def _keep_in_memory(self, error: sqlite3.Error) -> None:
         """Keep in memory what could not be written; the file is opened again later."""
-        self._close_database()
+        self._close_database()  # after an I/O error only a new connection is known to work
         with self._changed:
             known, self._disk_error = self._disk_error, str(error)
             for message in (*self._committing, *self._incoming.take_all()):

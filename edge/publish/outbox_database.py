@@ -6,7 +6,7 @@ The file is locked while it is open, so two programs never send from the same on
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -74,22 +74,16 @@ class OutboxDatabase:
             return 0
         self._sqlite.execute("BEGIN IMMEDIATE")
         self._insert(messages)
+        # Totals are kept here: counting in SQL reads the whole file.
         count, size = self.count + len(messages), self.bytes + sum(len(message.payload) for message in messages)
         for key in acknowledged:
             found = self._sqlite.execute(_SIZE, (key,)).fetchone()  # None: it was evicted while in flight
             count, size = count - (found is not None), size - (found or (0,))[0]
-        evicted = []
-        if count > capacity or size > max_bytes:
-            for key, length in self._sqlite.execute(_LEAST_IMPORTANT, (evict_after,)):
-                if key not in acknowledged:
-                    evicted.append(key)
-                    count, size = count - 1, size - length
-                if count <= capacity and size <= max_bytes:
-                    break
+        evicted = dict(self._least_important(evict_after, acknowledged, count - capacity, size - max_bytes))
         self._delete((*acknowledged, *evicted))
         self._sqlite.execute("COMMIT")
         # Only now: after an error the file is as before, and so are the figures.
-        self.count, self.bytes = count, size
+        self.count, self.bytes = count - len(evicted), size - sum(evicted.values())
         self.next_key += len(messages)
         return len(evicted)
 
@@ -111,17 +105,32 @@ class OutboxDatabase:
         ]
         self._sqlite.executemany(_INSERT, rows)
 
+    def _least_important(
+        self, after: int, skip: Sequence[int], excess: int, excess_bytes: int
+    ) -> Iterator[tuple[int, int]]:
+        """Yield key and size of messages until so many, and so many bytes, are no longer too many."""
+        if excess <= 0 and excess_bytes <= 0:
+            return
+        for key, length in self._sqlite.execute(_LEAST_IMPORTANT, (after,)):
+            if key not in skip:
+                yield key, length
+                excess, excess_bytes = excess - 1, excess_bytes - length
+            if excess <= 0 and excess_bytes <= 0:
+                return
+
     def _delete(self, keys: Iterable[int]) -> None:
         self._sqlite.executemany("DELETE FROM message WHERE key = ?", [(key,) for key in keys])
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    # isolation_level=None: Python then begins no transactions of its own.
     database = sqlite3.connect(path, timeout=0.5, isolation_level=None)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(_SCHEMA)
+        # A file may be damaged far behind its header; without this check, the damage shows up while alerts are sent.
         with closing(database.execute("PRAGMA quick_check(1)")) as check:
             (verdict,) = check.fetchone()
         if verdict != "ok":
@@ -137,7 +146,7 @@ def _set_aside(path: Path, error: sqlite3.Error) -> None:
     _LOG.error("outbox %s: %s; its alerts are not sent; set aside as %s", path, error, aside.name)
     try:
         path.replace(aside)
-        for suffix in ("-wal", "-shm"):
+        for suffix in ("-wal", "-shm"):  # they belong to the damaged file, and would be applied to the new one
             path.with_name(path.name + suffix).unlink(missing_ok=True)
     except OSError as exc:
         raise sqlite3.OperationalError(f"{error}, and it cannot be set aside: {exc}") from exc

@@ -59,6 +59,7 @@ class Outgoing:
     def put_event(self, topic: str, payload: bytes, rank: int, now_s: float) -> None:
         """Add an alert or a device event, to the outbox where there is one; `now_s` is monotonic time."""
         message = Message(topic, payload, rank, CLOUD_EVENTS, put_s=now_s)
+        # After `close` the writer of the outbox may be gone; `_put` then counts the alert as dropped.
         if self._outbox is None or self._closed:
             self._put(message)
         else:
@@ -106,6 +107,7 @@ class Outgoing:
     def take(self) -> Message:
         """Remove and return the next message; only when `ready`."""
         if self._status_is_stale:
+            # Encoded only now, so that several changes cost one message.
             self._status_is_stale = False
             return Message(topics.status_topic(self._device), encode(self.status), retain=True)
         if self._outbox is not None and self._outbox.ready:
@@ -113,6 +115,7 @@ class Outgoing:
         if self._queue:
             return self._queue.take()
         if self._stale and not self._outbox_waits:
+            # Not before the alerts: a reader of the state alone must not be ahead of a reader of the alerts.
             topic = next(iter(self._stale))
             del self._stale[topic]
             return Message(topic, self._states.get(topic, b""), retain=True)

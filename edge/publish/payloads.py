@@ -15,6 +15,7 @@ from edge.alarms.machine import AlarmEvent
 from edge.bundle.manifest import AlarmKind, BundleRef, Priority
 from edge.core.errors import FrameError
 
+# Limits before parsing: whatever arrives comes from the network.
 MAX_PAYLOAD_BYTES = 64 << 10
 MAX_COMMAND_BYTES = 1 << 10
 

@@ -162,10 +162,12 @@ class Publisher:
             evidence=self._evidence,
         )
         payload, topic = encode(alert), topics.alerts_topic(self._device, event.stream)
+        # The log gets every alert, whatever becomes of it on the way to the broker.
         if self._alert_log is not None:
             self._alert_log.put(topic, payload)
         state_topic = topics.alarm_topic(self._device, event.stream, event.spec.label)
         state = alarm_state(event, time=now)
+        # Under one lock, so that the sender never sees the new state without the alert that led to it.
         with self._connection.locked() as outgoing:
             outgoing.put_event(topic, payload, RANKS[event.spec.priority], self._clock_s())
             # Escalated and silenced do not change whether the alarm is on or acknowledged.
@@ -208,6 +210,7 @@ class Publisher:
             self._bundle = bundle
             outgoing.set_status(bundle=bundle)
             will = last_will(outgoing.status)
+        # MQTT cannot change the will of an open connection.
         self._connection.set_will(encode(will))
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -218,12 +221,13 @@ class Publisher:
         with self._connection.locked() as outgoing:
             outgoing.close()
         self._connection.wait_until_idle(timeout_s)
+        # Last, for subscribers: after "offline" nothing more may come from this device.
         with self._connection.locked() as outgoing:
             outgoing.set_status(state="offline", since=self._now())
         self._connection.wait_until_idle(min(timeout_s, 1.0))
         self._connection.stop()
         if self._outbox is not None:
-            self._outbox.close()
+            self._outbox.close()  # after the connection, whose acknowledgements delete alerts from it
         if self._alert_log is not None:
             self._alert_log.close()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edge.bundle.manifest import Priority
 
 RANKS: dict[Priority, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
-MAX_BYTES = 64 << 20
+MAX_BYTES = 64 << 20  # alerts with evidence are up to 64 kB each, and a small device has little memory
 
 
 @dataclass(frozen=True, slots=True)

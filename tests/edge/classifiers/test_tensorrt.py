@@ -173,7 +173,7 @@ def test_without_a_gpu(tiny_bundle, gpu):
 @pytest.mark.parametrize("missing", ["tensorrt", "pycuda.driver"])
 def test_without_a_library(tiny_bundle, gpu, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(BundleError, match=f"(?i){missing.split('.')[0]} cannot be imported.*deploy/jetson") as caught:
+    with pytest.raises(BundleError, match=f"(?i){missing.split('.')[0]} cannot be imported.*how-to/jetson") as caught:
         open_classifier(tiny_bundle, TENSORRT)
     assert "\n" not in str(caught.value)
 
