@@ -10,7 +10,7 @@ import msgspec
 from edge.alarms.specs import AlarmOverride
 from edge.bundle.manifest import Manifest
 from edge.publish.schemas import PAYLOADS
-from edge.service.config import ServiceConfig
+from edge.service.config_schema import config_schema
 
 Schema = dict[str, Any]
 _HEADINGS = {  # of the tables of the configuration file, in the order of the page
@@ -64,11 +64,6 @@ def schema_files() -> dict[str, str]:
     return {name: json.dumps(schema, indent=2) + "\n" for name, schema in files.items()}
 
 
-def config_schema() -> Schema:
-    """Return the JSON Schema of the configuration file."""
-    return msgspec.json.schema(ServiceConfig)
-
-
 def _definitions(schema: Schema) -> dict[str, Schema]:
     """Return the structs in a schema that are objects with properties, by name."""
     return {name: each for name, each in schema.get("$defs", {}).items() if each.get("properties")}
@@ -96,7 +91,7 @@ def _kind(schema: Schema) -> str:
     match schema:
         case {"$ref": path}:
             name = path.rpartition("/")[2]
-            words = f"`{_HEADINGS.get(name, name)}`"
+            words = f"`{_HEADINGS.get(name, name).removeprefix('[[source]], ')}`"
         case {"anyOf": kinds}:
             words = " or ".join(dict.fromkeys(map(_kind, kinds)))
         case {"enum": values}:
@@ -133,4 +128,4 @@ def _default(schema: Schema, *, required: bool) -> str:
 def _meaning(schema: Schema) -> str:
     inner = (str(each.get("description", "")) for each in schema.get("anyOf", ()) if "$ref" not in each)
     text = schema.get("description") or next(filter(None, inner), "")
-    return " ".join(str(text).split()).replace("|", "\\|")
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
