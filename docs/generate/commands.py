@@ -48,12 +48,26 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 
 def _option(option: click.Option) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    kind = "" if option.is_flag else f" `{_escape(option.make_metavar(click.Context(click.Command('x'))))}`"
     given = option.default if isinstance(option.default, int | float | str) and not option.is_flag else None
     default = "required" if option.required else "" if given is None else f"`{given}`"
-    more = " Repeatable." if option.multiple else ""
-    return f"| {names}{kind} | {default} | {_escape(option.help or '')}{more} |"
+    text = option.help or ""
+    more = " Repeatable." if option.multiple and "repeatable" not in text.lower() else ""
+    return f"| {names}{_value(option)} | {default} | {_escape(text)}{more} |"
+
+
+def _value(option: click.Option) -> str:
+    """Return what an option takes, with a space before it."""
+    match option.type:
+        case _ if option.is_flag:
+            return ""
+        case click.Choice(choices=choices):
+            return " " + ", ".join(f"`{choice}`" for choice in choices)
+        case click.IntRange() | click.FloatRange() if option.metavar is None:
+            bounds = (("from", option.type.min), ("to", option.type.max))
+            return " `NUMBER`" + "".join(f" {word} {bound:g}" for word, bound in bounds if bound is not None)
+        case _:
+            return f" `{option.make_metavar(click.Context(click.Command('x'))).replace('|', '/')}`"
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
+    return text.replace("|", "\\|").replace("<", "&lt;")
