@@ -12,15 +12,15 @@ from waiting import free_port, wait_until
 
 from edge.sources.wfdb_record import data_root
 
-settings.register_profile("loaded", deadline=None)  # a machine that does other things as well is no failure
+settings.register_profile("loaded", deadline=None)  # a slow or busy machine is not a failure
 settings.load_profile("loaded")
 
-GET_DATA = "get the sets from PhysioNet and point ECG_DATA at the folder that holds mitdb/"
+GET_DATA = "get the sets from PhysioNet and set ECG_DATA to the folder that holds mitdb/"
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of the data sets; skips where MIT-BIH is not there."""
+    """Folder of the data sets; skips without MIT-BIH."""
     root = data_root()
     if not (root / "mitdb" / "208.dat").is_file():
         pytest.skip(f"no MIT-BIH records in {root}; {GET_DATA}")
@@ -33,7 +33,7 @@ def _listens(port: int) -> bool:
 
 
 class Mosquitto:
-    """A real Mosquitto on a port of its own; it can be stopped and started again."""
+    """A real Mosquitto on a free port; it can be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.host, self.port = "127.0.0.1", free_port()
@@ -57,7 +57,7 @@ class Mosquitto:
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Start a Mosquitto of this test's own."""
+    """Start a Mosquitto for this test only."""
     if not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")):
         pytest.skip("no mosquitto program; install the package mosquitto")
     server = Mosquitto(tmp_path)
@@ -68,7 +68,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    """(host, port) of a Mosquitto that all tests share; each uses topics of its own."""
+    """(host, port) of a Mosquitto that all tests share; each test uses its own topics."""
     if not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")):
         pytest.skip("no mosquitto program; install the package mosquitto")
     server = Mosquitto(tmp_path_factory.mktemp("mosquitto"))

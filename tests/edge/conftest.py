@@ -1,4 +1,4 @@
-"""A bundle small enough to be made on the spot."""
+"""A small bundle, made on the fly."""
 
 import pytest
 from energy_bundle import write_bundle

@@ -1,4 +1,4 @@
-"""Blocks of ADC integers that tests of the wires share."""
+"""Blocks of ADC integers, shared by the tests of wire formats."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ SPEC = AdcSpec(("II", "V1"), 250.0, (200.0, 409.6), (1024, -3), 2)
 
 
 def counted_blocks(sizes: Sequence[int], spec: AdcSpec = SPEC, first_sample: int = 0) -> list[AdcBlock]:
-    """Blocks whose samples hold their own index, so that any loss or swap shows; the last one ends the stream."""
+    """Return blocks whose samples encode their index, so that any loss or swap shows; the last one ends the stream."""
     blocks = []
     for size in sizes:
         index = np.arange(first_sample, first_sample + size)
@@ -23,7 +23,7 @@ def counted_blocks(sizes: Sequence[int], spec: AdcSpec = SPEC, first_sample: int
 
 
 def causes(blocks: Sequence[Block], samples: int, lead: int = 0) -> list[int]:
-    """Cause of every instant from 0 to `samples`; what no block holds is a sequence gap."""
+    """Return the cause of every instant from 0 to `samples`; instants in no block are sequence gaps."""
     result = np.full(samples, Cause.SEQUENCE_GAP)
     for block in blocks:
         result[block.first_sample : block.end_sample] = block.missing[lead]

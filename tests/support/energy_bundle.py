@@ -1,4 +1,4 @@
-"""A bundle small enough to be made on the spot, whose outputs can be worked out by hand."""
+"""A bundle that is small and quick to make, and whose outputs can be computed by hand."""
 
 import hashlib
 
@@ -53,7 +53,7 @@ def energy_graph(samples, limit=1e9):
 
 
 def energy_probabilities(signal, keep):
-    """Work out what the graph must give."""
+    """Compute the outputs that the graph must give."""
     energy = np.square(signal).mean(axis=2).sum(axis=1, keepdims=True) / keep.sum(axis=1, keepdims=True)
     return 1 / (1 + np.exp(-(energy * GAIN + BIAS)))
 

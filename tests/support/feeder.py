@@ -1,4 +1,4 @@
-"""A device that sends a tone to the broker, as loud as a test wants it."""
+"""A device that sends a tone of a chosen amplitude to the broker."""
 
 import queue
 
@@ -11,7 +11,7 @@ from edge.sources.formats.mqtt_payload import PayloadWriter
 
 RATE = 250
 SUCCESS = 0  # otherwise 16: no matching subscribers
-QUIET, FIBRILLATING, LOUD = 0.1, 0.5, 2.2  # amplitudes in mV: no alarm; AF; more than a bundle with a limit bears
+QUIET, FIBRILLATING, LOUD = 0.1, 0.5, 2.2  # amplitudes in mV: no alarm; AF; NaN in a bundle with a limit
 _SPEC = AdcSpec(("II",), float(RATE), (1000.0,), (0,), 2)
 
 
@@ -36,13 +36,13 @@ class Feeder:
             self.seconds += 1
 
     def _send(self, payload):
-        """Send until somebody has subscribed; a broker says so to a client of MQTT 5, and drops what nobody wants."""
+        """Send until there is a subscriber; MQTT 5 reports whether there is one, and the broker drops the rest."""
 
-        def taken():
+        def has_subscriber():
             self._client.publish(self._topic, payload, qos=1)
             return self._answers.get(timeout=30) == SUCCESS
 
-        wait_until(taken, what="a subscriber")
+        wait_until(has_subscriber, what="a subscriber")
 
     def close(self):
         self._client.disconnect()

@@ -1,4 +1,4 @@
-"""Signals whose beats are known: for tests of quality, beats and their alarms."""
+"""Signals with known beats, for tests of quality, beats and their alarms."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def beating(seconds, bpm=75.0, *, leads=2, rate=RATE_HZ, height=1.0, noise=0.01,
 
 
 def without_beats(seconds, *, leads=2, rate=RATE_HZ, noise=0.01, seed=2):
-    """Return what electrodes on a heart that has stopped give: noise and a slow wander."""
+    """Return the signal of a heart that has stopped: noise and slow wander."""
     times = np.arange(round(seconds * rate)) / rate
     wander = 0.1 * np.sin(2 * np.pi * 0.2 * times)
     return (wander + noise * np.random.default_rng(seed).standard_normal((leads, times.size))).astype(np.float32)

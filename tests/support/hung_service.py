@@ -1,4 +1,4 @@
-"""A service whose classifier hangs for as long as a file exists; its limits are short, so that tests are.
+"""A service whose classifier hangs for as long as a file exists; its limits are short, for quick tests.
 
 python hung_service.py CONFIG FILE
 """
@@ -17,7 +17,7 @@ LIMIT_S = 0.5
 
 
 class Hanging:
-    """Passes windows on to the classifier that it holds."""
+    """Passes windows on to a classifier, but waits while the file exists."""
 
     def __init__(self, classifier, file):
         self._classifier = classifier

@@ -1,4 +1,4 @@
-"""The service as systemd runs it, a subprocess with a configuration file, and what a subscriber sees of it."""
+"""The service as a subprocess with a configuration file, and a subscriber to it."""
 
 import json
 import os
@@ -32,7 +32,7 @@ client_id = "{device}"
 
 
 class Watcher(threading.Thread):
-    """Keeps what a subscriber to one device receives."""
+    """Records what a subscriber to one device receives."""
 
     def __init__(self, broker, device):
         super().__init__(daemon=True)
@@ -84,7 +84,7 @@ def service(tmp_path, text, *arguments):
 
 
 def stop(process):
-    """End the service as systemd does and return what it logged."""
+    """Stop the service as systemd does and return its log."""
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=100)
     assert process.returncode == 0, log

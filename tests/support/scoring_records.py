@@ -1,4 +1,4 @@
-"""Records whose alarms can be worked out by hand with the tiny bundle of tests/edge."""
+"""Records whose alarms with the tiny bundle of tests/edge can be computed by hand."""
 
 import numpy as np
 import wfdb

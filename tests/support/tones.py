@@ -1,4 +1,4 @@
-"""Tones, blocks of them, and a runtime: what the tiny bundle makes of a tone can be worked out by hand."""
+"""Tones, blocks of tones, and a runtime. The tiny bundle's output for a tone can be computed by hand."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Small data sets in the layouts of the real ones, with the real splits: as fast to read as they are small."""
+"""Small data sets in the layouts of the real ones, with the real splits."""
 
 import csv
 
@@ -93,7 +93,7 @@ def _write_record(folder, name, samples, rate_hz, leads):
 
 
 def part_of(data, data_set, record):
-    """Part of the splits that a record of these sets belongs to, asked of the splits themselves."""
+    """Return the part of the splits that a record belongs to."""
     match data_set:
         case "ptb-xl":
             entry = next(e for e in splits.read_entries(data / "ptb-xl") if e.ecg_id == record)

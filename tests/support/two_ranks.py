@@ -1,4 +1,4 @@
-"""What two processes of gloo work out together, beside what one works out alone, and whether they leave cleanly.
+"""Compares what two processes of gloo compute together with one process, and whether they end cleanly.
 
 With RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set it prints the number of processes, the largest difference of the
 contrast and of BatchNorm, and the names of gloo's threads that are left.

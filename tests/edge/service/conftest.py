@@ -1,4 +1,4 @@
-"""A device's name of its own for each test, and what a subscriber to it receives."""
+"""A device id for each test, and a subscriber to it."""
 
 import re
 

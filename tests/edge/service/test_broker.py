@@ -1,4 +1,4 @@
-"""The service and its broker, which may be absent, and what the status says of the classifier."""
+"""The service with an absent broker, its last will, and the classifier in its status."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from waiting import wait_until
 from edge.publish.outbox_database import OutboxDatabase
 
 
-def test_a_broker_that_is_absent_is_waited_for(tmp_path, mosquitto, tiny_bundle_path):
+def test_the_service_waits_for_an_absent_broker(tmp_path, mosquitto, tiny_bundle_path):
     mosquitto.stop()
     text = config_text(
         (mosquitto.host, mosquitto.port), "patient", tiny_bundle_path, '[[source]]\nkind = "serial"\nport = "/dev/none"'
@@ -27,7 +27,7 @@ def test_a_broker_that_is_absent_is_waited_for(tmp_path, mosquitto, tiny_bundle_
         stop(process)
 
 
-def test_a_killed_service_is_reported_by_its_will(tmp_path, broker, device, watcher, tiny_bundle_path):
+def test_the_last_will_reports_a_killed_service(tmp_path, broker, device, watcher, tiny_bundle_path):
     text = config_text(broker, device, tiny_bundle_path, '[[source]]\nkind = "serial"\nport = "/dev/none"')
     with service(tmp_path, text) as process:
         wait_until(lambda: "online" in watcher.states(), what="the service to be online")
@@ -36,7 +36,7 @@ def test_a_killed_service_is_reported_by_its_will(tmp_path, broker, device, watc
 
 
 def test_alerts_wait_in_the_outbox_for_the_next_run(tmp_path, mosquitto, tiny_bundle_path):
-    """A whole recording without a broker; the next run of the service tells its alerts, flagged as historical."""
+    """A whole recording without a broker: the next run publishes its alerts, marked as historical."""
     mosquitto.stop()
     address = mosquitto.host, mosquitto.port
     outbox = f'[publish]\noutbox = "{tmp_path}/outbox.db"\n'
@@ -69,16 +69,18 @@ def no_tensorrt(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_tensorrt")
-def test_without_tensorrt_the_status_says_what_serves_instead(tmp_path, broker, device, watcher, tiny_bundle_path):
+def test_without_tensorrt_the_status_names_the_fallback(tmp_path, broker, device, watcher, tiny_bundle_path):
     sources = '[[source]]\nkind = "serial"\nport = "/dev/none"\n[classifier]\nbackend = "tensorrt"\n'
     with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
-        wait_until(lambda: any("instead of tensorrt" in said for said in watcher.classifiers()), 60, "the status")
+        wait_until(
+            lambda: any("instead of tensorrt" in classifier for classifier in watcher.classifiers()), 60, "the status"
+        )
         log = stop(process)
     assert "ONNX Runtime serves instead of TensorRT: TensorRT cannot be imported" in log
 
 
 @pytest.mark.usefixtures("no_tensorrt")
-def test_without_tensorrt_and_without_leave_it_does_not_start(tmp_path, broker, device, tiny_bundle_path):
+def test_without_tensorrt_and_fallback_it_does_not_start(tmp_path, broker, device, tiny_bundle_path):
     sources = '[[source]]\nkind = "serial"\nport = "/dev/none"\n[classifier]\nbackend = "tensorrt"\nfallback = false\n'
     with service(tmp_path, config_text(broker, device, tiny_bundle_path, sources)) as process:
         _, log = process.communicate(timeout=100)

@@ -1,4 +1,4 @@
-"""The configuration file: the example shows all of it, and a wrong one is one clear line."""
+"""The configuration file: the example shows every key, and a mistake is an error of one line."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults():
         ("[publish]\noutbox_messages = 1000001\n[[source]]\nkind = 'synthetic'", "outbox_messages"),
     ],
 )
-def test_a_wrong_configuration_is_one_clear_line(tmp_path, text, word):
+def test_a_wrong_configuration_is_an_error_of_one_line(tmp_path, text, word):
     path = tmp_path / "c.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError) as caught:
@@ -72,7 +72,7 @@ def test_a_wrong_configuration_is_one_clear_line(tmp_path, text, word):
     assert "\n" not in str(caught.value)
 
 
-def test_an_alarm_that_does_not_exist_is_refused(tmp_path, tiny_bundle_path):
+def test_an_unknown_alarm_is_refused(tmp_path, tiny_bundle_path):
     path = tmp_path / "c.toml"
     path.write_text(f'model = "{tiny_bundle_path}"\n[alarm.AFF]\nlatch = true\n[[source]]\nkind = "synthetic"')
     result = ecg_edge("run", "--config", path, "--check")
@@ -80,7 +80,7 @@ def test_an_alarm_that_does_not_exist_is_refused(tmp_path, tiny_bundle_path):
     assert "did you mean 'AF'" in result.stderr
 
 
-def test_an_unknown_bundle_names_those_that_are_shipped():
+def test_the_error_for_an_unknown_bundle_names_the_shipped_ones():
     with pytest.raises(BundleError, match="rhythm"):
         find_bundle("rythm")
 

@@ -1,4 +1,4 @@
-"""The health of the running service, as Prometheus and as a subscriber get it."""
+"""The health of the running service, as Prometheus and a subscriber receive it."""
 
 import re
 import socket
@@ -31,8 +31,8 @@ def value(text, name):
     return float(found[1]) if found else None
 
 
-def test_prometheus_and_a_subscriber_see_how_the_service_does(tmp_path, broker, device, tiny_bundle_path):
-    """A device sends 20 s with a gap of 0.4 s and a payload twice: account and counters say so on both ways."""
+def test_prometheus_and_a_subscriber_receive_the_health(tmp_path, broker, device, tiny_bundle_path):
+    """A device sends 20 s with a gap of 0.4 s and one payload twice; account and counters show it in both."""
     port, topic = free_port(), f"test/{device}"
     address = BrokerConfig(host=broker[0], port=broker[1])
     sources = f"""
@@ -70,7 +70,9 @@ silent_after_s = 60.0
                 what="a message after the windows",
             )
         with Subscriber(address, [health_topic(device)]) as late:
-            assert late.get(10).retained  # asked for only now: a machine that is quick came before the first message
+            assert late.get(
+                10
+            ).retained  # subscribed only now, because a fast machine may connect before the first message
         client.disconnect()
         client.loop_stop()
         stop(process)
@@ -90,7 +92,7 @@ silent_after_s = 60.0
     assert scrape(port) == "", "the endpoint closes with the service"
 
 
-def test_a_metrics_port_that_is_taken_does_not_stop_the_monitor(tmp_path, broker, device, watcher, tiny_bundle_path):
+def test_a_metrics_port_in_use_does_not_stop_the_monitor(tmp_path, broker, device, watcher, tiny_bundle_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

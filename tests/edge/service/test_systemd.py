@@ -1,4 +1,4 @@
-"""What systemd hears: a real datagram socket, and the service as a subprocess."""
+"""Notifications to systemd: a real datagram socket, and the service as a subprocess."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ SILENT = '[[source]]\nkind = "serial"\nport = "/dev/none"\nsilent_after_s = 0.1\
 
 
 class Systemd:
-    """The socket at which systemd listens; an abstract one, since the path of a temporary folder may be too long."""
+    """The socket of systemd; an abstract one, because the path of a temporary folder may be too long."""
 
     def __init__(self):
         self.name = f"@ecg-nat-{uuid.uuid4().hex}"
@@ -36,7 +36,7 @@ class Systemd:
         return dict(line.split("=", 1) for line in lines)
 
     def until(self, key, *words):
-        """Return all messages up to the first that has the key, with the words in its value."""
+        """Return all messages up to the first with the key, and with the words in its value."""
         messages = [self.next()]
         while key not in messages[-1] or not all(word in messages[-1][key] for word in words):
             messages.append(self.next())
@@ -68,8 +68,8 @@ def service(systemd, tmp_path, model, sources, program=(EDGE, "run", "--config")
         process.stderr.close()
 
 
-def test_a_broker_that_is_away_and_a_silent_sensor_stop_no_ping(systemd, tmp_path, tiny_bundle_path):
-    """Then the service is killed, as the watchdog would, and leaves in the log where each of its threads was."""
+def test_an_absent_broker_and_a_silent_sensor_do_not_stop_the_pings(systemd, tmp_path, tiny_bundle_path):
+    """Then the service is killed as by the watchdog, and its log shows where each thread was."""
     with service(systemd, tmp_path, tiny_bundle_path, SILENT) as process:
         assert systemd.next() == {"READY": "1"}
         systemd.until("STATUS", "streams: 1", "nothing listens there; is the broker running?")
@@ -81,13 +81,13 @@ def test_a_broker_that_is_away_and_a_silent_sensor_stop_no_ping(systemd, tmp_pat
     assert "in _classify_forever" in log
 
 
-def test_a_hung_classifier_stops_the_pings_until_it_goes_on(systemd, tmp_path, tiny_bundle_path):
+def test_a_hung_classifier_stops_the_pings_until_it_continues(systemd, tmp_path, tiny_bundle_path):
     hang = tmp_path / "hang"
     with service(systemd, tmp_path, tiny_bundle_path, SYNTHETIC, (sys.executable, HUNG), hang) as process:
         systemd.until("WATCHDOG")
         hang.touch()
         systemd.until("STATUS", "stuck: classifier has not turned for")
-        messages = systemd.until("STATUS") + systemd.until("STATUS")  # two seconds of silence, at 10 pings a second
+        messages = systemd.until("STATUS") + systemd.until("STATUS")  # two seconds without a ping, at 10 pings a second
         assert [message for message in messages if "WATCHDOG" in message] == []
         assert all(message["STATUS"].startswith("stuck: classifier") for message in messages)
         hang.unlink()
@@ -98,7 +98,7 @@ def test_a_hung_classifier_stops_the_pings_until_it_goes_on(systemd, tmp_path, t
         assert process.wait(30) == 0
 
 
-def test_reloading_says_since_when(systemd):
+def test_reloading_has_a_time_stamp(systemd):
     before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     with Notifier({"NOTIFY_SOCKET": systemd.name}) as notifier:
         notifier.reloading()
@@ -138,12 +138,12 @@ def test_a_socket_in_the_file_system(tmp_path, monkeypatch):
         ({"WATCHDOG_USEC": "0"}, None),
     ],
 )
-def test_the_watchdog_that_is_asked_for(environment, period_s):
+def test_the_watchdog_period_of_systemd(environment, period_s):
     assert Notifier(environment).watchdog_s == period_s
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "/nowhere/notify", "@nobody-listens-here"])
-def test_where_nobody_listens_nothing_is_said(address):
+def test_without_systemd_nothing_is_sent(address):
     with Notifier({"NOTIFY_SOCKET": address}) as notifier:
         notifier.ready()
         notifier.ping()

@@ -24,7 +24,7 @@ from edge.sources.synthetic import SyntheticSource
 
 
 def test_sources_of_every_kind_at_once(tmp_path, broker, device, watcher, tiny_bundle_path):
-    """A synthetic source, a pty and the broker; each stream raises its alarm, and the service ends cleanly."""
+    """A synthetic source, a pty and the broker: each stream raises its alarm, and the service stops cleanly."""
     near, far = os.openpty()
     tty.setraw(near)
     tty.setraw(far)
@@ -71,10 +71,8 @@ topic = "{topic}/+/samples"
     os.close(far)
 
 
-def test_a_port_that_goes_quiet_raises_an_alarm_that_ends_when_it_speaks_again(
-    tmp_path, broker, device, watcher, tiny_bundle_path
-):
-    """Unplugged before it ever spoke, plugged in, heard: NO_DATA is raised, and cleared."""
+def test_a_quiet_port_raises_an_alarm_that_ends_when_samples_come(tmp_path, broker, device, watcher, tiny_bundle_path):
+    """Missing at first, then plugged in and sending: NO_DATA is raised, then cleared."""
     near, far = os.openpty()
     tty.setraw(near)
     tty.setraw(far)
@@ -144,8 +142,8 @@ def new_service(bundle, *sources):
     return Service(ServiceConfig(source=sources, broker=BrokerConfig(port=free_port())), bundle)
 
 
-def test_a_stranger_cannot_feed_the_stream_of_a_configured_source(tiny_bundle):
-    """A device that called itself as the bedside monitor is called had its samples mixed into the patient's."""
+def test_an_mqtt_device_cannot_feed_the_stream_of_a_configured_source(tiny_bundle):
+    """The samples of a device with the bedside monitor's stream id used to be mixed into the patient's."""
     sample = np.zeros((1, 1), np.float32)
     block = Block("bed", 250, ("II",), 0, sample, np.zeros(sample.shape, np.uint8), 0.0, last=True)
     service = new_service(tiny_bundle, MqttConfig(), SerialConfig(port="/dev/none", stream="bed"))
@@ -155,23 +153,23 @@ def test_a_stranger_cannot_feed_the_stream_of_a_configured_source(tiny_bundle):
         service.sources._check_owner(1, block)
 
 
-class Odd(SourceBase):
-    """A source with a fault that nobody thought of."""
+class FaultySource(SourceBase):
+    """A source with an unexpected fault."""
 
     def blocks(self):
-        raise ZeroDivisionError("a fault that nobody thought of")
+        raise ZeroDivisionError("an unexpected fault")
 
 
-def test_a_source_that_ends_by_a_fault_ends_the_service(monkeypatch, tiny_bundle):
-    """Its thread ended, and the service went on with nothing to listen to."""
-    monkeypatch.setattr("edge.service.source_threads.open_source", lambda _: Odd())
+def test_a_source_with_an_unexpected_fault_ends_the_service(monkeypatch, tiny_bundle):
+    """Its thread used to end, and the service continued without a source."""
+    monkeypatch.setattr("edge.service.source_threads.open_source", lambda _: FaultySource())
     service = new_service(tiny_bundle, SyntheticConfig())
     with pytest.raises(ZeroDivisionError):
         service.run()
 
 
-def test_a_record_is_played_at_its_speed(monkeypatch, tiny_bundle):
-    """Read as fast as the disk gives it, a record overran the classifier, and most of its windows were shed."""
+def test_a_record_is_replayed_at_its_configured_speed(monkeypatch, tiny_bundle):
+    """Without a pace, a record overloaded the classifier, and most of its windows were shed."""
     waits = []
 
     class Noted(Pace):

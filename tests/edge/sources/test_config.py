@@ -1,4 +1,4 @@
-"""The configuration of sources, and what importing them costs."""
+"""The configuration of sources, and what they import."""
 
 import subprocess
 import sys
@@ -63,13 +63,13 @@ def test_importing_every_source_does_not_import_wfdb():
 
 
 @pytest.mark.parametrize("silent_after_s", [0.0, -1.0, 3601.0, float("nan")])
-def test_a_time_of_silence_that_cannot_be_meant_is_refused(silent_after_s):
+def test_a_silence_limit_out_of_range_is_refused(silent_after_s):
     with pytest.raises(ValueError, match="silent_after_s"):
         SerialConfig(port="x", silent_after_s=silent_after_s)
     with pytest.raises(ValueError, match="silent_after_s"):
         MqttConfig(silent_after_s=silent_after_s)
 
 
-def test_a_device_is_not_forgotten_at_once():
+def test_a_device_cannot_be_forgotten_at_once():
     with pytest.raises(ValueError, match="forget_after_s"):
         MqttConfig(forget_after_s=0.0)

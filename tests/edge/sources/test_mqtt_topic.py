@@ -85,12 +85,12 @@ def test_lost_repeated_and_late_payloads(broker, config, root):
     assert source.counters == {"duplicate_blocks": 1, "late_blocks": 1}
 
 
-def test_bad_payloads_are_counted_and_the_good_ones_go_on(broker, config, root, caplog):
+def test_bad_payloads_are_counted_and_good_ones_arrive(broker, config, root, caplog):
     with MqttTopicSource(config) as source, device(*broker) as client:
         source.open()
         for bad in (b"", b"garbage", b"{}", b"x" * 100_000, json.dumps({"version": 1, "samples": 1}).encode()):
             client.publish(f"{root}/bed/samples", bad, qos=1)
-        client.publish(f"{root}/bed/samples", b"x" * (10 << 20), qos=1)  # the broker keeps this one to itself
+        client.publish(f"{root}/bed/samples", b"x" * (10 << 20), qos=1)  # the broker does not forward this one
         client.publish(f"{root}/no spaces/samples", payloads([10])[0], qos=1)
         for payload in payloads([10] * 3):
             client.publish(f"{root}/bed/samples", payload, qos=1)
@@ -100,7 +100,7 @@ def test_bad_payloads_are_counted_and_the_good_ones_go_on(broker, config, root, 
     assert 1 <= len(caplog.records) < 6
 
 
-def test_an_overrun_is_counted_as_such(broker, root):
+def test_payloads_lost_to_a_full_queue_are_overrun(broker, root):
     config = MqttConfig(
         topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), queue_payloads=4, max_streams=1
     )
@@ -145,8 +145,8 @@ def test_a_sender_that_waits_for_the_reader_loses_nothing(broker, root):
     assert source.counters == {}
 
 
-def test_a_device_that_goes_quiet_is_silent_and_the_others_go_on(broker, root):
-    """And where it comes back its sequence tells the rest of the gap."""
+def test_a_quiet_device_is_silent_and_the_others_are_read(broker, root):
+    """When it comes back, its sequence shows the rest of the gap."""
     config = MqttConfig(
         topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), silent_after_s=0.3
     )
@@ -175,7 +175,7 @@ def test_a_device_that_goes_quiet_is_silent_and_the_others_go_on(broker, root):
     assert quiet == [0] * 25 + [Cause.SILENT] * silent + [Cause.SEQUENCE_GAP] * (5000 - silent) + [0] * 25
     assert {b.stream for b in blocks if (b.missing == Cause.SILENT).any()} == {"quiet"}
     assert source.counters == {"silences": 1}
-    assert source.true_rates_hz == {}, "too little to tell"
+    assert source.true_rates_hz == {}, "not enough data yet"
 
 
 def test_a_device_that_stays_away_is_given_up_and_makes_room(broker, root):
@@ -198,7 +198,7 @@ def test_a_device_that_stays_away_is_given_up_and_makes_room(broker, root):
         assert next(reader).stream == "new"
 
 
-def test_one_stream_too_many_is_refused(broker, root):
+def test_a_stream_above_the_limit_is_refused(broker, root):
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
     with MqttTopicSource(config) as source, device(*broker) as client:
         source.open()
@@ -210,8 +210,8 @@ def test_one_stream_too_many_is_refused(broker, root):
     assert source.counters["refused_streams"] == 1
 
 
-def test_a_stream_that_went_away_makes_room(broker, root, monkeypatch):
-    """64 devices that each came once, or a stranger's 64 names, kept every later device out until the next restart."""
+def test_a_stream_that_was_quiet_for_long_makes_room(broker, root, monkeypatch):
+    """64 devices that sent once, or 64 invented ids, used to keep every later device out until the next restart."""
     monkeypatch.setattr("edge.sources.mqtt_topic._MAKE_ROOM_AFTER_S", 0.0)
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
     with MqttTopicSource(config) as source, device(*broker) as client:
@@ -221,20 +221,20 @@ def test_a_stream_that_went_away_makes_room(broker, root, monkeypatch):
             client.publish(f"{root}/{bed}/samples", payload, qos=1)
         reader = source.blocks()
         blocks = [next(reader) for _ in range(4)]
-    told = [(block.stream, block.first_sample, block.samples.shape[1], block.last) for block in blocks]
-    assert told == [("bed1", 0, 10, False), ("bed1", 10, 0, True), ("bed2", 0, 10, False), ("bed2", 10, 0, True)]
+    passed_on = [(block.stream, block.first_sample, block.samples.shape[1], block.last) for block in blocks]
+    assert passed_on == [("bed1", 0, 10, False), ("bed1", 10, 0, True), ("bed2", 0, 10, False), ("bed2", 10, 0, True)]
     assert source.counters == {}
 
 
-def test_nonsense_makes_no_room(broker, root, monkeypatch):
-    """A bad id, or a payload that cannot be read, ends no stream of a device that is only quiet."""
+def test_invalid_payloads_make_no_room(broker, root, monkeypatch):
+    """A bad id, or a malformed payload, does not end the stream of a quiet device."""
     monkeypatch.setattr("edge.sources.mqtt_topic._MAKE_ROOM_AFTER_S", 0.0)
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]), max_streams=1)
     data, end = payloads([10])
     taken = itertools.count(1)
 
     def on_taken():
-        if next(taken) == 3:  # lanes take turns: the end of bed1 is not to overtake the nonsense
+        if next(taken) == 3:  # lanes take turns: bed1 must not end before the invalid payloads are read
             client.publish(f"{root}/bed1/samples", end, qos=1)
 
     with MqttTopicSource(config, on_taken=on_taken) as source, device(*broker) as client:
@@ -246,14 +246,14 @@ def test_nonsense_makes_no_room(broker, root, monkeypatch):
     assert source.counters == {"refused_streams": 1, "rejected_payloads": 1}
 
 
-def test_a_broker_that_is_absent_is_one_error():
+def test_an_absent_broker_is_one_error():
     config = MqttConfig(broker=BrokerConfig(host="127.0.0.1", port=free_port()), connect_timeout_s=0.3)
     with MqttTopicSource(config) as source, pytest.raises(BrokerError, match="is the broker running") as caught:
         next(source.blocks())
     assert "\n" not in str(caught.value)
 
 
-def test_a_broker_that_dies_and_comes_back(mosquitto, root):
+def test_a_broker_that_stops_and_comes_back(mosquitto, root):
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=mosquitto.host, port=mosquitto.port))
     one, _, three, end = payloads([10] * 3)
     with MqttTopicSource(config) as source:
@@ -292,15 +292,15 @@ def test_a_topic_without_exactly_one_stream_is_refused(topic):
 
 @pytest.mark.parametrize("topic", ["$share/ward/ecg/+/samples", "ecg/+/\0", "ecg/+/" + "x" * 2000])
 def test_a_topic_that_would_end_the_network_thread_is_refused(topic):
-    """Paho's thread ended on the first message of a shared subscription, and the source was silent from then on."""
+    """The first message of a shared subscription used to end paho's thread, and the source was silent from then on."""
     with pytest.raises(ConfigError, match="begins with"):
         MqttTopicSource(MqttConfig(topic=topic))
 
 
-def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
-    """Nobody reads meanwhile: what one queue for all would have dropped of the others is there.
+def test_a_device_that_floods_loses_only_its_own_payloads(broker, root):
+    """Nobody reads meanwhile. One queue for all devices would have dropped payloads of the others.
 
-    The flood stays below the 1000 messages that Mosquitto keeps for a subscriber, so that all of it gets here.
+    The flood stays below the 1000 messages that Mosquitto keeps for a subscriber, so that all of it arrives.
     """
     config = MqttConfig(
         topic=f"{root}/+/samples",
@@ -331,8 +331,8 @@ def test_a_device_that_floods_loses_its_own_payloads_alone(broker, root):
     assert source.counters["overrun_payloads"] > 0
 
 
-def test_gaps_longer_than_the_time_are_refused(broker, root):
-    """A small payload cannot make hours of work: ten minutes of gaps at once, and twice real time after that."""
+def test_gaps_longer_than_the_time_that_passed_are_refused(broker, root):
+    """A small payload cannot cause hours of work: ten minutes of gaps at once, then twice real time."""
     config = MqttConfig(topic=f"{root}/+/samples", broker=BrokerConfig(host=broker[0], port=broker[1]))
     claims = [{"first_sample": first, "last": last} for first, last in ((0, 0), (90_000, 0), (190_000, 0), (90_001, 1))]
     with MqttTopicSource(config) as source, device(*broker) as client:

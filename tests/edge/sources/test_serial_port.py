@@ -1,4 +1,4 @@
-"""The serial source on a real pty, with the device's bytes written into its other end."""
+"""The serial source on a real pty; the test writes the device's bytes into the other end."""
 
 import os
 import threading
@@ -28,7 +28,7 @@ class Wire:
         self._sender = None
 
     def send(self, data):
-        """Write from a thread of its own, since a pty holds only a few KiB."""
+        """Write from another thread, because a pty buffers only a few KiB."""
 
         def write():
             rest = memoryview(data)
@@ -114,26 +114,26 @@ def test_ascii_lines(wire):
     assert source.counters["garbage_lines"] == 1
 
 
-def test_a_port_that_is_not_there_says_what_to_do():
+def test_a_missing_port_is_an_error_with_advice():
     with pytest.raises(SourceError, match="list_ports") as caught:
         SerialPortSource(SerialConfig(port="/dev/ttyNONE")).open()
     assert "\n" not in str(caught.value)
 
 
-def test_a_port_that_is_busy_is_refused(wire):
+def test_a_busy_port_is_refused(wire):
     with SerialPortSource(SerialConfig(port=wire.port)) as source:
         source.open()
         with pytest.raises(SourceError, match="cannot be opened"):
             SerialPortSource(SerialConfig(port=wire.port)).open()
 
 
-def test_a_scale_that_cannot_be_meant_is_refused():
+def test_a_scale_out_of_range_is_refused():
     with pytest.raises(ConfigError, match="gains"):
         SerialPortSource(SerialConfig(port="x", format="ascii", gain=0.0))
 
 
 class Reader(threading.Thread):
-    """Takes a source's blocks in a thread of its own."""
+    """Takes a source's blocks in its own thread."""
 
     def __init__(self, source):
         super().__init__(daemon=True)
@@ -157,7 +157,7 @@ class Reader(threading.Thread):
 
 
 def plug(folder, port):
-    """Let a name that stays, as those below /dev/serial/by-id do, stand for a port."""
+    """Give a port a stable name, as those below /dev/serial/by-id are."""
     name = folder / "usb-ECG-if00"
     name.unlink(missing_ok=True)
     name.symlink_to(port)
@@ -165,7 +165,7 @@ def plug(folder, port):
 
 
 def test_a_port_that_is_unplugged_and_plugged_in_again(tmp_path, caplog):
-    """The stream stays open: the gap is silence, then what the sequence says; each instant is counted once."""
+    """The stream stays open. The gap is silent until the sequence shows what was lost; each instant counts once."""
     before, unsent, after = counted_blocks([250, 2500, 250])[:3]
     writer = FrameWriter(SPEC, session=3)
     first, second = Wire(), Wire()
@@ -190,12 +190,12 @@ def test_a_port_that_is_unplugged_and_plugged_in_again(tmp_path, caplog):
     assert kinds == [0] * 250 + [Cause.SILENT] * silent + [Cause.SEQUENCE_GAP] * (2500 - silent) + [0] * 250
     assert silent > 0
     assert source.counters["disconnects"] == 1
-    assert source.true_rates_hz == {}, "too little to tell"
+    assert source.true_rates_hz == {}, "not enough data yet"
     assert any("vanished" in record.message and "trying again" in record.message for record in caplog.records)
 
 
-def test_a_port_that_was_never_there_is_silent(tmp_path):
-    """A stream that should be there and is not shows as a stream, so that it can raise an alarm."""
+def test_a_port_that_never_existed_is_silent(tmp_path):
+    """A configured stream exists without its port, so that it can raise an alarm."""
     config = SerialConfig(port=str(tmp_path / "none"), stream="bed", leads=("II",), silent_after_s=0.1)
     with SerialPortSource(config) as source:
         reader = Reader(source)
@@ -204,14 +204,14 @@ def test_a_port_that_was_never_there_is_silent(tmp_path):
     assert {(b.stream, b.leads, b.epoch) for b in blocks} == {("bed", ("II",), "unheard")}
 
 
-def test_a_port_that_fails_again_is_waited_for_longer(wire):
+def test_the_wait_grows_with_each_failure_of_the_port(wire):
     source = SerialPortSource(SerialConfig(port="/dev/ttyNONE"))
     waits = [source._wait_longer(0.0) for _ in range(12)]
     assert all(0.1 * 2**k <= waits[k] <= 0.2 * 2**k for k in range(8))
     assert all(15 <= wait_s <= 30 for wait_s in waits[8:])
 
 
-def test_a_name_below_by_id_is_enough(tmp_path, monkeypatch, wire):
+def test_a_name_below_by_id_needs_no_path(tmp_path, monkeypatch, wire):
     monkeypatch.setattr("edge.sources.serial_port.BY_ID", tmp_path)
     name = plug(tmp_path, wire.port)
     assert port_path("usb-ECG-if00") == name
@@ -223,8 +223,8 @@ def test_a_name_below_by_id_is_enough(tmp_path, monkeypatch, wire):
     assert stable_name(wire.port) is None
 
 
-def test_a_cyton_is_told_to_send_and_told_again(wire):
-    """The board sends after a `b`; one that was switched on later gets another."""
+def test_a_cyton_gets_its_start_command_again_while_silent(wire):
+    """The board sends after a `b`; a board that was switched on later needs another one."""
     config = SerialConfig(port=wire.port, format="cyton", leads=("II", "-", "V1"), silent_after_s=0.1)
     with SerialPortSource(config) as source:
         reader = Reader(source)
@@ -257,7 +257,7 @@ def test_protocentral_boards(wire, form):
         ({"format": "healthypi", "sample_rate_hz": 0.0}, "sample rate"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(settings, word):
+def test_settings_out_of_range_are_refused(settings, word):
     with pytest.raises(ConfigError, match=word):
         SerialPortSource(SerialConfig(port="x", **settings))
 
@@ -271,7 +271,7 @@ def test_stop_ends_a_silent_source_and_silence_is_counted(wire):
 
 
 def test_lines_after_a_port_was_opened_again_are_new_samples(wire):
-    """Lines carry no number: after a loose cable the first of them were taken for those that had come before."""
+    """Lines carry no number. After a loose cable, the first new lines used to be taken for old ones."""
     config = SerialConfig(port=wire.port, format="ascii")
     epochs = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The synthetic patient: reproducible, consistent between the leads, and each rhythm is what it says it is."""
+"""The synthetic patient: reproducible, consistent between the leads, and with the right rhythms."""
 
 import itertools
 
@@ -54,7 +54,7 @@ def part(beat: NDArray[np.float64], start_s: float, end_s: float) -> NDArray[np.
     return beat[round((0.3 + start_s) * RATE_HZ) : round((0.3 + end_s) * RATE_HZ)]
 
 
-def test_same_seed_same_samples_whatever_the_block_length():
+def test_the_same_seed_gives_the_same_samples_with_any_block_length():
     text = "sinus:7 af:9 noise:4 vt:3 lead_off:2.5 pvc:6.3"
     reference, missing = whole(make(text, seed=3))
     for block_s in (0.004, 0.1, 1.0, 7.7, 60.0):
@@ -71,7 +71,7 @@ def test_any_stretch_can_be_read_in_any_order():
         np.testing.assert_array_equal(source.adc(first, end), reference[:, first:end])
 
 
-def test_blocks_follow_each_other_and_the_last_says_so():
+def test_blocks_are_consecutive_and_the_last_one_is_marked():
     source = make("sinus:2.1", block_s=0.5)
     blocks = list(source.blocks())
     assert [b.first_sample for b in blocks] == [0, 125, 250, 375, 500]
@@ -100,13 +100,13 @@ def test_limb_leads_obey_einthoven_and_goldberger(rhythm: str):
     assert np.abs(2 * avf - two - three).max() <= 2
 
 
-def test_the_integers_for_a_wire_are_the_same_blocks():
+def test_the_adc_blocks_are_the_same_samples():
     source = make("af:20 lead_off:1", block_s=0.7)
     spec = source.spec
     for sent, block in zip(source.adc_blocks(), source.blocks(), strict=True):
-        again, cause = unpack(pack(sent, spec), spec)
+        unpacked, cause = unpack(pack(sent, spec), spec)
         present = block.missing == Cause.PRESENT
-        np.testing.assert_array_equal(mv_from_adc(again, spec)[present], block.samples[present])
+        np.testing.assert_array_equal(mv_from_adc(unpacked, spec)[present], block.samples[present])
         np.testing.assert_array_equal(cause == Cause.PRESENT, present)
         assert (sent.first_sample, sent.last) == (block.first_sample, block.last)
 
@@ -203,7 +203,7 @@ def test_ectopic_beats_have_a_discordant_t_wave():
     assert beat[55:].min() < -0.15
 
 
-def test_tachycardia_of_the_ventricles_is_wide():
+def test_ventricular_tachycardia_is_wide():
     narrow, wide = np.median(r_peaks("tachycardia")[1]), np.median(r_peaks("vt")[1])
     assert wide > 2 * narrow
 
@@ -216,12 +216,12 @@ def test_asystole_has_no_beats_and_is_not_flat():
     assert signals.std(axis=1).min() > 0.001
 
 
-def test_noise_drowns_the_beats():
+def test_noise_hides_the_beats():
     noisy, quiet = clean(make("noise:30")), clean(make("sinus:30"))
     assert (noisy.std(axis=1) > 2 * quiet.std(axis=1)).all()
 
 
-def test_lead_off_is_marked_and_nothing_else_is():
+def test_only_lead_off_is_marked_as_missing():
     _, missing = whole(make("sinus:4 lead_off:3 sinus:2", block_s=0.33))
     assert (missing[:, 1000:1750] == Cause.LEAD_OFF).all()
     assert not missing[:, :1000].any()
@@ -277,7 +277,7 @@ def test_the_demo_shows_the_main_alarms():
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("sinus:10 bigemny:5", "did you mean 'bigeminy'"),
         ("AF:10", "did you mean 'af'"),
@@ -291,8 +291,8 @@ def test_the_demo_shows_the_main_alarms():
         ("", "in all"),
     ],
 )
-def test_a_scenario_that_cannot_be_played_is_refused(text: str, says: str):
-    with pytest.raises(ConfigError, match=says):
+def test_a_scenario_that_cannot_be_played_is_refused(text: str, message: str):
+    with pytest.raises(ConfigError, match=message):
         parse_scenario(text)
 
 
@@ -308,6 +308,6 @@ def test_a_scenario_that_cannot_be_played_is_refused(text: str, says: str):
         {"leads": ("II", "MLII")},
     ],
 )
-def test_settings_that_are_not_possible_are_refused(setting: dict):
+def test_settings_out_of_range_are_refused(setting: dict):
     with pytest.raises(ConfigError):
         SyntheticSource("sinus:5", **setting)

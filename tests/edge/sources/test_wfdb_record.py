@@ -1,4 +1,4 @@
-"""WFDB records: real ones against wfdb's own reading, and small broken ones."""
+"""WFDB records: real ones compared with what wfdb reads, and small broken ones."""
 
 import shutil
 import socket
@@ -69,7 +69,7 @@ def test_the_block_length_does_not_change_the_samples(data_dir):
     assert np.array_equal(whole(list(WfdbRecordSource(one).blocks())), whole(list(WfdbRecordSource(other).blocks())))
 
 
-def test_names_are_found_as_path_then_below_the_data_root(small, monkeypatch, tmp_path):
+def test_a_name_is_searched_as_path_and_then_below_the_data_root(small, monkeypatch, tmp_path):
     assert resolve_record(str(small)).path == str(small)
     assert resolve_record(f"{small}.hea").path == str(small)
     (tmp_path / "root" / "set").mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_names_are_found_as_path_then_below_the_data_root(small, monkeypatch, tm
 
 
 @pytest.mark.parametrize("name", ["nothing", "/no/such/file", "../mitdb/208", ""])
-def test_a_name_that_is_nothing_says_what_to_do(name):
+def test_an_unknown_name_is_an_error_with_advice(name):
     with pytest.raises(RecordError, match="give a path, or a name"):
         resolve_record(name)
 
@@ -99,13 +99,13 @@ def test_without_a_network_physionet_fails_in_one_line(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("units", "gain"), [("mV", 200.0), ("uV", 0.2), ("V", 200_000.0), ("nV", 0.0002)])
-def test_every_unit_of_voltage_ends_in_millivolts(tmp_path, units, gain):
+def test_every_unit_of_voltage_becomes_millivolts(tmp_path, units, gain):
     blocks = list(WfdbRecordSource(str(write(tmp_path, np.full((10, 1), 100), units=units, gain=gain))).blocks())
     assert whole(blocks) == pytest.approx(0.5, rel=1e-6)
 
 
 @pytest.mark.parametrize(("fmt", "code"), [("16", -32768), ("212", -2048), ("24", -(1 << 23)), ("80", -128)])
-def test_the_formats_code_for_no_value_is_missing(tmp_path, fmt, code):
+def test_the_code_for_no_value_of_each_format_is_a_missing_sample(tmp_path, fmt, code):
     adc = np.full((100, 2), 7)
     adc[40:50, 1] = code
     blocks = list(WfdbRecordSource(str(write(tmp_path, adc, fmt=fmt))).blocks())
@@ -118,7 +118,7 @@ def test_the_formats_code_for_no_value_is_missing(tmp_path, fmt, code):
 
 @pytest.mark.parametrize("fmt", ["16", "212", "80"])
 @pytest.mark.parametrize("part", [0.5, 0.333, 0.9999])
-def test_a_truncated_record_gives_what_is_there_and_the_rest_is_a_gap(tmp_path, fmt, part):
+def test_a_truncated_record_gives_its_samples_and_a_gap(tmp_path, fmt, part):
     adc = np.arange(2000).reshape(1000, 2) % 100
     path = write(tmp_path, adc, fmt=fmt)
     data = path.with_suffix(".dat")
@@ -133,7 +133,7 @@ def test_a_truncated_record_gives_what_is_there_and_the_rest_is_a_gap(tmp_path, 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        pytest.param("/mV", "/mmHg", id="unit that is no voltage"),
+        pytest.param("/mV", "/mmHg", id="unit that is not a voltage"),
         pytest.param("r 2 250", "r 2 1000000000", id="rate of a billion"),
         pytest.param("r 2 250", "r 2 0", id="rate of nothing"),
         pytest.param(" I\n", " RESP\n", id="no lead"),
@@ -156,7 +156,7 @@ def test_a_broken_header_is_refused_in_one_line(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("header", [b"", bytes(range(128, 256)), b"r 2 250 0\n", b"r 1 250 100\n"])
-def test_what_is_no_header_is_refused_in_one_line(small, header):
+def test_a_file_that_is_no_header_is_refused_in_one_line(small, header):
     small.with_suffix(".hea").write_bytes(header)
     with pytest.raises(RecordError) as caught:
         list(WfdbRecordSource(str(small)).blocks())
@@ -170,7 +170,7 @@ def test_a_record_without_samples_is_refused(small):
 
 
 def test_leads_faster_than_the_frame_are_read_at_their_own_rate(tmp_path):
-    """MIMIC records store four samples of an ECG lead a frame; their rate is four times the header's."""
+    """MIMIC records store four samples of an ECG lead per frame; their rate is four times the header's."""
     np.arange(400, dtype="<i2").tofile(tmp_path / "r.dat")
     (tmp_path / "r.hea").write_text("r 1 62.5 100\nr.dat 16x4 200(0)/mV 16 0 0 0 0 II\n", "utf-8")
     source = WfdbRecordSource(str(tmp_path / "r"))
@@ -179,7 +179,7 @@ def test_leads_faster_than_the_frame_are_read_at_their_own_rate(tmp_path):
     assert np.array_equal(whole(blocks), np.arange(400, dtype=np.float32)[None] / np.float32(200))
 
 
-def test_channels_that_are_no_lead_are_left_out(tmp_path):
+def test_channels_that_are_not_leads_are_left_out(tmp_path):
     path = write(tmp_path, np.arange(200).reshape(100, 2), sig_name=["RESP", "V5"])
     blocks = list(WfdbRecordSource(str(path)).blocks())
     assert blocks[0].leads == ("V5",)

@@ -1,4 +1,4 @@
-"""The Prometheus endpoint: what a real scrape gives, and readers that do not behave."""
+"""The Prometheus endpoint: a real scrape, and readers that misbehave."""
 
 import socket
 import urllib.request
@@ -58,7 +58,7 @@ def health() -> DeviceHealth:
 
 
 def scrape(url: str) -> dict[tuple[str, ...], float]:
-    """Return each sample of one scrape, by its name and the values of its labels."""
+    """Return each sample of one scrape, by name and label values."""
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  our own server
         text = answer.read().decode()
     return {
@@ -68,7 +68,7 @@ def scrape(url: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_a_scrape_tells_all_of_it() -> None:
+def test_a_scrape_has_every_figure() -> None:
     with MetricsServer(health, "127.0.0.1", 0) as server:
         samples = scrape(server.url)
     expected = {
@@ -88,11 +88,11 @@ def test_a_scrape_tells_all_of_it() -> None:
     }
     assert {key: samples.get(key) for key in expected} == expected
     assert samples["process_resident_memory_bytes",] > 1e7
-    assert ("ecg_nat_cpu_temperature_celsius",) not in samples, "what is not known is not told"
+    assert ("ecg_nat_cpu_temperature_celsius",) not in samples, "unknown figures are left out"
     assert ("ecg_nat_stream_true_sample_rate_hertz", "bed2") not in samples
 
 
-def test_a_reader_that_says_nothing_does_not_keep_others_out(monkeypatch) -> None:
+def test_a_reader_that_sends_nothing_does_not_block_others(monkeypatch) -> None:
     monkeypatch.setattr(_Handler, "timeout", 0.05)
     with MetricsServer(health, "127.0.0.1", 0) as server:
         address = server._server.server_address
@@ -101,7 +101,7 @@ def test_a_reader_that_says_nothing_does_not_keep_others_out(monkeypatch) -> Non
             assert scrape(server.url)["ecg_nat_streams",] == 2
 
 
-def test_a_port_that_is_taken_is_one_clear_line() -> None:
+def test_a_port_in_use_is_an_error_of_one_line() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -1,4 +1,4 @@
-"""The health of a real runtime, whose classifier is held up for a while."""
+"""The health of a real runtime whose classifier waits for a while."""
 
 import threading
 
@@ -65,7 +65,7 @@ def block(stream, seconds, lost_s=0):
     return Block(stream, RATE, ("II",), 0, samples, missing, 0.0)
 
 
-def test_what_waits_is_seen_and_what_was_decided_is_counted(parts, may_go_on) -> None:
+def test_waiting_windows_are_shown_and_decided_ones_counted(parts, may_go_on) -> None:
     runtime, probe = parts
     before = probe.read()
     assert (before.backend, before.queue.windows, before.queue.oldest_s, before.latency.p50_ms) == (None, 0, 0.0, None)
@@ -90,7 +90,7 @@ def test_what_waits_is_seen_and_what_was_decided_is_counted(parts, may_go_on) ->
     assert decode(encode(after), DeviceHealth) == after
 
 
-def test_streams_are_bounded_and_the_sums_are_of_all(parts, may_go_on) -> None:
+def test_the_listed_streams_are_bounded_and_the_sums_include_all(parts, may_go_on) -> None:
     runtime, probe = parts
     may_go_on.set()
     with runtime:

@@ -1,4 +1,4 @@
-"""The watchdog with a clock of its own: when it pings, when it does not, and what it says."""
+"""The watchdog with a test clock: its pings and its status."""
 
 import logging
 
@@ -8,8 +8,8 @@ from edge.core.loops import Loop
 from edge.service.health.watchdog import OLDEST_S, Watchdog
 
 
-class Said:
-    """Notes what systemd would be told."""
+class RecordingNotifier:
+    """Records what systemd would receive."""
 
     watchdog_s = 8.0
 
@@ -25,16 +25,16 @@ class Said:
 
 
 class Service:
-    """A service of one loop whose time passes when the test says so."""
+    """A service of one loop, with a test clock."""
 
     def __init__(self):
         self.now_s = 100.0
         self.oldest_s = 0.0
         self.state = "streams: 1"
-        self.said = Said()
+        self.notifier = RecordingNotifier()
         self.loop = Loop("classifier", 5.0, lambda: self.now_s)
         self.watchdog = Watchdog(
-            self.said,
+            self.notifier,
             loops=lambda: [self.loop],
             oldest_s=lambda: self.oldest_s,
             status_line=lambda: self.state,
@@ -42,11 +42,11 @@ class Service:
         )
 
     def pings_in(self, seconds):
-        before = self.said.pings
+        before = self.notifier.pings
         for _ in range(2 * seconds):
             self.now_s += 0.5
             self.watchdog.check()
-        return self.said.pings - before
+        return self.notifier.pings - before
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def service():
     return Service()
 
 
-def test_it_pings_four_times_within_the_allowed_time(service):
+def test_it_pings_four_times_in_each_period(service):
     assert service.pings_in(80) == 40
 
 
@@ -68,10 +68,10 @@ def test_a_loop_that_stops_turning_stops_the_pings_until_it_turns_again(service,
     service.loop.turn()
     assert service.pings_in(5) > 0
     assert service.pings_in(20) == 0
-    assert service.said.statuses[-1] == "stuck: classifier has not turned for 24 s"
+    assert service.notifier.statuses[-1] == "stuck: classifier has not turned for 24 s"
     service.loop.turn()
     assert service.pings_in(4) > 0
-    assert service.said.statuses[-1] == "streams: 1"
+    assert service.notifier.statuses[-1] == "streams: 1"
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
         "stuck: classifier has not turned for 6 s"
     ]
@@ -83,17 +83,17 @@ def test_a_window_that_waits_too_long_stops_the_pings(service):
     assert service.pings_in(4) > 0
     service.oldest_s = OLDEST_S + 1
     assert service.pings_in(20) == 0
-    assert service.said.statuses[-1] == "stuck: a window has waited 31 s for its decision"
+    assert service.notifier.statuses[-1] == "stuck: a window has waited 31 s for its decision"
 
 
-def test_a_status_is_told_once(service):
+def test_a_status_is_sent_once(service):
     service.pings_in(10)
     service.state = "streams: 2"
     service.pings_in(10)
-    assert service.said.statuses == ["streams: 1", "streams: 2"]
+    assert service.notifier.statuses == ["streams: 1", "streams: 2"]
 
 
-def test_without_a_watchdog_nothing_is_pinged_and_all_is_told(service):
-    service.said.watchdog_s = None
+def test_without_a_watchdog_only_the_status_is_sent(service):
+    service.notifier.watchdog_s = None
     assert service.pings_in(100) == 0
-    assert service.said.statuses == ["streams: 1"]
+    assert service.notifier.statuses == ["streams: 1"]

@@ -27,9 +27,9 @@ def test_blocks_come_back_with_their_gaps(tmp_path):
     blocks = [block("a", second) for second in (0, 1, 5, 6)]  # 2 to 4 never came
     put(tmp_path, blocks)
     put(tmp_path, [block("a", 20)])  # another run
-    again = list(stored_blocks(tmp_path))
-    assert [each.first_sample for each in again] == [0, 250, 1250, 1500, 5000]
-    for before, after in zip(blocks, again, strict=False):
+    stored = list(stored_blocks(tmp_path))
+    assert [each.first_sample for each in stored] == [0, 250, 1250, 1500, 5000]
+    for before, after in zip(blocks, stored, strict=False):
         np.testing.assert_allclose(after.samples, before.samples, atol=6e-4)
         np.testing.assert_array_equal(after.missing, before.missing)
         assert (after.stream, after.leads, after.epoch) == ("a", ("II", "V1"), "e")

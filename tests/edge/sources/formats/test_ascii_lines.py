@@ -33,15 +33,15 @@ def test_lines_become_samples() -> None:
 
 
 @given(st.integers(1, 200), st.binary(max_size=100))
-def test_the_cut_into_reads_changes_nothing(pieces: int, noise: bytes) -> None:
+def test_the_size_of_the_reads_does_not_matter(pieces: int, noise: bytes) -> None:
     whole, first = decode(WIRE + noise + WIRE)
     cut, second = decode(WIRE + noise + WIRE, pieces)
     assert cut == whole
     assert second.counters == first.counters
 
 
-def test_ends_and_leaps_are_doubted() -> None:
-    """A digit that is lost or put in moves the trace by more than the 2 mV from one sample to the next."""
+def test_values_at_the_limits_and_jumps_are_invalid() -> None:
+    """A lost or added digit moves the trace by more than 2 mV from one sample to the next."""
     values = [512, 520, 52, 525, 0, 1023, 530, 531]
     samples, decoder = decode(b"\n" + b"".join(b"%d\n" % value for value in values))
     assert [cause for _, cause in samples] == [0, 0, *[Cause.INVALID] * 5, 0]
@@ -49,7 +49,7 @@ def test_ends_and_leaps_are_doubted() -> None:
 
 
 @given(st.data())
-def test_every_intact_line_arrives_whatever_the_wire_does(data: st.DataObject) -> None:
+def test_every_intact_line_arrives_from_a_damaged_wire(data: st.DataObject) -> None:
     values = data.draw(st.lists(st.integers(500, 530), min_size=20, max_size=60), "values")
     lines = [b"%d\r\n" % value for value in values]
     sent = b"\n" + b"".join(lines)
@@ -61,11 +61,11 @@ def test_every_intact_line_arrives_whatever_the_wire_does(data: st.DataObject) -
     doubted = sum(cause == Cause.INVALID for _, cause in samples)
     assert doubted == decoder.counters["garbage_lines"] + decoder.counters["implausible_samples"]
     assert all(0 < round(225 * value + 512) < 1023 for value, cause in samples if cause == Cause.PRESENT)
-    for k in whole:  # in their order: each search goes on where the one before ended
+    for k in whole:  # in order: each search continues where the one before ended
         assert any(cause == Cause.INVALID or value == values[k] for value, cause in kept)
 
 
-def test_a_line_that_never_ends_does_not_grow_the_buffer() -> None:
+def test_a_line_without_an_end_does_not_grow_the_buffer() -> None:
     decoder = AsciiDecoder("bed", SPEC)
     for _ in range(100):
         assert decoder.feed(b"1" * 1000) == []

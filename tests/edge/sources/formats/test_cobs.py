@@ -24,7 +24,7 @@ def test_known_encodings(plain: str, encoded: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 600)), max_size=6))
-def test_any_bytes_come_back_without_a_zero_on_the_way(runs: list[tuple[int, int]]) -> None:
+def test_any_bytes_are_encoded_without_a_zero_and_come_back(runs: list[tuple[int, int]]) -> None:
     plain = b"".join(bytes([value]) * count for value, count in runs)
     encoded = cobs.encode(plain)
     assert 0 not in encoded
@@ -32,11 +32,11 @@ def test_any_bytes_come_back_without_a_zero_on_the_way(runs: list[tuple[int, int
     assert cobs.decode(encoded) == plain
 
 
-def test_the_shorter_form_of_a_last_full_run_is_read() -> None:
+def test_the_shorter_form_of_a_last_full_run_is_accepted() -> None:
     assert cobs.decode(b"\xff" + b"a" * 254) == b"a" * 254
 
 
 @pytest.mark.parametrize("bad", [b"", b"\x00", b"\x02a\x00", b"\x05ab"])
-def test_what_is_no_encoding_is_refused(bad: bytes) -> None:
+def test_an_invalid_encoding_is_refused(bad: bytes) -> None:
     with pytest.raises(FrameError):
         cobs.decode(bad)

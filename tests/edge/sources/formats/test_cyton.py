@@ -1,4 +1,4 @@
-"""Cyton packets against a wire that does its worst."""
+"""Cyton packets on a wire that damages, drops and invents bytes."""
 
 import itertools
 from collections import Counter
@@ -20,7 +20,7 @@ LOST, DAMAGED, DOUBTED = Cause.SEQUENCE_GAP, Cause.CRC, Cause.INVALID
 
 
 def packet(index: int, sequence: int | None = None) -> bytes:
-    """Return the packet of one instant; each channel holds the instant's index in a way of its own."""
+    """Return the packet of one instant; each channel encodes the instant's index differently."""
     sequence = index if sequence is None else sequence
     channels = b"".join((100 * index + channel).to_bytes(3, "big", signed=True) for channel in range(8))
     return bytes([0xA0, sequence % 256]) + channels + bytes(6) + bytes([0xC0 + index % 16])
@@ -41,12 +41,12 @@ def values(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arrived(*packets: bytes) -> tuple[list[int], Counter[str]]:
-    """Decode packets behind 300 good ones and return the causes of the instants after those."""
+    """Decode packets after 300 good ones and return the causes of the instants after those."""
     blocks, counters = decode(b"".join([packet(k) for k in range(300)]) + b"".join(packets))
     return causes(blocks, blocks[-1].end_sample)[300:], counters
 
 
-def test_samples_come_in_millivolts() -> None:
+def test_samples_are_in_millivolts() -> None:
     blocks, counters = decode(b"$$$" + packet(0) + packet(1))
     adc, missing = values(blocks)
     assert adc.tolist() == [[0, 100], [2, 102]]
@@ -79,7 +79,9 @@ def test_negative_values_and_the_limits() -> None:
     ],
     ids=["loss", "scattered", "repeat", "sequence flipped", "flipped and lost", "tail flipped", "a wrap is not seen"],
 )
-def test_what_the_sequence_tells(rest: list[bytes], expected: list[int], counter: str | None) -> None:
+def test_losses_repetitions_and_damage_by_the_sequence(
+    rest: list[bytes], expected: list[int], counter: str | None
+) -> None:
     found, counters = arrived(*rest)
     assert found == expected
     assert counter is None or counters[counter] > 0
@@ -87,8 +89,8 @@ def test_what_the_sequence_tells(rest: list[bytes], expected: list[int], counter
 
 @settings(deadline=None)
 @given(st.data())
-def test_a_damaged_wire_costs_the_packets_it_damages(data: st.DataObject) -> None:
-    """All that is intact arrives, but for the packets that a change of the sequence holds up; the order holds."""
+def test_damage_loses_only_the_packets_that_it_hits(data: st.DataObject) -> None:
+    """All intact packets arrive in order, except those held back by a damaged sequence."""
     count = 120
     wire = damaged(data, b"".join(map(packet, range(count))), protected=66)
     blocks, _ = decode(received(wire))
@@ -99,8 +101,8 @@ def test_a_damaged_wire_costs_the_packets_it_damages(data: st.DataObject) -> Non
     invented = sum(origin < 0 for _, origin in wire)
     allowed = 2 * runs + 2 + (16 + 2 * invented if invented else 0)
     assert len(set(whole) - found) <= allowed
-    again, _ = decode(received(wire), data.draw(st.integers(1, 200), "reads"))
-    cut, cut_missing = values(again)
+    decoded, _ = decode(received(wire), data.draw(st.integers(1, 200), "reads"))
+    cut, cut_missing = values(decoded)
     assert np.array_equal(cut, adc)
     assert np.array_equal(cut_missing, missing)
 
@@ -110,7 +112,7 @@ hostile = st.lists(st.sampled_from([0xA0, 0xC0, 0x00, 0xC5]), max_size=200).map(
 
 @settings(deadline=None)
 @given(st.binary(max_size=400) | hostile, st.integers(0, 200))
-def test_after_any_noise_the_third_packet_is_there(noise: bytes, start: int) -> None:
+def test_after_any_noise_the_third_packet_is_found(noise: bytes, start: int) -> None:
     packets = [packet(k) for k in range(start, start + 12)]
     adc, _ = values(decode(noise + b"".join(packets))[0])
     assert set(range(start + 2, start + 11)) <= {int(value) // 100 for value in adc[0]}

@@ -1,4 +1,4 @@
-"""The serial frame against a wire that does its worst."""
+"""The serial frame on a wire that damages, drops and invents bytes."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,7 +21,7 @@ SIZES = (20, 7, 1, 30, 12, 40)
 
 
 def frames_of(data: bytes) -> list[bytes]:
-    """Return the frames as the wire shows them, without their delimiters."""
+    """Return the encoded frames without their delimiters."""
     return [frame for frame in data.split(b"\0") if frame]
 
 
@@ -46,7 +46,7 @@ def same(ours: list[Block], theirs: list[Block]) -> bool:
     )
 
 
-def test_crc_has_the_catalogues_check_value() -> None:
+def test_the_crc_has_the_check_value_of_the_catalogue() -> None:
     assert crc16(b"123456789") == 0x29B1
 
 
@@ -83,7 +83,7 @@ def test_a_sample_that_does_not_fit_is_refused() -> None:
 
 
 @given(st.integers(1, 2000))
-def test_the_cut_into_reads_changes_nothing(pieces: int) -> None:
+def test_the_size_of_the_reads_does_not_matter(pieces: int) -> None:
     whole, _ = decode(sent())
     cut, counters = decode(sent(), pieces)
     assert same(cut, whole)
@@ -92,7 +92,7 @@ def test_the_cut_into_reads_changes_nothing(pieces: int) -> None:
 
 @given(st.data())
 def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataObject) -> None:
-    """Random flips inside frames, with garbage between frames: what is intact arrives, what is not is `CRC`."""
+    """Random flips inside frames, garbage between frames: intact frames arrive, damaged ones have the cause `CRC`."""
     frames = frames_of(sent())
     hurt = data.draw(st.sets(st.integers(1, len(frames) - 2)), "damaged DATA frames")
     wire = bytearray()
@@ -100,7 +100,7 @@ def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataOb
         garbage = data.draw(st.binary(max_size=4).map(lambda junk: junk.replace(b"\0", b"")), "garbage")
         damaged = bytearray(frame)
         if number in hurt:
-            damaged[data.draw(st.integers(0, len(frame) - 1), "place")] ^= data.draw(st.integers(1, 255), "flip")
+            damaged[data.draw(st.integers(0, len(frame) - 1), "position")] ^= data.draw(st.integers(1, 255), "flip")
         wire += garbage + b"\0" + damaged + b"\0"
     blocks, counters = decode(bytes(wire), data.draw(st.integers(1, 50), "reads"))
     expected: list[int] = []
@@ -116,11 +116,10 @@ def test_every_intact_frame_is_recovered_and_the_rest_is_counted(data: st.DataOb
 
 @settings(deadline=None)
 @given(st.data())
-def test_whatever_is_damaged_every_intact_frame_is_recovered(data: st.DataObject) -> None:
-    """Bytes flipped, dropped, repeated and inserted anywhere behind the first HEADER.
+def test_every_intact_frame_is_recovered_from_any_damage(data: st.DataObject) -> None:
+    """Bytes are flipped, dropped, repeated and inserted anywhere after the first HEADER.
 
-    A DATA frame whose bytes and whose two zeros came through in one piece is there, bit for bit, and nothing is there
-    that was not sent.
+    A DATA frame that arrives intact with both its zeros is decoded bit for bit, and nothing else is.
     """
     sizes = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=12), "sizes")
     writer = FrameWriter(SPEC)
@@ -145,10 +144,10 @@ def test_whatever_is_damaged_every_intact_frame_is_recovered(data: st.DataObject
 
 @given(st.lists(st.integers(1, len(SIZES)), max_size=12))
 def test_repeated_and_dropped_frames(order: list[int]) -> None:
-    """Any frames in any order: no instant comes twice, and every one that came in order is there."""
+    """Any frames in any order: no instant comes twice, and every frame that came in order arrives."""
     frames = frames_of(sent())
     blocks, counters = decode(b"\0".join([frames[0], *(frames[k] for k in order), b""]))
-    ahead = [k for place, k in enumerate(order) if k > max(order[:place], default=0)]
+    ahead = [k for index, k in enumerate(order) if k > max(order[:index], default=0)]
     starts = np.concatenate([[0], np.cumsum(SIZES)])
     assert [block.first_sample for block in blocks if block.samples.size and not block.missing.any()] == [
         starts[k - 1] for k in ahead
@@ -164,26 +163,26 @@ def test_noise_gives_no_samples(noise: bytes, pieces: int) -> None:
 
 
 @given(st.data())
-def test_whatever_happens_the_order_holds(data: st.DataObject) -> None:
+def test_the_order_holds_after_any_damage(data: st.DataObject) -> None:
     """Bytes flipped, dropped, repeated and inserted anywhere, delimiters too."""
     wire = bytearray(sent())
     for _ in range(data.draw(st.integers(0, 8))):
-        place = data.draw(st.integers(0, len(wire) - 1))
+        position = data.draw(st.integers(0, len(wire) - 1))
         width = data.draw(st.integers(1, 80))
         match data.draw(st.sampled_from(["flip", "drop", "repeat", "insert"])):
             case "flip":
-                wire[place] ^= data.draw(st.integers(1, 255))
+                wire[position] ^= data.draw(st.integers(1, 255))
             case "drop":
-                del wire[place : place + width]
+                del wire[position : position + width]
             case "repeat":
-                wire[place:place] = wire[place : place + width]
+                wire[position:position] = wire[position : position + width]
             case "insert":
-                wire[place:place] = data.draw(st.binary(max_size=80))
+                wire[position:position] = data.draw(st.binary(max_size=80))
         wire = wire or bytearray(1)
     blocks, counters = decode(bytes(wire))
-    again, counters_again = decode(bytes(wire), data.draw(st.integers(1, 100)))
-    assert same(again, blocks)
-    assert counters_again == counters
+    decoded, decoded_counters = decode(bytes(wire), data.draw(st.integers(1, 100)))
+    assert same(decoded, blocks)
+    assert decoded_counters == counters
     ends = [0, *(block.end_sample for block in blocks)]
     assert all(block.first_sample >= end for block, end in zip(blocks, ends, strict=False))
     truth = np.concatenate([block.samples for block in decode(sent())[0]], axis=1)
@@ -217,7 +216,7 @@ def test_a_new_session_is_a_new_epoch() -> None:
     assert not counters["late_blocks"]
 
 
-def test_a_device_without_sessions_is_believed_to_have_started_anew() -> None:
+def test_a_restart_without_a_new_session_is_recognised() -> None:
     running, restarted = (b"".join(map(FrameWriter(SPEC).encode, counted_blocks([100] * 30)[:-1])) for _ in range(2))
     blocks, counters = decode(running + restarted)
     assert [(block.first_sample, block.epoch) for block in blocks][::30] == [(0, ""), (0, ".1")]
@@ -225,7 +224,7 @@ def test_a_device_without_sessions_is_believed_to_have_started_anew() -> None:
     assert not counters
 
 
-def test_samples_of_a_session_whose_header_was_lost_are_not_mixed_in() -> None:
+def test_samples_of_a_session_without_a_header_are_dropped() -> None:
     restarted = frames_of(sent(session=8))[1:]
     _, counters = decode(b"\0".join(frames_of(sent(session=7))[:-1]) + b"\0" + b"\0" + b"\0".join(restarted) + b"\0")
     assert counters["headless_frames"] == len(restarted)
@@ -239,8 +238,8 @@ def test_the_sequence_wraps() -> None:
     assert not counters
 
 
-def test_a_far_jump_is_believed_only_when_it_goes_on() -> None:
-    """And then the frame that jumped is there too: it was as intact as the one that confirms it."""
+def test_a_far_jump_is_accepted_only_when_the_next_frame_continues_it() -> None:
+    """Then the frame that jumped is passed on too, because it is as intact as the one that confirms it."""
     near, far, after, _ = counted_blocks([10, 10, 10])
     away = 250 * 3600
     writer = FrameWriter(SPEC)
@@ -254,8 +253,8 @@ def test_a_far_jump_is_believed_only_when_it_goes_on() -> None:
     assert counters["implausible_frames"] == 1
 
 
-def test_the_end_is_believed_however_far_ahead() -> None:
-    """A record cut short ends an hour behind its last sample; without its END a replay over serial waited for ever."""
+def test_an_end_is_accepted_however_far_ahead() -> None:
+    """A truncated record ends an hour after its last sample; without its END a serial replay used to wait for ever."""
     block, end = counted_blocks([100])
     far = replace(end, first_sample=250 * 3600)
     writer = FrameWriter(SPEC)
@@ -264,7 +263,7 @@ def test_the_end_is_believed_however_far_ahead() -> None:
     assert not counters
 
 
-def test_the_end_confirms_a_jump_that_it_follows() -> None:
+def test_an_end_confirms_the_jump_before_it() -> None:
     near, far, end = counted_blocks([10, 10])
     moved = [replace(block, first_sample=block.first_sample + 250 * 3600) for block in (far, end)]
     writer = FrameWriter(SPEC)
@@ -277,8 +276,8 @@ def test_the_end_confirms_a_jump_that_it_follows() -> None:
     assert not counters
 
 
-def test_a_device_that_changes_its_scale_begins_anew() -> None:
-    """A device without sessions came back with another gain; its samples were read by the gain of before."""
+def test_a_changed_scale_begins_a_new_epoch() -> None:
+    """A device without sessions came back with another gain, and its samples were read with the old gain."""
     other = replace(SPEC, gain=(100.0, 100.0))
     before = FrameWriter(SPEC).encode(counted_blocks([100], SPEC)[0])
     came_back = counted_blocks([125] * 3, other)[:-1]
@@ -289,16 +288,16 @@ def test_a_device_that_changes_its_scale_begins_anew() -> None:
     assert not counters
 
 
-def test_a_device_without_sessions_that_starts_anew_within_seconds_is_heard() -> None:
-    """It sent for 5 s and started anew: what it sent then was once thrown away until it passed the first run."""
+def test_a_restart_within_seconds_is_recognised() -> None:
+    """A device sent for 5 s and restarted. Its samples used to be dropped until it passed the first run."""
     running, restarted = (b"".join(map(FrameWriter(SPEC).encode, counted_blocks([125] * 10)[:-1])) for _ in range(2))
     blocks, counters = decode(running + restarted)
     assert [(b.first_sample, b.epoch) for b in blocks] == [(125 * k, epoch) for epoch in ("", ".1") for k in range(10)]
     assert not counters
 
 
-def test_a_device_without_sessions_that_changes_its_rate_is_believed_the_second_time() -> None:
-    """Another sketch was loaded: its HEADERs were once refused for ever, and its samples read with the old scale."""
+def test_a_changed_rate_is_accepted_with_the_second_header() -> None:
+    """Another sketch was loaded. Its HEADERs used to be refused for ever, and its samples read with the old scale."""
     other = AdcSpec(("II", "V1"), 500.0, (100.0, 100.0), (0, 0), 2)
     old = FrameWriter(SPEC).encode(counted_blocks([250])[0])
     wire = list(map(FrameWriter(other).encode, counted_blocks([250] * 8, other)[:-1]))
@@ -310,7 +309,7 @@ def test_a_device_without_sessions_that_changes_its_rate_is_believed_the_second_
     assert not counters
 
 
-def test_one_header_that_contradicts_the_session_does_not_end_it() -> None:
+def test_a_single_contradicting_header_does_not_end_the_session() -> None:
     first, second, third, _ = counted_blocks([250] * 3)
     writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, sample_rate_hz=500.0))
     foreign = b"\0" + frames_of(other.encode(first))[0] + b"\0"
@@ -321,7 +320,7 @@ def test_one_header_that_contradicts_the_session_does_not_end_it() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"sample_rate_hz": 500.0}, {"gain": (100.0, 100.0)}])
-def test_samples_behind_a_header_that_was_wrong_are_held_until_the_next(changed: dict[str, Any]) -> None:
+def test_samples_after_a_wrong_header_are_held_until_the_next_one(changed: dict[str, Any]) -> None:
     sent_blocks = counted_blocks([125] * 4)
     writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, **changed))
     foreign = b"\0" + frames_of(other.encode(sent_blocks[0]))[0] + b"\0"
@@ -334,8 +333,8 @@ def test_samples_behind_a_header_that_was_wrong_are_held_until_the_next(changed:
     assert counters == {"damaged_frames": 1}
 
 
-def test_a_header_that_nothing_settles_ends_with_its_stream() -> None:
-    """END is believed there too, and the samples between are counted, not read by either scale."""
+def test_an_unsettled_header_ends_with_its_stream() -> None:
+    """END is accepted there too, and the samples between are counted, not read with either scale."""
     block, more, end = counted_blocks([300, 100])
     writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, gain=(100.0, 100.0)))
     restarted = [replace(each, first_sample=each.first_sample - 300) for each in (more, end)]
@@ -344,7 +343,7 @@ def test_a_header_that_nothing_settles_ends_with_its_stream() -> None:
     assert counters == {"headless_frames": 1}
 
 
-def test_what_is_held_back_is_bounded() -> None:
+def test_the_frames_held_back_are_bounded() -> None:
     writer, other = FrameWriter(SPEC), FrameWriter(replace(SPEC, gain=(100.0, 100.0)))
     many = b"".join(map(other.encode, counted_blocks([1] * 251, SPEC)[:-1]))
     decoder = FrameDecoder("bed")

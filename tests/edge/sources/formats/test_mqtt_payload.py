@@ -80,7 +80,7 @@ def test_missing_samples_and_lead_off_cross_the_wire() -> None:
     assert np.array_equal(np.concatenate([b.missing for b in blocks], axis=1), block.missing)
 
 
-def test_a_hobbyists_json() -> None:
+def test_json_as_a_hobbyist_writes_it() -> None:
     blocks, _ = read([json.dumps(SIMPLE).encode()] * 2)
     assert [b.first_sample for b in blocks] == [0, 3]
     assert blocks[0].samples.tolist() == [[0.5, 0.0, -1.25]]
@@ -88,18 +88,18 @@ def test_a_hobbyists_json() -> None:
 
 
 @given(st.permutations(range(len(SIZES))), st.lists(st.integers(0, len(SIZES) - 1), max_size=3))
-def test_duplicates_and_late_payloads_are_dropped_and_counted(order: list[int], again: list[int]) -> None:
-    """In any order: what comes in order is kept, the rest is counted, and no instant comes twice."""
+def test_duplicates_and_late_payloads_are_dropped_and_counted(order: list[int], repeated: list[int]) -> None:
+    """In any order: payloads in order are kept, the others are counted, and no instant comes twice."""
     sent = payloads()
-    arrivals = [*order, *again]
+    arrivals = [*order, *repeated]
     blocks, counters = read([sent[k] for k in arrivals])
-    ahead = [k for place, k in enumerate(arrivals) if k > max(arrivals[:place], default=-1)]
+    ahead = [k for index, k in enumerate(arrivals) if k > max(arrivals[:index], default=-1)]
     starts = [sum(SIZES[:k]) for k in ahead]
     assert [b.first_sample for b in blocks if b.samples.size and not b.missing.any()] == starts
     assert counters["duplicate_blocks"] + counters["late_blocks"] == len(arrivals) - len(ahead)
 
 
-def test_late_is_told_from_duplicate() -> None:
+def test_late_and_duplicate_payloads_are_distinguished() -> None:
     first, second, third, _ = payloads()
     blocks, counters = read([first, third, second, first])
     assert counters == {"late_blocks": 1, "duplicate_blocks": 1}
@@ -123,8 +123,8 @@ def test_a_new_session_is_a_new_epoch() -> None:
     assert not counters
 
 
-def test_a_device_that_restarts_without_a_new_session_is_heard_again() -> None:
-    """Its payloads were dropped as duplicates until it had counted as far as before the restart."""
+def test_a_device_that_restarts_without_a_new_session_is_recognised() -> None:
+    """Its payloads used to be dropped as duplicates until it had counted as far as before the restart."""
     writer = PayloadWriter(SPEC)
     sent = [payload for block in counted_blocks([1000] * 5)[:-1] for payload in writer.encode(block)]
     blocks, counters = read([*sent, *sent])
@@ -203,7 +203,7 @@ def test_any_other_bytes_are_refused(noise: bytes) -> None:
 
 
 @given(st.data())
-def test_a_damaged_payload_is_refused_or_read(data: st.DataObject) -> None:
+def test_a_damaged_payload_is_refused_or_decoded(data: st.DataObject) -> None:
     damaged = bytearray(payloads()[0])
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -214,7 +214,7 @@ def test_a_damaged_payload_is_refused_or_read(data: st.DataObject) -> None:
     assert all(np.isfinite(block.samples).all() for block in blocks)
 
 
-def test_size_is_checked_before_anything_is_read() -> None:
+def test_the_size_is_checked_before_decoding() -> None:
     with pytest.raises(FrameError, match="at most 65536"):
         decode_payload(b"{" * (10 << 20))
     with pytest.raises(FrameError):
@@ -229,7 +229,7 @@ def test_a_long_block_is_split_below_the_limit() -> None:
     assert sum(b.samples.shape[1] for b in read(split)[0]) == 60_000
 
 
-def test_the_smallest_payload_of_the_documentation_is_read() -> None:
+def test_the_smallest_documented_payload_is_accepted() -> None:
     text = '{"version": 1, "sample_rate_hz": 250, "leads": ["I"], "samples": [[0.01, 0.02]]}'
     assert text in (mqtt_payload.__doc__ or "")
     assert isinstance(decode_payload(text.encode()), SamplesPayload)

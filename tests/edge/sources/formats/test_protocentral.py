@@ -1,4 +1,4 @@
-"""ProtoCentral packets of every length, and a wire that does its worst."""
+"""ProtoCentral packets of every length, on a wire that damages, drops and invents bytes."""
 
 import itertools
 import struct
@@ -56,11 +56,11 @@ def test_every_packet_in_use(length: int, form: str, tail: bytes, width: int | N
 
 
 def test_the_scale_is_that_of_the_data_sheet() -> None:
-    """Gain 12 and 2.42 V: a unit of the converter is 24 nV."""
+    """With gain 12 and 2.42 V, one unit of the converter is 24 nV."""
     assert pytest.approx(24.04, abs=0.01) == 1e6 / ADS1292R_UNITS_PER_MV
 
 
-def test_lead_off_rails_leaps_and_other_packets() -> None:
+def test_lead_off_saturation_jumps_and_other_packets() -> None:
     command = b"\x0a\xfa\x04\x00\x01abcd\x00\x0b"
     data = packet(1) + packet(0, status=0x1F) + command + packet(32767) + packet(-30000) + packet(2) + packet(3)
     samples, counters = decode(data)
@@ -77,13 +77,13 @@ def test_a_damaged_packet_is_one_lost_sample() -> None:
 
 @settings(deadline=None)
 @given(st.data())
-def test_every_intact_packet_arrives_but_two_behind_each_damage(data: st.DataObject) -> None:
+def test_every_intact_packet_arrives_except_two_after_each_damage(data: st.DataObject) -> None:
     count = 100
     sent = b"".join(map(packet, range(1, count + 1)))
     wire = damaged(data, sent, protected=27)
     samples, _ = decode(received(wire))
-    again, _ = decode(received(wire), data.draw(st.integers(1, 200), "reads"))
-    assert again == samples
+    decoded, _ = decode(received(wire), data.draw(st.integers(1, 200), "reads"))
+    assert decoded == samples
     whole = intact(wire, [(27 * k, 27 * k + 27) for k in range(count)])
     runs = sum(b - a > 1 for a, b in itertools.pairwise(whole)) + 1
     present = {value for value, cause in samples if cause == Cause.PRESENT}
@@ -96,7 +96,7 @@ hostile = st.lists(st.sampled_from([0x0A, 0xFA, 0x02, 0x00, 0x0B, 0x08]), max_si
 
 @settings(deadline=None)
 @given(st.binary(max_size=400) | hostile)
-def test_after_any_noise_the_third_packet_is_there(noise: bytes) -> None:
+def test_after_any_noise_the_third_packet_is_found(noise: bytes) -> None:
     values = [value for value, _ in decode(noise + b"".join(packet(ecg) for ecg in range(1000, 1012)))[0]]
     assert set(range(1002, 1010)) <= set(values)
 
