@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from waiting import free_port, wait_until
 
-from edge.sources.wfdb_record import data_root
+from edge.sources.record_path import data_root
 
 settings.register_profile("loaded", deadline=None)  # a slow or busy machine is not a failure
 settings.load_profile("loaded")

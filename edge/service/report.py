@@ -1,4 +1,4 @@
-"""The account of a service that has ended, as `ecg-edge run --json` writes it."""
+"""The final account of the service, which `ecg-edge run --json` writes."""
 
 import msgspec
 
@@ -10,11 +10,11 @@ from edge.monitor.totals import Totals
 
 
 class ServiceReport(Totals, frozen=True, kw_only=True):
-    """The account of a service that has ended; samples_in = samples_classified + sum of missing + pending."""
+    """The account of all streams; samples_in = samples_classified + sum of missing + pending."""
 
     classified: int = msgspec.field(name="samples_classified")
     refused_blocks: int
-    counters: dict[str, int]  # what the sources threw away that was no sample
+    counters: dict[str, int]  # events of the sources, such as damaged frames
     latency_ms: Latency
     peak_rss_mb: float
     bundle: BundleRef
@@ -23,7 +23,7 @@ class ServiceReport(Totals, frozen=True, kw_only=True):
     def of(
         cls, runtime: MonitorRuntime, bundle: Bundle, *, refused_blocks: int, counters: dict[str, int]
     ) -> "ServiceReport":
-        """Sum up a service's runtime."""
+        """Return the report of a service's runtime."""
         return cls(
             **runtime.totals().fields_for(cls),
             refused_blocks=refused_blocks,

@@ -7,10 +7,7 @@ gone. Records of several segments, leads of different rates, and units that are 
 """
 
 import logging
-import os
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +21,7 @@ from edge.core.samples import Block, Cause
 from edge.mqtt.topics import stream_id
 from edge.sources.base import SourceBase
 from edge.sources.formats.adc import AdcBlock, AdcSpec, invalid_code
+from edge.sources.record_path import data_root, resolve_record
 
 _LOG = logging.getLogger(__name__)
 _READ_S = 300.0  # length of the pieces in which a local record is read
@@ -45,37 +43,6 @@ _WIDTHS = {"24": 3, "524": 3, "32": 4}
 _INVALID = {"80": -128, "508": -128, "212": -(1 << 11), "310": -(1 << 9), "311": -(1 << 9), "24": -(1 << 23)}
 _INVALID |= {"524": -(1 << 23), "32": -(1 << 31), "16": -(1 << 15), "61": -(1 << 15), "160": -(1 << 15)}
 _INVALID |= {"516": -(1 << 15)}
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRef:
-    """Location of a record: `path` without extension, below the PhysioNet directory `pn_dir` if that is set."""
-
-    path: str
-    pn_dir: str | None = None
-
-
-def data_root() -> Path:
-    """Return the folder of the data sets: the environment's `ECG_DATA`, or `~/.cache/ecg-nat/data`."""
-    return Path(os.environ.get("ECG_DATA") or "~/.cache/ecg-nat/data").expanduser()
-
-
-def resolve_record(name: str) -> RecordRef:
-    """Find a record: as a local path (with or without `.hea`), then below `data_root`, then on PhysioNet.
-
-    Raises
-    ------
-    RecordError
-        When there is no such file, and the name has not PhysioNet's form `database/record`.
-    """
-    stem = name.removesuffix(".hea")
-    for path in (Path(stem).expanduser(), data_root() / stem):
-        if Path(f"{path}.hea").is_file():
-            return RecordRef(path.as_posix())
-    if not re.fullmatch(r"[a-z0-9][\w.-]*(/[\w.-]+)+", stem) or ".." in stem:
-        raise RecordError(f"no record {name!r} here or in {data_root()}; give a path, or a name such as mitdb/208")
-    directory, _, record = stem.rpartition("/")
-    return RecordRef(record, directory)
 
 
 class WfdbRecord:
@@ -177,7 +144,7 @@ class WfdbRecord:
             if self.ref.pn_dir:
                 raise RecordError(
                     f"record {self.name} is not in {data_root()} and PhysioNet did not give it ({reason}); "
-                    f"download the set, or point ECG_DATA at the folder that holds it"
+                    f"download the set, or set ECG_DATA to the folder that holds it"
                 ) from exc
             raise RecordError(f"record {self.name} cannot be read: {reason}") from exc
 

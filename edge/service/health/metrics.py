@@ -144,41 +144,53 @@ def _device(health: DeviceHealth) -> Iterator[Metric]:
         "backend": health.backend or "",
         "precision": health.precision or "",
     }
-    yield _gauge("info", "What runs.", {tuple(labels.values()): 1}, tuple(labels))
+    yield _gauge("info", "Version, bundle, back end and precision.", {tuple(labels.values()): 1}, tuple(labels))
     yield _gauge("uptime_seconds", "Time since the service was started.", health.uptime_s)
-    yield _gauge("cpu_temperature_celsius", "Of the hottest zone of the CPU.", health.cpu_temperature_c)
+    yield _gauge("cpu_temperature_celsius", "Temperature of the hottest CPU zone.", health.cpu_temperature_c)
 
 
 def _account(health: DeviceHealth) -> Iterator[Metric]:
-    yield _gauge("samples_in", "Sample instants so far: classified, missing or pending.", health.samples_in)
-    yield _gauge("samples_classified", "Sample instants in a window that was classified.", health.classified)
-    yield _gauge("samples_pending", "Sample instants that are not decided yet.", health.pending)
-    yield _gauge("samples_missing", "Sample instants that were lost.", _by(health.missing), ("cause",))
-    yield _counter("duplicate_samples", "Sample instants that came again.", health.duplicates)
+    yield _gauge("samples_in", "Sample instants received: classified, missing or pending.", health.samples_in)
+    yield _gauge("samples_classified", "Sample instants in a classified window.", health.classified)
+    yield _gauge("samples_pending", "Sample instants that wait for their window.", health.pending)
+    yield _gauge(
+        "samples_missing", "Sample instants that could not be classified, by cause.", _by(health.missing), ("cause",)
+    )
+    yield _counter("duplicate_samples", "Sample instants that arrived twice.", health.duplicates)
     yield _counter("blocks_unkept", "Blocks that the stored hour for swaps lacks.", health.blocks_unkept)
     yield _counter("blocks_refused", "Blocks that contradict their stream.", health.blocks_refused)
-    yield _counter("source_events", "What sources saw that was no sample.", _by(health.source_events), ("event",))
+    yield _counter(
+        "source_events",
+        "Events of the sources, such as damaged frames and reconnects.",
+        _by(health.source_events),
+        ("event",),
+    )
     yield _counter("windows", "Windows decided.", health.windows)
-    yield _counter("windows_shed", "Windows given up under overload.", health.shed_windows)
+    yield _counter("windows_shed", "Windows dropped under overload.", health.shed_windows)
     latency: Values = {
         (quantile,): each / 1e3
         for quantile, each in (("0.5", health.latency.p50_ms), ("0.99", health.latency.p99_ms))
         if each is not None
     }
-    yield _gauge("window_latency_seconds", "From last sample to decision, of late.", latency, ("quantile",))
+    yield _gauge(
+        "window_latency_seconds",
+        "Time from the last sample of a window to its decision, over the last minutes.",
+        latency,
+        ("quantile",),
+    )
     yield _gauge("queue_windows", "Windows that wait for the classifier.", health.queue.windows)
     yield _gauge("queue_oldest_seconds", "Age of the oldest undecided window.", health.queue.oldest_s)
 
 
 def _delivery(health: DeviceHealth) -> Iterator[Metric]:
     publisher = health.publisher
-    yield _gauge("broker_connected", "Whether the broker is there.", publisher.connected)
+    yield _gauge("broker_connected", "Whether the broker is connected.", publisher.connected)
     yield _gauge("messages_queued", "Alerts and predictions that wait.", publisher.queued)
-    yield _gauge("outbox_messages", "Of those, alerts in the outbox.", publisher.outbox)
+    yield _gauge("outbox_messages", "Alerts that wait in the outbox.", publisher.outbox)
     yield _counter("messages_sent", "Messages that the broker has acknowledged.", publisher.sent)
-    yield _counter("messages_dropped", "Messages given up.", _by(publisher.dropped), ("cause",))
+    yield _counter("messages_dropped", "Messages dropped, by cause.", _by(publisher.dropped), ("cause",))
     yield _counter("alerts_unlogged", "Alerts that the alert log could not keep.", publisher.unlogged)
-    yield _counter("commands", "Commands by what became of them.", _by(publisher.commands), ("outcome",))
+    yield _counter("commands", "Commands received, by result.", _by(publisher.commands), ("outcome",))
     yield _counter("broker_connects", "Connections made.", publisher.connects)
     yield _counter("broker_failures", "Connections that failed or were refused.", publisher.failures)
 
@@ -193,7 +205,9 @@ def _streams(health: DeviceHealth) -> Iterator[Metric]:
     nominal: Values = {(name,): each.sample_rate_hz for name, each in streams.items()}
     true: Values = {(name,): each.true_rate_hz for name, each in streams.items() if each.true_rate_hz is not None}
     windows: Values = {(name,): each.windows for name, each in streams.items()}
-    yield _gauge("stream_samples", "Sample instants of a stream, by what became of them.", samples, ("stream", "state"))
+    yield _gauge(
+        "stream_samples", "Sample instants of a stream: classified, missing or pending.", samples, ("stream", "state")
+    )
     yield _gauge("stream_windows", "Windows decided since the stream was opened.", windows, ("stream",))
-    yield _gauge("stream_sample_rate_hertz", "As the device says.", nominal, ("stream",))
-    yield _gauge("stream_true_sample_rate_hertz", "As samples arrive.", true, ("stream",))
+    yield _gauge("stream_sample_rate_hertz", "Sample rate that the device states.", nominal, ("stream",))
+    yield _gauge("stream_true_sample_rate_hertz", "Sample rate measured from arrival.", true, ("stream",))

@@ -10,7 +10,8 @@ import wfdb
 
 from edge.core.errors import RecordError
 from edge.core.samples import Block, Cause
-from edge.sources.wfdb_record import WfdbRecord, WfdbRecordSource, resolve_record
+from edge.sources.record_path import resolve_record
+from edge.sources.wfdb_record import WfdbRecord, WfdbRecordSource
 
 
 def whole(blocks: list[Block]) -> np.ndarray:
