@@ -1,6 +1,6 @@
 """A pretraining run that takes a second: pulse trains, a tiny network, a few steps.
 
-As a script: toy_pretraining.py OUT STEPS [resume]; it also runs under torchrun, and prints the loss of each step.
+As a script: toy_pretraining.py OUT STEPS; it also runs under torchrun, and prints the loss of each step.
 """
 
 import sys
@@ -14,6 +14,7 @@ from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
 from training.data.cache import WindowSet
 from training.data.unlabelled import Pool
+from training.loop import pictures
 from training.masked.pretraining import PretrainConfig, Pretrainer
 
 TOY = ModelConfig(
@@ -49,11 +50,10 @@ def trainer(out, **changes):
 
 
 def main():
-    """Run as a script."""
+    """Run as a script, without pictures, which take longer than the steps."""
+    pictures.loss_curve = pictures.reconstructions = lambda *_: None
     ranks.start()
     run = trainer(Path(sys.argv[1]), steps=int(sys.argv[2]))
-    if "resume" in sys.argv:
-        run.resume()
     while run.progress.step < run.config.steps:
         loss = run.step()
         if ranks.rank() == 0:

@@ -6,11 +6,22 @@ import pytest
 import torch
 
 from training.__main__ import main
+from training.loop import pictures
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_not_drawn(request, monkeypatch):
+    """Write a PNG's first bytes in place of each training picture: drawing them takes longer than the toys' training.
+
+    Tests with the mark `draws` draw them.
+    """
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr(pictures, "_save", lambda _figure, path: path.write_bytes(b"\x89PNG"))
 
 
 @pytest.fixture
