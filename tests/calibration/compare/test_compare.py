@@ -81,7 +81,7 @@ def test_a_second_run_replaces_the_bundles_section_only(tmp_path):
         results.write_section(path, name, text)
     content = path.read_text()
     assert "first" not in content
-    assert content.count("other") == content.count("second \\1") == content.count("Written by") == 1
+    assert content.count("other") == content.count("second \\1") == content.count("# Precisions") == 1
 
 
 def test_the_gate_refuses_a_spoiled_bundle(quantized, toys, tmp_path):
