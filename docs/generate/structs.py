@@ -94,17 +94,17 @@ def _kind(schema: Schema) -> str:
             words = f"`{_HEADINGS.get(name, name).removeprefix('[[source]], ')}`"
         case {"anyOf": kinds}:
             words = " or ".join(dict.fromkeys(map(_kind, kinds)))
-        case {"enum": values}:
-            words = " or ".join(f"`{json.dumps(value)}`" for value in values)
-        case {"type": "array", "items": {**items}} if items:
+        case {"enum": choices}:
+            words = " or ".join(f"`{json.dumps(choice)}`" for choice in choices)
+        case {"type": "array", "items": dict(items)} if items:
             words = f"list of {_kind(items)}"
-        case {"type": "object", "additionalProperties": {**values}} if values:
+        case {"type": "object", "additionalProperties": dict(values)} if values:
             words = f"table of {_kind(values)}"
         case {"type": "string", "format": "date-time"}:
             words = "time"
         case {"type": "string", "contentEncoding": "base64"}:
             words = "bytes as base64"
-        case {"type": kind}:
+        case {"type": str(kind)}:
             words = " ".join([_WORDS.get(kind, kind), *_bounds(schema)])
         case _:
             words = "any"
