@@ -59,6 +59,7 @@ def ack(
     else:
         command = Command(command="silence", label=check_id(label, "label"), silence_s=silence_s)
     answer = "acknowledged" if silence_s is None else "silenced"
+    # Subscribed before the command is sent, so that the answer cannot be missed.
     with Subscriber(broker, [alerts_topic(device, stream)]) as subscriber:
         _send(broker, commands_topic(device, stream), command, timeout_s)
         alert = _await(subscriber, f"ecg-nat.alarm.{answer}", label, timeout_s)

@@ -1,6 +1,5 @@
 """`ecg-edge build`: a TensorRT engine for this device, checked on the golden windows and timed."""
 
-import resource
 import threading
 import time
 from pathlib import Path
@@ -19,6 +18,8 @@ from edge.classifiers.tensorrt_runtime import TensorRtClassifier, engine_key, fi
 from edge.commands.options import json_option, model_option, report_console
 from edge.commands.stopping import stop_on_signal
 from edge.core.errors import BundleError
+from edge.core.machine import peak_rss_mb
+from edge.core.output import write_json
 
 _DEFAULT = ClassifierConfig()
 _RUNS = 300  # timed runs of each batch size
@@ -77,7 +78,7 @@ def build(model: str, precision: str, max_batch: int, json_path: Path | None) ->
     began = time.monotonic()
     engine, built = _build_with_progress(bundle, key, cache, console)
     build_s = time.monotonic() - began
-    before = memory_used()
+    before = memory_used()  # after the build, whose memory is free again
     with TensorRtClassifier(bundle, engine, max_batch) as classifier:
         worst = check_golden(classifier, bundle, precision)
         latency = {f"b{batch}": time_batches(classifier, bundle, batch) for batch in sorted({1, max_batch})}
@@ -93,24 +94,23 @@ def build(model: str, precision: str, max_batch: int, json_path: Path | None) ->
         golden_worst=worst,
         latency_ms=latency,
         gpu_mb=round((after - before) / 1e6, 1),
-        host_peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        host_peak_mb=peak_rss_mb(),
     )
     _show(report, console)
     if json_path is not None:
-        with click.open_file(str(json_path), "w", encoding="utf-8") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+        write_json(report, json_path)
 
 
 def time_batches(classifier: Classifier, bundle: Bundle, batch: int) -> Latency:
     """Time batches of golden windows."""
     golden = bundle.golden()
-    rows = np.arange(batch) % len(golden.signal)
+    rows = np.arange(batch) % len(golden.signal)  # the golden windows, repeated to fill the batch
     signal, keep = golden.signal[rows], golden.keep[rows]
     times = []
     for run in range(_WARM_UP + _RUNS):
         began = time.perf_counter()
         classifier.classify(signal, keep)
-        if run >= _WARM_UP:
+        if run >= _WARM_UP:  # the first runs allocate memory and raise the clock
             times.append(1e3 * (time.perf_counter() - began))
     p50, p99 = np.percentile(times, [50, 99])
     return Latency(round(float(p50), 3), round(float(p99), 3))

@@ -71,6 +71,7 @@ def _play(
 ) -> Report:
     """Replay in this thread while another one prints what arrives; return when everything is printed."""
     published = threading.Event()
+    # In another thread, because the replay must not wait for the terminal.
     printer = threading.Thread(target=_print, args=(subscriber, console, published), name="printer", daemon=True)
     printer.start()
     publisher = new_publisher(broker, _DEVICE, bundle)

@@ -56,6 +56,7 @@ def run(group: click.Group, expected: type[Exception] | tuple[type[Exception], .
     """
     logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
     try:
+        # Not standalone, because click would handle the errors itself, with other exit codes.
         sys.exit(group.main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         sys.exit(130)

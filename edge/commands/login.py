@@ -23,6 +23,7 @@ _OPTIONS = {
 def login_options(default: str | None = None) -> Callable[[F], F]:
     """Return `--broker` and the options of TLS and password, passed as `broker: BrokerConfig | None`."""
 
+    # Seven options become one argument, so that no command has to pass them on.
     def wrap(command: F) -> F:
         @wraps(command)
         def run(*arguments: object, broker: Address | None, **options: Any) -> object:  # noqa: ANN401  click's

@@ -35,6 +35,7 @@ def parse_address(text: str) -> Address:
     ValueError
         When the text is none of these, or the port is not in 1 to 65535.
     """
+    # urlsplit knows the brackets of IPv6 addresses.
     parts = urlsplit(f"//{text}")
     port = MQTT_PORT if parts.port is None else parts.port
     if not parts.hostname or parts.netloc != text or "@" in text or not port:

@@ -16,7 +16,7 @@ def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
+        restore()  # first, so that a second Ctrl-C ends work that does not stop
         stop()
 
     for number in before:

@@ -52,6 +52,7 @@ def swap(bundle: str, path: Path, timeout_s: float, json_path: Path | None) -> N
     store = store_of(config)
     if store is None:
         raise ConfigError(f'{path}: a swap needs a state folder: set state in [bundle], such as "/var/lib/ecg-edge"')
+    # The lock keeps two commands from deleting each other's staged bundle.
     with store.asking():
         store.prune()
         request = SwapRequest.of(store.stage(find_bundle(bundle)), config.model)

@@ -23,7 +23,7 @@ from edge.mqtt.topics import check_id
 from edge.publish.config import PublishConfig
 from edge.sources.config import MqttConfig, SourceConfig
 
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20  # a larger file is not a configuration
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 
 

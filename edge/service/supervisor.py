@@ -58,6 +58,7 @@ class Service:
         self.runtime = self._new_runtime(specs)
         self._publisher.on_command(self.runtime.command)
         self.swapper = self._new_swapper()
+        # Last of the parts that blocks go through, so that a block finds all of them.
         sources = [_with_broker(source, config.broker) for source in config.source]
         self.sources = SourceThreads(sources, self._push, self._stopping)
         self.health = HealthProbe(
@@ -147,8 +148,8 @@ class Service:
             AlertSink(self._publisher, predictions=config.publish.predictions, then=self._home_assistant),
             sha256=bundle.sha256,
             max_batch=_CPU_BATCH if config.classifier.backend == "onnxruntime" else config.classifier.max_batch,
-            session=uuid.uuid4().hex[:8],
-            shed=True,
+            session=uuid.uuid4().hex[:8],  # another one at each start, so that the ids of alarms are new
+            shed=True,  # live sources do not wait
         )
 
     def _new_swapper(self) -> Swapper | None:

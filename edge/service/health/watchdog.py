@@ -54,6 +54,7 @@ class Watchdog:
         if bool(troubles) == self._well:
             self._well = not troubles
             _LOG.error("stuck: %s", "; ".join(troubles)) if troubles else _LOG.warning("all loops turn again")
+        # Without a ping, systemd kills the service and starts it again.
         if not troubles and self._notifier.watchdog_s is not None and now_s >= self._next_ping_s:
             self._next_ping_s = now_s + self._notifier.watchdog_s / _PINGS
             self._notifier.ping()

@@ -25,7 +25,7 @@ from edge.monitor.update import StreamUpdate
 from edge.service.swap.stored_hour import stored_blocks
 
 _POLL_S = 0.2
-_NICE = 5
+_NICE = 5  # the service goes first
 
 
 class DryRunTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +91,7 @@ def dry_run(task: DryRunTask) -> DryRunResult:
         alarms.update(e.spec.label for e in update.events if e.kind == "raised" and e.spec.output is not None)
 
     specs = alarm_specs(bundle.manifest.labels, task.alarm)
+    # Without `shed`: here the source waits for the classifier, and no window is dropped.
     with MonitorRuntime(bundle.manifest, lambda: open_classifier(bundle, task.classifier), specs, sink) as runtime:
         for block in stored_blocks(Path(task.stored_hour)):
             # The streams are stored one after another, so any other stream is over.

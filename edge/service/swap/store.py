@@ -30,7 +30,7 @@ from edge.publish.swap_outcome import Outcome
 from edge.service.config import ServiceConfig
 
 _LOG = logging.getLogger(__name__)
-_MAX_BYTES = 64 << 10
+_MAX_BYTES = 64 << 10  # of one of the three files, which have a few hundred
 _STAGING = ".staging-"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -163,6 +163,7 @@ class BundleStore:
         with self._lock("asking.lock") as locked:
             if not locked:
                 raise BundleError("another swap is running; wait until it ends")
+            # The service holds this lock while it runs, so whoever can take it knows that none does.
             with self._lock("serving.lock") as unused:
                 if unused:
                     raise BundleError(
@@ -189,7 +190,7 @@ class BundleStore:
             with path.open("rb") as file:
                 return msgspec.json.decode(file.read(_MAX_BYTES), type=kind)
         except FileNotFoundError:
-            return None
+            return None  # nothing was written yet
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
             _LOG.error("%s: cannot be read: %s", path, exc)
             return None

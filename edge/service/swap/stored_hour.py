@@ -34,6 +34,7 @@ _UNITS_PER_MV = 1000.0
 _FLUSH_S = 10.0
 
 
+# As an array, because field names would be longer than the samples of a short block.
 class _Record(msgspec.Struct, frozen=True, array_like=True):
     stream: str
     epoch: str
@@ -46,6 +47,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, block: Block) -> "_Record":
+        # 16 bits hold 32 mV, more than any ECG reaches.
         microvolts = np.clip(np.rint(block.samples * _UNITS_PER_MV), -32767, 32767).astype("<i2")
         return cls(
             block.stream,
@@ -94,7 +96,7 @@ class _File:
         return self.seconds >= _FILE_S or self.bytes >= _FILE_BYTES
 
     def write(self, record: _Record) -> None:
-        packed = zlib.compress(msgspec.msgpack.encode(record), 1)
+        packed = zlib.compress(msgspec.msgpack.encode(record), 1)  # level 1: a higher one costs more than it saves
         self.file.write(len(packed).to_bytes(4, "little") + packed)
         self.seconds += record.seconds
         self.bytes += len(packed)
@@ -123,6 +125,7 @@ class StoredHour:
 
     def put(self, block: Block) -> None:
         """Store a block; returns at once."""
+        # Read without a lock: at worst a block of a ninth stream is queued, and the writer drops it.
         if block.stream not in self._open and len(self._open) >= STREAMS:
             return
         try:

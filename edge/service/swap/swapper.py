@@ -111,12 +111,13 @@ class Swapper:
 
     def reload(self, config: Path) -> None:
         """Swap to the bundle that a configuration file names now; safe in a signal handler."""
-        self._reload = config
+        self._reload = config  # nothing more: a signal handler must not take locks; `poll` does the rest
 
     def poll(self, notifier: Notifier) -> None:
         """Begin with a new request, and keep systemd informed; called a few times a second by one thread."""
         if self._thread is None or not self._thread.is_alive():
             self._begin_next()
+        # Only from this thread, because systemd must see the notifications in order.
         if self._trying != self._reported_reloading:
             self._reported_reloading = self._trying
             notifier.reloading() if self._trying else notifier.ready()
@@ -188,7 +189,7 @@ class Swapper:
         self._record(request, "proving", name)
         model = self._try_out(bundle)
         phases: queue.SimpleQueue[tuple[SwapPhase, str]] = queue.SimpleQueue()
-        # Staged, because by the next start its own folder may have changed.
+        # Staged too, because by the next start its own folder may have changed.
         before = self._store.stage(self._serving)
 
         def on_phase(phase: SwapPhase, why: str) -> None:  # in the classifier's thread
@@ -204,7 +205,7 @@ class Swapper:
                 continue
             match phase:
                 case "took_over":
-                    self._trying = False
+                    self._trying = False  # it serves, so systemd may see the service as ready
                     self._record(request, "on_probation", name)
                 case "confirmed":
                     self._serving = bundle
@@ -220,7 +221,7 @@ class Swapper:
         """Make the bundle the last good one, with the one before it to fall back on."""
         good = self._store.last_good
         if before is None and good is not None and good.sha256 == request.sha256:
-            before = good.before
+            before = good.before  # it serves already, so what it falls back on stays the same
         self._store.write(LastGood(sha256=request.sha256, model=request.model, before=before))
         self._record(request, "accepted", name, why)
 
