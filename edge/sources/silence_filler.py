@@ -98,7 +98,7 @@ class SilenceFiller:
             self._end = self._device_end = block.first_sample
         was_silent, self.silent = self.silent and not new_epoch, False
         before = self._rest_of_silence(block, now_s) if was_silent and not numbered else []
-        passed = self._place(block, was_silent=was_silent)
+        passed = self._renumber(block, was_silent=was_silent)
         self._arrived_s, self._last = now_s, None if passed.last else passed
         self._block_s = min(block.samples.shape[1] / block.sample_rate_hz, _LONGEST_BLOCK_S)
         self._end = self._arrived_end = max(self._end, passed.end_sample)
@@ -111,7 +111,7 @@ class SilenceFiller:
         self._shift = self._end - block.first_sample
         return rest
 
-    def _place(self, block: Block, *, was_silent: bool) -> Block:
+    def _renumber(self, block: Block, *, was_silent: bool) -> Block:
         """Return the block with the index and the epoch under which it is passed on."""
         first_sample = block.first_sample + self._shift
         behind = self._end - first_sample

@@ -64,7 +64,7 @@ class FrameDecoder:
         self._spec: AdcSpec | None = None
         self._tracker = SequenceTracker(self.counters)
         self._suspect: Block | None = None  # a block that jumps far ahead and is not confirmed yet
-        self._doubt: _DoubtfulHeader | None = None
+        self._doubtful: _DoubtfulHeader | None = None
 
     def feed(self, data: bytes) -> list[Block]:
         """Take the next bytes and return the blocks that they complete."""
@@ -100,8 +100,8 @@ class FrameDecoder:
         kind, session, sequence, body = frame
         if kind == HEADER:
             return self._begin(session, sequence, read_spec(body))
-        spec, doubt = self._spec, self._doubt
-        if spec is None or session != self._session:
+        spec, doubt = self._spec, self._doubtful
+        if spec is None or session != self._session:  # without its HEADER the samples have no scale
             self.counters["headless_frames"] += 1
             return []
         if doubt is not None and kind == DATA:
@@ -111,19 +111,20 @@ class FrameDecoder:
                 self.counters["headless_frames"] += 1
             return []
         self._drop_doubt()  # after END no HEADER can settle it
-        return self._place(kind, sequence, body, spec)
+        return self._to_blocks(kind, sequence, body, spec)
 
     def _begin(self, session: int, sequence: int, spec: AdcSpec) -> list[Block]:
         """Take a HEADER and return the blocks that were held back for it."""
         if session != self._session:
-            self._drop_doubt()
+            self._drop_doubt()  # a HEADER of another session says nothing about this one
             self._start(session, sequence, spec, restarts=0)
             return []
-        doubt = self._doubt
+        doubt = self._doubtful
         if spec != self._spec and (doubt is None or spec != doubt.spec):
             self._drop_doubt()
-            self._doubt = _DoubtfulHeader(spec, sequence, [])
+            self._doubtful = _DoubtfulHeader(spec, sequence, [])
             return []
+        # This HEADER agrees with the session or with the doubtful one, which settles the doubt.
         blocks = [] if doubt is None else self._settle(doubt, confirmed=spec != self._spec)
         if self._tracker.next_sample - self._unwrap(sequence) > _RESTART_S * spec.sample_rate_hz:
             self._start(session, sequence, spec, self._restarts + 1)
@@ -137,7 +138,7 @@ class FrameDecoder:
 
     def _settle(self, doubt: _DoubtfulHeader, *, confirmed: bool) -> list[Block]:
         """Read the frames held back after a doubtful HEADER, now that the next HEADER confirms it or not."""
-        self._doubt = None
+        self._doubtful = None
         if confirmed:
             self._start(self._session, doubt.sequence, doubt.spec, self._restarts + 1)
         else:
@@ -145,21 +146,21 @@ class FrameDecoder:
         blocks: list[Block] = []
         for sequence, body in doubt.held:
             try:
-                blocks += self._place(DATA, sequence, body, self._spec or doubt.spec)
+                blocks += self._to_blocks(DATA, sequence, body, self._spec or doubt.spec)
             except FrameError:
                 self._count_damaged()
         return blocks
 
     def _drop_doubt(self) -> None:
-        if self._doubt is not None:
-            self.counters["headless_frames"] += len(self._doubt.held)
-            self._doubt = None
+        if self._doubtful is not None:
+            self.counters["headless_frames"] += len(self._doubtful.held)
+            self._doubtful = None
 
     def _count_damaged(self) -> None:
         self.counters["damaged_frames"] += 1
         self._damaged = True
 
-    def _place(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
+    def _to_blocks(self, kind: int, sequence: int, body: bytes, spec: AdcSpec) -> list[Block]:
         first_sample = self._unwrap(sequence)
         if kind == END:
             # END comes only once, so it is accepted even with a sequence that lies behind.
