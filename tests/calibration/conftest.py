@@ -21,9 +21,9 @@ SHORT = msgspec.structs.replace(INPUT, window_s=2.56)  # of a length that is not
 SPREAD = 4.0  # random logits lie together; this draws them apart, so that the outputs say something
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread():
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # before each test, as a command line that a test ran may have set another number
 
 
 @pytest.fixture(scope="session")

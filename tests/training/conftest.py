@@ -9,9 +9,9 @@ from training.__main__ import main
 from training.loop import pictures
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread():
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # before each test, as a command line that a test ran may have set another number
 
 
 @pytest.fixture(autouse=True)

@@ -66,9 +66,31 @@ def run(tiny_bundle, broker):
     return run
 
 
-@pytest.mark.parametrize("record", [SCENARIO, "mitdb/208"])
+class Beginning:
+    """The first minutes of a recording."""
+
+    def __init__(self, recording, *, minutes):
+        self.spec = recording.spec
+        self.samples = round(60 * minutes * recording.spec.sample_rate_hz)
+        self._recording = recording
+
+    def adc_blocks(self):
+        for block in self._recording.adc_blocks():
+            count = min(block.end_sample, self.samples) - block.first_sample
+            last = block.end_sample >= self.samples
+            yield AdcBlock(
+                block.first_sample, block.adc[:, :count], block.missing[:, :count], block.device_us, last=last
+            )
+            if last:
+                return
+
+
+@pytest.mark.parametrize("record", [SCENARIO, "mitdb/207"])
 def test_equal_alerts_over_every_wire(run, data_dir, record):
-    direct, serial, mqtt = (run(record, via=via) for via in ("direct", "serial", "mqtt"))
+    recording = open_recording(record)
+    if record.startswith("mitdb"):
+        recording = Beginning(recording, minutes=5)  # bigeminy, LBBB and ventricular flutter
+    direct, serial, mqtt = (run(recording, record, via=via) for via in ("direct", "serial", "mqtt"))
     assert len(direct.alerts) >= 4
     same_alerts(direct, serial)
     same_alerts(direct, mqtt)
