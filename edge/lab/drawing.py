@@ -11,4 +11,5 @@ def new_figure(size_inch: tuple[float, float], **options: Any) -> Any:  # noqa: 
         from matplotlib.figure import Figure
     except ImportError as exc:
         raise EdgeError("a picture needs the matplotlib package: pip install 'ecg-nat[evidence]'") from exc
+    # Not through pyplot, which keeps every figure and may open a window.
     return Figure(figsize=size_inch, **options)

@@ -87,12 +87,13 @@ def replay_recording(
         sha256=bundle.sha256,
         queue_windows=_QUEUE_WINDOWS,
     )
+    # The runtime outlives the transport: what arrived is classified to the end before the totals are read.
     seconds, counters = 0.0, {}
     with runtime:
         began_s = time.monotonic()
         with open_transport(config.via, playback, config.broker) as source:
             for block in source.blocks():
-                runtime.push(block)
+                runtime.push(block)  # waits while the classifier is behind, which slows the sender down
                 seconds = block.end_sample / spec.sample_rate_hz
                 if progress is not None:
                     progress(seconds)

@@ -94,6 +94,7 @@ def show(report: Report, console: Console) -> None:
 
 def _alarm_table(report: Report) -> Table:
     table = Table("since", "raised", "ended", "alarm", "priority", "p", "leads", "why ended", box=SIMPLE)
+    # One row for each alarm, from its raise to its end; other events of it, such as an escalation, are in the JSON.
     cleared = {alert.alarm_id: alert for alert in report.alerts if alert.event == "cleared"}
     for alert in report.alerts:
         if alert.event == "raised":

@@ -13,9 +13,11 @@ from edge.core.output import clock
 def write_section(path: Path, title: str, name: str, section: str) -> None:
     """Write a section of a Markdown file in place of the one with this name; a new file starts with `title`."""
     text = path.read_text(encoding="utf-8") if path.is_file() else title
+    # Comments mark the section: invisible on the page, and unlike a heading they stay when the text changes.
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
     old = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     new = f"{begin}\n{section}\n{end}"
+    # A function, because a replacement text would be searched for backslashes.
     text = old.sub(lambda _: new, text) if old.search(text) else f"{text}\n{new}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

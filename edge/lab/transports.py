@@ -97,6 +97,7 @@ class _Sender(threading.Thread):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        # Stop the sender before the source that it writes to goes away.
         self._stopped.set()
         self._source.close()
         self.join(timeout=2.0)
@@ -109,6 +110,7 @@ def _over_serial(playback: Playback) -> Iterator[Source]:
     """Write frames into one end of a pty and read them from the other, as from a serial port."""
     from edge.sources.serial_port import SerialPortSource
 
+    # A pty, not a pipe: the serial source sets line speed and raw mode, which only a terminal has.
     device, port = os.openpty()
     tty.setraw(device)
     tty.setraw(port)
@@ -138,6 +140,7 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
     """Publish payloads to a broker and receive them from there, as from a device."""
     from edge.sources.mqtt_topic import MqttTopicSource
 
+    # A topic of its own, so that two replays through one broker do not receive each other's samples.
     root = f"ecg-nat/replay/{uuid.uuid4().hex}"
     client = new_client(broker)
     credit = threading.Semaphore(_IN_FLIGHT)  # a broker never slows a publisher down, so the reader must
@@ -161,7 +164,7 @@ def _over_mqtt(playback: Playback, broker: BrokerConfig) -> Iterator[Source]:
     config = MqttConfig(
         topic=f"{root}/+/samples", broker=receiver, silent_after_s=math.inf, max_payloads_per_s=math.inf
     )
-    source = MqttTopicSource(config, on_taken=credit.release)
+    source = MqttTopicSource(config, on_taken=credit.release)  # a payload that was read lets the next one go
     open_connection(client, broker)
     try:
         source.open()

@@ -82,6 +82,7 @@ def find_growth(
     for name, (least, most) in (("descriptors", descriptors), ("threads", threads)):
         if most - least > MOST_MORE:
             found.append(f"{least} to {most} {name}")
+    # The median, not p99: a single pause of the machine must not fail a day's soak.
     slowest = max(each.p50 for each in latencies)
     if slowest > MOST_SLOWER * latencies[0].p50:
         found.append(f"a median latency of {slowest:g} ms, after {latencies[0].p50:g} ms in the first quarter")

@@ -30,6 +30,7 @@ class Patient:
         self._leads = leads
         self._samples = _packed(number % _PATIENTS, sample_rate_hz, leads)
         self._width = 2 * len(leads)
+        # Each stream starts 7.3 s further into the scenario, so that alarms do not all come in the same second.
         self._origin = round(7.3 * sample_rate_hz) * number * self._width % len(self._samples)
 
     def payload(self, first_sample: int, end_sample: int) -> bytes:

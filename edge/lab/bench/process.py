@@ -50,7 +50,7 @@ def cores() -> tuple[int, frozenset[int]]:
 @contextmanager
 def pinned(usable: frozenset[int]) -> Iterator[None]:
     """Restrict this thread, and the processes it starts meanwhile, to some cores."""
-    before = os.sched_getaffinity(0)
+    before = os.sched_getaffinity(0)  # child processes inherit the restriction
     os.sched_setaffinity(0, usable)
     try:
         yield
@@ -77,6 +77,7 @@ class ServiceProcess:
         self._report, self._log = folder / "report.json", folder / "log"
         (folder / "ecg-edge.toml").write_text(self._config, "utf-8")
         files = ["--config", str(folder / "ecg-edge.toml"), "--json", str(self._report)]
+        # A process of its own, as in real use: its CPU time and memory are then the service's alone.
         with pinned(self._usable), self._log.open("wb") as log:
             self.started_s = time.monotonic()
             command = [sys.executable, "-m", "edge", "run", *files]
@@ -101,6 +102,7 @@ class ServiceProcess:
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()  # from field 3 on; see proc(5)
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+            # Read from outside: asking the service itself would add to what is measured.
             descriptors = len(list((folder / "fd").iterdir()))
             return Usage(
                 cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
@@ -126,7 +128,7 @@ class ServiceProcess:
         BenchError
             When it does not end in time, or with an error.
         """
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGTERM)  # on which the service writes its report
         try:
             code = self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired as exc:

@@ -57,6 +57,7 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
         """Sum up the trials, the one with `streams` first."""
         first, spec = trials[0], setup.bundle.manifest.input
         return cls(
+            # Without a search the largest trial says nothing about how many more would have passed.
             streams_per_core=kept_up(list(trials)) if searched else None,
             streams=first.streams,
             window_latency_ms=first.window_latency_ms,

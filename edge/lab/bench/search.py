@@ -30,8 +30,9 @@ def _next(trials: list[Trial]) -> int | None:
     high = min((trial.streams for trial in trials if not trial.kept_up and trial.streams > low), default=None)
     if len(trials) == 1 and low:
         return max(low + 1, min(round(_TARGET_SHARE * low / max(trials[0].cpu_share, 0.01)), _MAX_STREAMS))
-    if high is None:
+    if high is None:  # nothing has failed yet: go up by a quarter
         return None if low >= _MAX_STREAMS else min(round(1.25 * low) + 1, _MAX_STREAMS)
+    # Between the two the search halves the gap, until they are within the resolution.
     if high <= _RESOLUTION * low or high - low <= 1:
         return None
     return (low + high) // 2

@@ -77,6 +77,7 @@ def find_in_files(paths: Sequence[Path], wanted: str) -> Strip:
     """
     for path in paths:
         try:
+            # By id: a broker may deliver an alert twice, and then it is twice in the log.
             found = {alert.id: alert for alert in _alerts(path, wanted) if alert.matches(wanted)}
         except OSError as exc:
             raise EdgeError(f"{path}: {exc.strerror}; name a file of alerts with --from") from exc
@@ -106,6 +107,7 @@ def _alerts(path: Path, wanted: str) -> Iterator[_Candidate]:
     """Yield the alerts of a file that may match, in the file's order."""
     text = b'"' if wanted == LATEST else wanted.encode()  # decoding each line of a large log would take long
     with path.open("rb") as file:
+        # A report is one indented object over many lines, so its first line is a lone brace.
         if file.read(1 << 10).split(maxsplit=1)[:1] == [b"{"]:  # JSON over many lines
             file.seek(0)
             yield from _report(path, file.read(_MAX_REPORT_BYTES + 1))
@@ -140,6 +142,7 @@ def _report(path: Path, raw: bytes) -> Iterator[_Candidate]:
         report = msgspec.json.decode(raw, type=Report)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise EdgeError(f"{path}: neither a report of a replay nor lines of `watch --json`: {exc}") from exc
+    # A strip is made only for the alert that matches: decoding the samples of all would take long.
     for alert in report.alerts:
         make = lambda alert=alert: strip_of_report(alert, report)  # noqa: E731  binds this alert
         yield _Candidate(alert.id, alert.alarm_id, alert.event, alert.evidence, make)

@@ -34,6 +34,7 @@ def draw_strip(strip: Strip, path: Path) -> Path:
     EdgeError
         When matplotlib is not installed, or the file cannot be written.
     """
+    # All sizes are in millimetres of paper and become inches and fractions only where matplotlib wants them.
     rows_mm = [_row_mm(lead) for lead in strip.signal_mv]
     paper_mm = 5.0 * np.ceil(MM_PER_S * strip.signal_mv.shape[1] / strip.sample_rate_hz / 5.0)
     head_mm, foot_mm = 2 * _LINE_MM, _LINE_MM * (len(strip.details) + 1)
@@ -51,6 +52,7 @@ def draw_strip(strip: Strip, path: Path) -> Path:
     _draw_paper(axes, paper_mm, sum(rows_mm))
     _draw_leads(axes, strip, rows_mm)
     left = _MARGIN_MM / width_mm
+    # `parse_math=False`: texts come from the network, and a $ in them must not be read as a formula.
     figure.text(left, 1 - 1.4 * _LINE_MM / height_mm, strip.heading, size=10, weight="bold", parse_math=False)
     lines = (*strip.details[:-1], f"{MM_PER_S:g} mm/s, {MM_PER_MV:g} mm/mV. {strip.details[-1]}")
     for number, line in enumerate(lines, 1):

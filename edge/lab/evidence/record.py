@@ -28,6 +28,7 @@ def write_record(strip: Strip, folder: Path) -> list[Path]:
         import wfdb
     except ImportError as exc:
         raise RecordError("a WFDB record needs the wfdb package: pip install 'ecg-nat[evidence]'") from exc
+    # The integers of the evidence as they are, so that the record holds exactly what the model saw.
     count = len(strip.leads)
     try:
         wfdb.wrsamp(

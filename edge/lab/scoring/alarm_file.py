@@ -29,7 +29,7 @@ def write_alarms(folder: Path, record: str, sample_rate_hz: float, events: Seque
     """
     path = folder / f"{record}.{ANNOTATOR}"
     notes = [(event.end_sample, f"{event.spec.label} {_NOTES[event.kind]}") for event in events if event.kind in _NOTES]
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # of an earlier run: a record without alarms must not keep it
     if not notes:
         return path
     try:

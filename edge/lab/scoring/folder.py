@@ -79,6 +79,7 @@ def score_folder(
         names = [name for name in names if name in bundle.by_record]
     bundles = {name: bundle.for_record(name) if isinstance(bundle, FoldBundles) else bundle for name in names}
     recordings = {name: open_recording(str(config.folder / name)) for name in names}
+    # All recordings are opened first: a record that cannot be read is an error before hours of replay, not after.
     lengths_s = {name: each.samples / each.spec.sample_rate_hz for name, each in recordings.items()}
     if config.alarms_to is not None:
         config.alarms_to.mkdir(parents=True, exist_ok=True)
@@ -93,6 +94,7 @@ def score_folder(
         counts = _replay_record(bundles[name], config, name, recording, report, stopped)
         if stopped.is_set():
             break
+        # Each bundle of a cross-validation has its own list.
         seen = name in seen_records(bundles[name], config.folder.resolve().name)
         done.append(replace(counts, seen_in_training=seen))
     if not done:
@@ -171,6 +173,7 @@ def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
         sets = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[str]]])
     except (OSError, msgspec.DecodeError) as exc:
         raise BundleError(f"{path}: cannot be read: {exc}") from exc
+    # A folder may have any name; then a record counts as seen if any set has one of that name, to be on the safe side.
     parts = [sets[set_name]] if set_name in sets else list(sets.values())
     return frozenset(name for part in parts for names in part.values() for name in names)
 

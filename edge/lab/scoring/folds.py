@@ -52,10 +52,12 @@ def open_folds(path: Path) -> FoldBundles:
         folders = msgspec.json.decode(raw, type=dict[str, str])
     except (OSError, msgspec.DecodeError) as exc:
         raise BundleError(f"{path / FOLDS}: cannot be read: {exc}") from exc
+    # Names only: a list from elsewhere must not load bundles from outside this folder.
     if not folders or any(Path(folder).name != folder or folder.startswith(".") for folder in folders.values()):
         raise BundleError(f"{path / FOLDS}: must give a folder beside it for each record")
     bundles = {folder: load_bundle(path / folder) for folder in sorted(set(folders.values()))}
     manifests = [bundle.manifest for bundle in bundles.values()]
+    # The digest covers the list and every bundle, so that a report names exactly what was scored.
     digest = sha256(raw + "".join(bundle.sha256 for bundle in bundles.values()).encode()).hexdigest()
     name = BundleRef(f"{manifests[0].name} out of fold", manifests[0].version, digest)
     return FoldBundles(path, name, {record: bundles[folder] for record, folder in folders.items()})

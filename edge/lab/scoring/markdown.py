@@ -77,6 +77,7 @@ def _cells(figures: LabelScore) -> Iterator[str]:
     yield f"{figures.counts['episodes']:g}"
     for name in ("episode_se", "episode_ppv", "duration_se", "duration_ppv", "false_alarms_per_hour", "window_f1"):
         average = figures.average.get(name)
+        # No average of a rate: short records would weigh as much as long ones.
         mean = "" if average is None or name == "false_alarms_per_hour" else f" avg {average:.2f}"
         yield _cell(getattr(figures, name), figures.ci95.get(name)) + mean
     yield "" if figures.delay_s is None else f"{figures.delay_s.median:.1f}, 90% {figures.delay_s.p90:.1f}"

@@ -51,6 +51,7 @@ class NoisyRecording:
         self.samples = clean.samples
         self.noisy_s = noisy_spans(clean.samples / clean.spec.sample_rate_hz)
         rate_hz = clean.spec.sample_rate_hz
+        # The whole recording at once: the height of its first 300 beats must be known before the first block is sent.
         signal = mv_from_adc(np.concatenate([block.adc for block in self._blocks], axis=1), clean.spec)
         beats = np.rint(annotation.times_s[~np.isin(annotation.symbols, _UNTYPICAL)] * rate_hz).astype(np.int64)
         rows = np.arange(len(clean.spec.leads)) % len(noise)
@@ -60,6 +61,7 @@ class NoisyRecording:
     def adc_blocks(self) -> Iterator[AdcBlock]:
         """Yield the recording's blocks with the noise added, clipped to the width of the samples."""
         gain = np.array(self.spec.gain)[:, None]
+        # Symmetric, as the lowest value of a width may be the code for a missing sample.
         highest = (1 << 8 * self.spec.width - 1) - 1
         for block in self._blocks:
             added = np.rint(self._added_mv[:, block.first_sample : block.end_sample] * gain)

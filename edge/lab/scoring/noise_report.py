@@ -142,10 +142,10 @@ def draw(score: NoiseScore, path: Path) -> None:
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=9)
         ax.set_xlabel("SNR, dB")
-        ax.invert_xaxis()
+        ax.invert_xaxis()  # more noise to the right
     axes[0].legend()
     axes[2].legend()
     try:
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, metadata={"Software": None})  # no version: the same figures give the same bytes
     except (OSError, ValueError) as exc:
         raise EdgeError(f"{path}: the picture cannot be written ({exc})") from exc

@@ -89,7 +89,7 @@ def run_noise_stress(
     """
     stopped = stopped or threading.Event()
     names = annotated_records(config.folder, "atr", config.records)
-    pairs: list[tuple[str | None, float | None]] = [(None, None)]
+    pairs: list[tuple[str | None, float | None]] = [(None, None)]  # the clean records come first: others refer to them
     pairs += [(noise, snr_db) for noise in config.noises for snr_db in config.snr_db]
     conditions = _ConditionScorer(bundle, config, names, len(pairs), progress, stopped)
     found: list[Condition] = []
@@ -141,6 +141,7 @@ class _ConditionScorer:
         length_s, title = recording.samples / rate_hz, name
         source = recording
         if noise is not None and snr_db is not None:
+            # The noise is read for each record, as its rate must be that of the record.
             added = read_noise(self.config.noise_folder / noise, rate_hz)
             source, title = NoisyRecording(recording, annotation, added, snr_db), f"{name} {noise} {snr_db:g} dB"
 
@@ -150,6 +151,7 @@ class _ConditionScorer:
 
         output = collect_output(bundle, name, source, self.config.classifier, report, self.stopped)
         self._done_s += length_s
+        # Both kinds of period begin after the learning period, which is clean.
         scorer = AlarmScorer(bundle.manifest, alarm_specs(bundle.manifest.labels), CLEAN_START_S)
         noisy = noisy_spans(length_s)
         clean = subtract(union([(CLEAN_START_S, length_s)]), noisy)

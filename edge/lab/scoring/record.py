@@ -77,7 +77,7 @@ class AlarmScorer:
         labels, unannotated = {}, {}
         for spec in self._specs:
             reference = annotated.get(spec.label)
-            if reference is None or spec.kind == "technical":
+            if reference is None or spec.kind == "technical":  # no annotation to compare with
                 raised = (event for event in output.events if event.kind == "raised" and event.spec.label == spec.label)
                 unannotated[spec.label] = sum(self._start_s <= event.end_s for event in raised)
                 continue
@@ -112,6 +112,7 @@ class AlarmScorer:
 
     def _is_evidence(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
         """Return whether a window counts for the alarm, by the rule of `edge.alarms.machine`."""
+        # The machine's own rule, as events do not list their windows: one below the threshold may lie within an alarm.
         gated = spec.gated and any(gate.over(decision) for gate in self._gates)
         return not gated and bool(spec.over(decision, on=on))
 
@@ -122,6 +123,7 @@ class AlarmScorer:
         return Alarm(
             raised_s=raised.end_s,
             covered_s=(first_s - reach_s, windows[-1].end_s),
+            # Half a hop on both sides, as each window stands for the time up to the next one.
             active_s=(first_s + middle_s - self._hop_s / 2, last_s + middle_s + self._hop_s / 2),
         )
 
@@ -133,6 +135,7 @@ class AlarmScorer:
         pairs = []
         for decision in output.decisions:
             first_s, over = decision.first_sample / output.sample_rate_hz, spec.over(decision)
+            # With pooling the output also saw earlier windows; a beat in any of them makes it right.
             seen_from_s = max(first_s - self._reach_s(spec.label), 0.0)
             holds = holds_in_window(annotation, spec.label, seen_from_s, first_s + self._window_s)
             if over is not None and holds is not None and first_s >= self._start_s:

@@ -38,6 +38,8 @@ BEAT_LABELS = tuple(_PREMATURE)
 def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
     """Return the reference of each label that the record annotates, for windows of this length."""
     result: dict[str, Reference] = {}
+    # A label gets a reference only where the record annotates what it rests on: without rhythm notes nobody can say
+    # that there was no AF, and without beats nothing is known about runs, forms and rates.
     if annotation.rhythms:
         result |= {label: Reference(union(annotation.noted(note))) for label, note in _NOTED.items()}
         result["AF"] = Reference(result["AF"].episodes, result["AFL"].episodes)
@@ -53,6 +55,7 @@ def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
 
 def holds_in_window(annotation: Annotation, label: str, start_s: float, end_s: float) -> bool | None:
     """Return whether a beat of a label (`BEAT_LABELS`) is in [start_s, end_s); None where it cannot be told."""
+    # A beat cut by the window's edge may not be recognisable, so it neither makes the label true nor false.
     inner = annotation.beats(start_s + _EDGE_S, end_s - _EDGE_S)
     if np.isin(inner, list(_PREMATURE[label])).any():
         return True
@@ -64,7 +67,7 @@ def _run(annotation: Annotation, label: str) -> Reference:
     short: list[tuple[float, float]] = []
     for start, end in annotation.noted(_RUNS[label]):
         (long if annotation.beats(start, end).size >= _RUN_BEATS else short).append((start, end))
-    if label == "VT":
+    if label == "VT":  # flutter waves are not annotated as beats, so its length counts
         for start, end in annotation.noted("(VFL"):
             (long if end - start >= _FLUTTER_S else short).append((start, end))
     return Reference(union(long), union(short))
@@ -76,6 +79,7 @@ def _premature(annotation: Annotation, label: str, window_s: float) -> Reference
         return ((float(time) - reach_s, float(time) + reach_s) for time in times)
 
     uncertain = "".join(set(_UNCERTAIN[label]) - set(_PREMATURE[label]))
+    # Beats less than a window apart are in one window together, so that no alarm could tell them apart.
     return Reference(
         union(around(_PREMATURE[label], MATCH_S), gap_s=window_s),
         union(around(uncertain, window_s / 2 + _STEP_S)),
@@ -94,6 +98,7 @@ def _form(annotation: Annotation, label: str, window_s: float) -> Reference:
 
 
 def _slow(annotation: Annotation, window_s: float) -> Reference:
+    # Annotators noted bradycardia, but did not deny it for every other slow stretch.
     noted = union(annotation.noted("(SBR"))
     slow = _where(annotation, _rates(annotation, window_s) < _SLOW_BPM)
     return Reference(noted, subtract(slow, noted))

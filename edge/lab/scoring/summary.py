@@ -206,6 +206,7 @@ def ratio_interval(parts: NDArray[np.float64]) -> Interval | None:
     """
     if len(parts) < 2:
         return None
+    # The figures are quotients of sums, so a resample needs only a weighted sum over patients.
     sums = draw_counts(len(parts), RESAMPLES) @ parts
     defined = sums[sums[:, 1] > 0]
     return percentile_interval(defined[:, 0] / defined[:, 1]) if defined.size else None
@@ -215,6 +216,7 @@ def _delay_interval(delays_s: Sequence[Sequence[float]]) -> Interval | None:
     """Return the interval of the median delay; `delays_s` holds for each patient the delays of all episodes found."""
     if len(delays_s) < 2 or not any(delays_s):
         return None
+    # A median is no quotient of sums: each delay is repeated as often as its patient was drawn.
     pooled = np.concatenate([np.asarray(delays, np.float64) for delays in delays_s])
     owner = np.repeat(np.arange(len(delays_s)), [len(delays) for delays in delays_s])
     drawn = (np.repeat(pooled, counts[owner]) for counts in draw_counts(len(delays_s), RESAMPLES))

@@ -46,7 +46,7 @@ def _with_interval(figures: LabelScore | SetScore, name: str, value: float | Non
     if name not in figures.ci95:
         return _digits(value)
     low, high = figures.ci95[name]
-    places = 2 if high <= 1 else 1
+    places = 2 if high <= 1 else 1  # shares and small rates; larger rates are less certain
     return f"{_digits(value)}{gap}{low:.{places}f}-{high:.{places}f}"
 
 
