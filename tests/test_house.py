@@ -1,4 +1,4 @@
-"""The rules of the house: who imports whom, what the device loads and what installs on it."""
+"""The rules of the repository: import contracts, what the device loads, and what installs on it."""
 
 import re
 import subprocess

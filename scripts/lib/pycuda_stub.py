@@ -1,7 +1,7 @@
 """Makes a type stub of `pycuda.driver` from the source of its Boost.Python wrapper (src/wrapper/wrap_cudadrv.cpp).
 
-Knows the few forms in which that file names classes, methods and functions. Arguments appear where the wrapper names
-them, else as anything; types are not in the source, but for what this file says in `_RETURNS`.
+Parses the few forms in which that file declares classes, methods and functions. Arguments appear where the wrapper
+names them, else any are allowed. The source has no types, except for those listed in `_RETURNS`.
 """
 
 import re
@@ -14,7 +14,7 @@ _FUNCTION = re.compile(r'py::def\(\s*"(\w+)"(?P<rest>[^;]*);|DEF_SIMPLE_FUNCTION
 _STATIC = re.compile(r'\.staticmethod\("(\w+)"\)')
 _ARGUMENT = re.compile(r'py::arg\("(\w+)"\)(\s*=)?|py::args\(((?:\s*"\w+",?)+)\)')
 _ERROR = re.compile(r"DECLARE_EXC\((\w+), (?:NULL|Cuda)")
-_RETURNS = {  # as the documentation says; a name that the source does not have stays out of the stub
+_RETURNS = {  # from the documentation; a name that the source lacks is left out of the stub
     "Device.count": "int",
     "Device.name": "str",
     "Device.compute_capability": "tuple[int, int]",
@@ -27,7 +27,7 @@ _RETURNS = {  # as the documentation says; a name that the source does not have 
 
 
 def _arguments(text: str) -> str:
-    """Return the parameters that the wrapper names; anything goes where it names none."""
+    """Return the parameters that the wrapper names; any are allowed where it names none."""
     found = []
     for name, default, several in _ARGUMENT.findall(text):
         if several:
@@ -70,7 +70,9 @@ def make_stub(source: str) -> str:
     starts = list(_CLASS.finditer(source))
     for match, following in zip(starts, [*starts[1:], None], strict=True):
         end = source.find(";", match.end())
-        ends = [place for place in (source.find("\n  }", match.end()), following and following.start()) if place]
+        ends = [
+            position for position in (source.find("\n  }", match.end()), following and following.start()) if position
+        ]
         body = source[match.start() : max(end, min(ends))]
         parts.append(_class_stub(match[1], body))
     for match in _FUNCTION.finditer(source):

@@ -1,4 +1,4 @@
-"""Writes a bundle like another one, whose graph costs next to nothing: for soaks that are not about the graph.
+"""Writes a copy of a bundle whose graph needs almost no CPU time, for soaks that test everything but the graph.
 
     python scripts/lib/stand_in.py edge/bundles/rhythm OUT
 
@@ -21,7 +21,7 @@ from edge.core.leads import LEADS
 
 
 def stand_in_graph(samples: int, labels: int) -> onnx.ModelProto:
-    """Return the graph, with the inputs and outputs of every bundle's."""
+    """Return the graph, with the inputs and outputs that every bundle has."""
     weights = 3.0 * np.random.default_rng(0).standard_normal((1, labels))
     constants = {
         "weights": weights.astype(np.float32),

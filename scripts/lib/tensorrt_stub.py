@@ -1,4 +1,4 @@
-"""Mends the stub that stubgen writes of TensorRT's bindings, so that a type checker can read it.
+"""Corrects the stub that stubgen writes of TensorRT's bindings, so that a type checker can read it.
 
     PYTHONPATH=FOLDER-OF-BINDINGS python tensorrt_stub.py STUB
 
@@ -23,16 +23,16 @@ class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # as above
         trt.IProgressMonitor.__init__(self)
 
 
-def try_out() -> None:
-    """Do what needs no library and no signature can say: subclass, loop over dimensions, use an enum as a bit."""
+def check_bindings() -> None:
+    """Try what the stub is given by hand: subclassing, looping over dimensions, an enum as a bit."""
     _Logger()
     _Monitor()
     if tuple(trt.Dims((1, 12, 1000))) != (1, 12, 1000) or int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) < 0:
-        raise TypeError("TensorRT's dimensions or enums are not what they were")
+        raise TypeError("TensorRT's dimensions or enums have changed")
 
 
-def mend(text: str) -> str:
-    """Return a stub that parses, with bool as bool, and with what the signatures of the bindings cannot say."""
+def correct(text: str) -> str:
+    """Return a stub that parses, has `bool` for bool, and declares what the bindings' signatures leave out."""
     text = re.sub(r"^bool: DataType.*\n", "", text, flags=re.MULTILINE)  # hides the builtin in the signatures
     text = text.replace("typing.SupportsInt", "int")
     text = re.sub(r"def get_error\(.*", "def get_error(self, index: int) -> ParserError: ...", text)
@@ -45,14 +45,14 @@ def mend(text: str) -> str:
             ast.parse("".join(lines))
         except SyntaxError as exc:  # a default before an argument without one; Python has no such signature
             at = (exc.lineno or 1) - 1
-            mended = re.sub(r"\(.*\) ->", "(self, *args: Any, **kwargs: Any) ->", lines[at])
-            if mended == lines[at]:
+            corrected = re.sub(r"\(.*\) ->", "(self, *args: Any, **kwargs: Any) ->", lines[at])
+            if corrected == lines[at]:
                 raise
-            lines[at] = mended
+            lines[at] = corrected
         else:
             return "".join(lines) + "\n__version__: str  # from the package's __init__\n"
 
 
 if __name__ == "__main__":
-    try_out()
-    sys.stdout.write(mend(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    check_bindings()
+    sys.stdout.write(correct(Path(sys.argv[1]).read_text(encoding="utf-8")))

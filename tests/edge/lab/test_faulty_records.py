@@ -1,4 +1,4 @@
-"""What `ecg-edge replay` says of records that are damaged, empty or of no use: one clear line, or a counted loss."""
+"""`ecg-edge replay` on records that are damaged, empty or useless: one clear line, or a counted loss."""
 
 import os
 
@@ -73,7 +73,7 @@ def garbage(folder):
         (garbage, 7500, {"bad_quality": 5250, "tail": 2250}),
     ],
 )
-def test_what_is_lost_is_counted(tmp_path, tiny_bundle_path, make, samples_in, missing):
+def test_lost_samples_are_counted(tmp_path, tiny_bundle_path, make, samples_in, missing):
     out = tmp_path / "report.json"
     result = replay(make(tmp_path), tiny_bundle_path, out)
     assert result.returncode == 0, result.stderr
@@ -116,7 +116,7 @@ def with_a_header_of_10_mb(folder):
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (empty, "holds no samples"),
         (without_signal_file, "is missing"),
@@ -127,9 +127,9 @@ def with_a_header_of_10_mb(folder):
         (with_a_header_of_10_mb, "cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_one_clear_line(tmp_path, tiny_bundle_path, make, says):
+def test_a_useless_record_is_one_clear_line(tmp_path, tiny_bundle_path, make, message):
     result = replay(make(tmp_path), tiny_bundle_path, tmp_path / "report.json")
     assert result.returncode == 1
-    assert says in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert not (tmp_path / "report.json").exists()

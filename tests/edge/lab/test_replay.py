@@ -1,4 +1,4 @@
-"""The same alerts over every wire and at any speed, and honest reports of whatever arrives."""
+"""The same alerts over every transport and at any speed, and exact reports of faulty input."""
 
 import json
 import os
@@ -33,7 +33,7 @@ SCENARIO = "synthetic:sinus:15,af:20,noise:14,lead_off:9,vt:12,sinus:12"
 
 
 def same_alerts(one, other):
-    """Say whether two reports tell the same, samples included, but for 1e-5 in a probability (and its rounding)."""
+    """Check that two reports are equal, samples included, except for 1e-5 in a probability (and its rounding)."""
     assert len(one.alerts) == len(other.alerts)
     for a, b in zip(one.alerts, other.alerts, strict=True):
         assert a.probability == pytest.approx(b.probability, abs=1e-5)
@@ -86,7 +86,7 @@ class Beginning:
 
 
 @pytest.mark.parametrize("record", [SCENARIO, "mitdb/207"])
-def test_equal_alerts_over_every_wire(run, data_dir, record):
+def test_equal_alerts_over_every_transport(run, data_dir, record):
     recording = open_recording(record)
     if record.startswith("mitdb"):
         recording = Beginning(recording, minutes=5)  # bigeminy, LBBB and ventricular flutter
@@ -110,7 +110,7 @@ def test_equal_alerts_at_any_speed(run, via):
 
 
 class Integers:
-    """A recording made of given integers, one lead; what is missing is told by its code."""
+    """A recording made of given integers; `missing` holds the cause of each missing sample."""
 
     def __init__(self, adc, *, rate=250, leads=("II",), missing=None):
         self.spec = AdcSpec(leads, rate, (200.0,) * len(leads), (0,) * len(leads))
@@ -131,7 +131,7 @@ def wave(seconds, rate=250):
 
 
 @pytest.mark.parametrize("via", ["direct", "serial", "mqtt"])
-def test_samples_without_a_value_are_missing_over_every_wire(run, via):
+def test_samples_without_a_value_are_missing_over_every_transport(run, via):
     missing = np.zeros((1, 60 * 250), np.uint8)
     missing[:, 5000:5500] = Cause.INVALID
     missing[:, 9000:9100] = Cause.LEAD_OFF
@@ -148,7 +148,7 @@ def test_leads_and_rates_that_cannot_be_used_are_one_clear_error(run, via, spec)
     assert "\n" not in str(caught.value)
 
 
-def test_a_recording_that_fails_midway_does_not_hang_the_wire(run):
+def test_a_recording_that_fails_midway_does_not_hang_the_replay(run):
     class Failing(Integers):
         def adc_blocks(self):
             yield from list(super().adc_blocks())[:20]
@@ -230,7 +230,7 @@ def test_a_classifier_that_fails_midway_leaves_no_sender_behind(monkeypatch, run
 
 
 @pytest.mark.parametrize("via", ["direct", "serial", "mqtt"])
-def test_a_record_cut_short_tells_what_is_gone_over_every_wire(run, data_dir, tmp_path, via):
+def test_the_missing_part_of_a_short_file_is_counted_over_every_transport(run, data_dir, tmp_path, via):
     for extension in ("hea", "dat"):
         shutil.copy(data_dir / f"mitdb/208.{extension}", tmp_path)
     os.truncate(tmp_path / "208.dat", 360 * 60 * 3)  # one of thirty minutes; format 212 has 3 bytes an instant
@@ -257,7 +257,7 @@ def test_json_on_standard_output_is_json_alone(tiny_bundle_path):
     assert json.loads(result.stdout)["record"] == "synthetic:sinus:12"
 
 
-def test_it_makes_a_broker_of_its_own_where_none_is_named(tiny_bundle_path):
+def test_without_a_broker_it_starts_its_own(tiny_bundle_path):
     result = ecg_edge("replay", SCENARIO, "--via", "mqtt", "--publish", "--model", str(tiny_bundle_path))
     assert result.returncode == 0, result.stderr
 

@@ -18,7 +18,7 @@ def test_a_line_is_found_with_its_interval():
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.8, 0.95, 1.0])
 def test_the_interval_holds_the_true_slope_in_19_of_20_cases(correlation):
-    """With corcorrelation points, an interval made for independent ones held it in only half of the cases."""
+    """With correlated points, an interval made for independent ones held it in only half of the cases."""
     draw, held = np.random.default_rng(4), 0
     for _ in range(400):
         noise = draw.normal(0, 1, 84)

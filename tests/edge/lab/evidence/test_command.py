@@ -1,4 +1,4 @@
-"""`ecg-edge evidence` from the alert log of a service that was killed, from a report, and what bad usage is told."""
+"""`ecg-edge evidence` from the alert log of a killed service and from a report, and its errors."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def evidence(*args):
     return ecg_edge("evidence", *args)
 
 
-def test_what_a_killed_service_sent_is_what_its_log_has(broker, tiny_bundle_path, tmp_path):
+def test_the_log_of_a_killed_service_has_what_it_sent(broker, tiny_bundle_path, tmp_path):
     """The alert on the broker and the one in the log are the same, evidence included, and the ECG can be drawn."""
     log, device = tmp_path / "alerts.jsonl", f"d-{tmp_path.parent.name[-8:]}-evidence"
     config = tmp_path / "edge.toml"
@@ -60,7 +60,7 @@ def test_the_latest_of_a_report(report, tmp_path):
         (["latest", "--broker", "localhost:1"], 1, "is the broker running"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(args, code, text):
+def test_an_error_is_one_line(args, code, text):
     done = evidence(*args)
     assert (done.returncode, done.stdout) == (code, "")
     assert text in done.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What an alert carries is what the model saw, is bounded, and is made for windows with an event alone."""
+"""The evidence of an alert: what the model saw, of limited size, and only for windows with an event."""
 
 from contextlib import nullcontext
 from datetime import datetime, timezone
@@ -127,7 +127,7 @@ def test_a_window_without_an_event_makes_no_evidence(tiny_bundle, monkeypatch):
         {"more": 1},
     ],
 )
-def test_what_a_wire_may_not_bring_is_refused(raised, changes):
+def test_malformed_evidence_is_refused(raised, changes):
     raw = msgspec.to_builtins(raised.evidence) | changes
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(raw), type=Evidence)

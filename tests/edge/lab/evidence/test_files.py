@@ -20,7 +20,7 @@ def strip(report, raised):
     return strip_of_report(raised, report)
 
 
-def test_any_wfdb_reader_gets_the_window_and_what_was_said_of_it(strip, raised, tmp_path):
+def test_any_wfdb_reader_gets_the_window_and_its_annotation(strip, raised, tmp_path):
     paths = write_record(strip, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
     record = wfdb.rdrecord(str(tmp_path / raised.id))
@@ -65,13 +65,13 @@ def test_texts_are_drawn_as_they_are(strip, tmp_path):
 @pytest.mark.parametrize(
     ("write", "module", "error"), [(write_record, "wfdb", RecordError), (draw_strip, "matplotlib.figure", EdgeError)]
 )
-def test_what_is_not_installed_is_named(strip, tmp_path, monkeypatch, write, module, error):
+def test_a_missing_package_is_named(strip, tmp_path, monkeypatch, write, module, error):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(error, match="pip install"):
         write(strip, tmp_path)
 
 
 @pytest.mark.parametrize(("write", "error"), [(write_record, RecordError), (draw_strip, EdgeError)])
-def test_what_cannot_be_written_is_one_line(strip, tmp_path, write, error):
+def test_a_file_that_cannot_be_written_is_one_line(strip, tmp_path, write, error):
     with pytest.raises(error, match="cannot be written"):
         write(strip, tmp_path / "none" / "strip.png")

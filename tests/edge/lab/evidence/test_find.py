@@ -1,4 +1,4 @@
-"""An alert is found by its id wherever alerts are kept; what is damaged, hostile or ambiguous is said in one line."""
+"""An alert is found by its id in any file of alerts; damaged, hostile or ambiguous input is one clear line."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def test_text_from_the_network_reaches_no_file_name(raised, changes, text):
         strip_of_alert(alert(raised, **{**changes, "data": data}))
 
 
-def test_texts_from_a_wire_are_plain_and_short(raised):
+def test_texts_from_the_network_are_plain_and_short(raised):
     hostile = "\x1b[31m\n" + "x" * 10_000
     strip = strip_of_alert(alert(raised, source=hostile, data={"name": hostile, "label": "$\\frac{$\n"}))
     for text in (strip.heading, strip.label, strip.note, *strip.details):

@@ -7,7 +7,7 @@ from edge.lab.scoring.beats import Beats, Confusion, compare
 
 
 def beats(**at):
-    """Make beats from class=times, in the order of time."""
+    """Make beats from class=times, in order of time."""
     pairs = sorted((time, kind) for kind, times in at.items() for time in times)
     return Beats(np.array([time for time, _ in pairs], np.float64), "".join(kind for _, kind in pairs))
 
@@ -20,7 +20,7 @@ def test_equal_lists_are_perfect():
 
 
 def test_every_cell_of_a_small_case():
-    """Six reference beats: one right, V called N, S called V, F and Q called V, one missed; and one V from nowhere."""
+    """Six reference beats: one right, V found as N, S as V, F and Q as V, one missed; and one extra V."""
     reference = beats(N=[301, 306], V=[302], S=[303], F=[304], Q=[305])
     test = beats(N=[301.1, 302], V=[303, 304, 305, 307])
     confusion = compare(reference, test)
@@ -32,7 +32,7 @@ def test_every_cell_of_a_small_case():
         "qrs_ppv": 5 / 6,
         "veb_se": 0,
         "veb_ppv": 0,
-        "veb_fpr": 2 / 3,  # S and nothing called V, and one N rightly not; F and Q called V are no false positives
+        "veb_fpr": 2 / 3,  # S and nothing found as V, one N rightly not; F and Q found as V are no false positives
         "sveb_se": 0,
         "sveb_ppv": None,
         "sveb_fpr": 0,
@@ -50,7 +50,7 @@ def test_the_window_is_150_ms_on_both_sides(apart_s, matched):
     assert compare(beats(N=[301]), beats(N=[301 + apart_s])).count("N", "N") == matched
 
 
-def test_the_nearer_beat_has_the_right():
+def test_the_nearer_beat_matches():
     two_tests = compare(beats(N=[301]), beats(V=[300.9], N=[301.05]))
     assert (two_tests.count("N", "N"), two_tests.count("O", "V")) == (1, 1)
     two_references = compare(beats(V=[301], N=[301.2]), beats(N=[301.14]))

@@ -40,7 +40,7 @@ def test_two_alarms_in_one_episode_and_two_episodes_under_one_alarm():
     assert (bridged.both_s, bridged.alarm_s) == (20, 40)
 
 
-def test_what_the_windows_saw_decides_about_overlap():
+def test_overlap_is_with_all_that_the_windows_cover():
     """A run of 2 s that stood at the edge of the only window over the threshold was found."""
     run = Reference(union([(400, 402)]))
     near = compare(run, [Alarm(403.0, (393.0, 403.0), (397.5, 398.5))], 300, 3900)
@@ -57,19 +57,19 @@ def test_the_learning_period_cuts_episodes_and_alarms():
     assert counts.delays_s == ()
 
 
-def test_an_episode_of_the_learning_period_alone_is_none():
+def test_an_episode_within_the_learning_period_does_not_count():
     counts = compare(Reference(union([(200, 300)])), [alarm(205, 200, 296)], 300, 3900)
     assert (counts.episodes, counts.alarms) == (0, 0), "though its last window reached past minute 5"
 
 
-def test_an_alarm_within_what_is_open_is_none():
-    """AF predictivity leaves annotated flutter out, as EC57 has it: all of the first alarm, half of the second."""
+def test_an_alarm_where_the_reference_is_unknown_does_not_count():
+    """EC57 leaves annotated flutter out of AF predictivity: all of the first alarm, half of the second."""
     reference = Reference(union([(1000, 1010)]), union([(400, 500)]))
     counts = compare(reference, [alarm(425, 420, 480), alarm(499, 495, 505)], 300, 3900)
     assert (counts.alarms, counts.right, counts.alarm_s) == (1, 0, 5)
 
 
-def test_what_is_open_takes_no_right_alarm_away():
+def test_an_unknown_reference_takes_no_right_alarm_away():
     reference = Reference(union([(450, 460)]), union([(400, 500)]))
     counts = compare(reference, [alarm(455, 450, 460)], 300, 3900)
     assert (counts.found, counts.alarms, counts.right, counts.both_s) == (1, 1, 1, 10)

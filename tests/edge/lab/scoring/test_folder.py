@@ -1,4 +1,4 @@
-"""A folder of records through the real path: figures worked out by hand, and the same as in an offline batch."""
+"""A folder of records through the whole monitor: figures worked out by hand, and equal to an offline batch."""
 
 import json
 import shutil
@@ -131,7 +131,7 @@ def labels_of(scorer, path, bundle):
 
 
 def seen(bundle_path, target, sets):
-    """Copy the bundle and let it name records that it has seen."""
+    """Copy the bundle with a list of records that it has seen."""
     shutil.copytree(bundle_path, target)
     (target / "seen_records.json").write_text(sets if isinstance(sets, str) else json.dumps(sets))
     return load_bundle(target)
@@ -146,7 +146,7 @@ def test_records_that_the_bundle_has_seen_are_marked(folder, tiny_bundle_path, t
     assert score.unseen.labels["AF"].counts["episodes"] == 2
 
 
-def test_another_sets_record_of_the_same_name_is_not_meant(folder, tiny_bundle_path, tmp_path):
+def test_a_record_of_the_same_name_in_another_set_is_not_marked(folder, tiny_bundle_path, tmp_path):
     sets = {"mitdb": {"train": []}, "ptb-xl": {"train": ["201"]}}
     one = seen(tiny_bundle_path, tmp_path / "a", sets)
     assert score_folder(one, ScoreConfig(folder=folder, only=("201",))).seen_in_training == ()
@@ -162,7 +162,7 @@ def test_a_list_of_seen_records_that_cannot_be_read(folder, tiny_bundle_path, tm
         score_folder(bundle, ScoreConfig(folder=folder))
 
 
-def test_an_early_stop_reports_the_records_that_were_done(folder, tiny_bundle):
+def test_an_early_stop_reports_the_finished_records(folder, tiny_bundle):
     stopped = threading.Event()
 
     def progress(record, done_s, total_s):

@@ -1,4 +1,4 @@
-"""Bundles of a cross-validation: each record by the one that never saw it; and what the results page says of it."""
+"""Bundles of a cross-validation: each record is scored with the one that never saw it."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from edge.lab.scoring.markdown import SEEN, TITLE, render
 
 @pytest.fixture(scope="session")
 def folds(tiny_bundle_path, tmp_path_factory):
-    """Two bundles, of which the one for 201 and 302 never calls AF."""
+    """Two bundles, of which the one for 201 and 302 never raises AF."""
     path = tmp_path_factory.mktemp("folds")
     deaf, other = (shutil.copytree(tiny_bundle_path, path / name) for name in ("fold-1", "fold-2"))
     manifest = load_bundle(other).manifest

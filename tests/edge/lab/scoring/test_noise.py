@@ -46,7 +46,7 @@ def test_outliers_are_trimmed():
     assert qrs_heights(signal, beats, rate) == pytest.approx([1.0])
 
 
-def test_seams_have_no_step():
+def test_periods_join_without_a_step():
     noise = np.random.default_rng(0).standard_normal((2, 700))
     added = added_noise(noise, np.array([[1.0, 2.0], [7.5, 9.0]]), 1000, 100.0)
     assert not added[:, :100].any()
@@ -55,7 +55,7 @@ def test_seams_have_no_step():
     np.testing.assert_allclose(np.diff(added[:, 751:900]), np.diff(noise[:, 51:200]))  # the noise began again
 
 
-def test_silence_and_absence_are_told():
+def test_a_flat_signal_or_no_beat_is_an_error():
     with pytest.raises(RecordError, match="have no height"):
         noise_gains(np.array([1.0]), np.array([0.0]), 0.0)
     with pytest.raises(RecordError, match="needs annotated beats"):
@@ -70,7 +70,7 @@ def test_a_noise_record_of_another_rate_is_refused(tmp_path):
         read_noise(tmp_path / "m", 360.0)
 
 
-def test_muscle_noise_on_record_118_has_the_power_that_was_asked_for(data_dir):
+def test_muscle_noise_on_record_118_has_the_requested_power(data_dir):
     """The noise that was really added is measured in the output, against the QRS height in the input."""
     clean = open_recording("mitdb/118")
     annotation = read_annotation(data_dir / "mitdb/118")

@@ -1,4 +1,4 @@
-"""Records with noise in them through the real path: what the tiny bundle must say is known."""
+"""Records with added noise through the whole monitor, with results known for the tiny bundle."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_what_noise_does(data, tiny_bundle):
 
 
 def test_noise_as_wide_as_the_converter_masks_its_lead(data, tiny_bundle):
-    """Windows of 10 s begin each second: 111 lie in the noisy turn, whole, and 71 behind it.
+    """Windows of 10 s begin each second: 111 lie wholly in the noisy period, and 71 behind it.
 
     Without noise they are all good. At -50 dB it swings between the ADC's ends, 8 mV to either side, and so is more
     than 3 mV off for half of each second.
@@ -73,6 +73,6 @@ def test_the_command(data, tiny_bundle_path, tmp_path):
     assert '"above_clean_per_hour"' in report.read_text()
 
 
-def test_noise_that_is_not_there(data, tiny_bundle):
+def test_an_absent_noise_record(data, tiny_bundle):
     with pytest.raises(EdgeError, match="em: cannot be read"):
         run_noise_stress(tiny_bundle, config(data, noises=("em",)))

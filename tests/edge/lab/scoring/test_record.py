@@ -75,7 +75,7 @@ def test_a_dip_that_the_off_delay_bridges_is_one_alarm(scorer):
 
 
 def test_windows_over_the_clear_threshold_prolong_an_alarm(scorer):
-    """Window 30 is at 0.4: not enough to raise an alarm, and enough to keep one that is to end below 0.3."""
+    """Window 30 is at 0.4: too low to raise an alarm, high enough to keep one that ends below 0.3."""
     stream = output({"AF": range(20, 30)})
     stream.decisions[30].probabilities[1] = 0.4
     lasting = dataclasses.replace(spec("AF"), clear_threshold=0.3)
@@ -84,7 +84,7 @@ def test_windows_over_the_clear_threshold_prolong_an_alarm(scorer):
 
 
 def test_a_storm_is_counted_separately(scorer):
-    """Ten premature beats within a minute are as many alarms, and one of the storm, that no window is evidence for."""
+    """Ten premature beats within a minute are as many alarms, and one storm, which has no windows of its own."""
     alarms = scorer.score(sinus(), output({"PVC": range(0, 60, 2)}))
     assert alarms.unannotated["ALARM_STORM"] == 1
 
@@ -122,7 +122,7 @@ def test_labels_without_annotation_are_counted_separately(scorer):
 
 
 def test_beats_are_scored_by_window(scorer):
-    """A V beat at 30.5 s stands in windows 21 to 30; windows 25 to 34 say PVC; the last window begins at 59 s."""
+    """A V beat at 30.5 s is in windows 21 to 30; 25 to 34 are over the threshold; the last window begins at 59 s."""
     counts = scorer.score(sinus("N" * 30 + "V" + "N" * 39), output({"PVC": range(25, 35)})).labels["PVC"]
     assert (counts.windows_with, counts.windows_over, counts.windows_right) == (10, 10, 6)
     assert counts.figures()["window_f1"] == 0.6
@@ -130,7 +130,7 @@ def test_beats_are_scored_by_window(scorer):
     assert counts.figures()["duration_se"] is None
 
 
-def test_beats_in_windows_without_an_answer_are_left_out(scorer):
+def test_windows_without_a_decision_are_left_out(scorer):
     counts = scorer.score(sinus("N" * 30 + "V" + "N" * 39), output({"PVC": range(25, 35)}, bad=range(21, 25)))
     assert counts.labels["PVC"].windows_with == 6
 

@@ -1,4 +1,4 @@
-"""What annotations mean for each label: by hand, and the same as in training on every record."""
+"""Reference episodes of each label: by hand, and equal to the rules of training on every record."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_runs_need_three_beats_and_flutter_a_second():
 
 
 def test_premature_beats():
-    """Beats at 8.1 and 12.1 are one episode, the one at 40.1 is another; a fusion beat at 80.1 leaves PVC open."""
+    """Beats at 8.1 and 12.1 are one episode, the one at 40.1 is another; PVC is unknown around fusion at 80.1."""
     symbols = ["N"] * 125
     for beat in (10, 15, 50):
         symbols[beat] = "V"
@@ -75,7 +75,7 @@ def test_paced_rhythm_is_paced_whatever_the_beats():
     assert found.episodes.tolist() == [[50, 70]]
 
 
-def test_rates_leave_open_what_nobody_annotated():
+def test_rates_are_unknown_where_nobody_annotated_them():
     slow = references(annotation("N" * 100, every_s=1.0), WINDOW_S)
     assert seconds(slow["SBRAD"].unknown) == pytest.approx(100, abs=1)
     assert not slow["SBRAD"].episodes.size
@@ -95,7 +95,7 @@ def test_only_annotated_labels_have_a_reference():
     assert "AF" not in references(annotation("N" * 125, []), WINDOW_S)
 
 
-def test_beats_near_the_edge_of_a_window_leave_it_open():
+def test_beats_near_the_edge_of_a_window_leave_it_unknown():
     beats = annotation("VNNNNNNNNNNNNNN")
     assert holds_in_window(beats, "PVC", 0.0, 10.0) is None
     assert holds_in_window(beats, "PVC", 0.2, 10.2) is False
@@ -127,7 +127,7 @@ def records(data_dir):
 
 
 def test_the_same_meanings_as_in_training(data_dir):
-    """On every record: a window's label in training is what this says about that stretch of time.
+    """On every record: a window's label in training agrees with the reference at that time.
 
     A sustained rhythm that training sees in a window fills half of it here; a run or a beat that it sees is here
     within the window; where it denies a label nothing of it is here. For beat forms and rates it is the window's
@@ -148,7 +148,7 @@ def test_the_same_meanings_as_in_training(data_dir):
 
 
 def agrees(label, holds, reference, ours, start):
-    """Say whether training's answer for the window from `start` fits; it may leave open what this does not."""
+    """Say whether training's answer for the window from `start` fits; it may be unknown where this is known."""
     here = clip(reference.episodes, start, start + WINDOW_S)
     inner = start + 0.2, start + WINDOW_S - 0.2
     middle = start + WINDOW_S / 2 - 0.01, start + WINDOW_S / 2 + 0.01

@@ -1,4 +1,4 @@
-"""Sets of stretches against sets of whole seconds."""
+"""Spans compared with sets of whole seconds."""
 
 import numpy as np
 from hypothesis import given
@@ -26,7 +26,7 @@ def test_against_sets_of_seconds(one, other, start, end):
 
 
 @given(pairs)
-def test_stretches_are_sorted_and_apart(one):
+def test_spans_are_sorted_and_disjoint(one):
     spans = union(one)
     assert (np.diff(spans.reshape(-1)) > 0).all()
 
@@ -35,7 +35,7 @@ def test_gaps_are_bridged():
     assert union([(0, 1), (3, 4), (8, 9)], gap_s=2).tolist() == [[0, 4], [8, 9]]
 
 
-def test_nothing():
+def test_no_spans():
     assert seconds(no_spans()) == 0
     assert not within(no_spans(), np.array([[0, 1]])).any()
     assert subtract(no_spans(), union([(0, 1)])).shape == (0, 2)

@@ -33,7 +33,7 @@ def test_gross_and_average():
     assert (score.duration_se, score.window_f1) == (None, None)
 
 
-def test_false_alarms_of_all_labels_and_alarms_apart():
+def test_false_alarms_of_all_labels_and_alarms_without_annotation():
     one = counted("a", hours=2.0, AF=MISSED, VT=MISSED, unannotated={"NOISE": 3, "LEAD_OFF": 0})
     both = score_set([one, counted("b", hours=2.0, AF=FOUND, unannotated={"NOISE": 1})])
     assert both.false_alarms_per_hour == 1.0
@@ -53,7 +53,7 @@ def test_delays():
 
 
 def test_records_of_one_patient_stay_together():
-    """Two records of one person are no sample of patients; a second person makes one."""
+    """Two records of one person give no interval over patients; a second person does."""
     alone = score_set([counted("201", AF=FOUND), counted("202", "201", AF=MISSED)])
     assert alone.patients == 1
     assert not alone.labels["AF"].ci95
@@ -98,7 +98,7 @@ def qrs(record, patient, annotated_s, found_s):
 
 
 def test_qrs_gross_average_and_by_patient():
-    """201 and 202 are one patient: 3 of 4 beats found; 203 has 2 of 2, and one that is none."""
+    """201 and 202 are one patient: 3 of 4 beats found; 203 has 2 of 2, and one false beat."""
     records = [
         qrs("201", "201", [1, 2, 3], [1.1, 2.1]),
         qrs("202", "201", [1], [1]),
