@@ -1,11 +1,11 @@
 """Neighborhood attention in one dimension: every query sees its `kernel` nearest positions.
 
-The semantics are those of natten 0.21 (Hassani et al. 2023, arXiv:2204.07143; dilation: arXiv:2209.15001):
-at the borders the window shifts inward, so that every query has exactly `kernel` neighbours; an even kernel
-reaches one further to the left; with a dilation d only positions of the same residue modulo d are
-neighbours. Four forms give the same result: `block` (fast, exports to ONNX), `dense` (good at short
-lengths), `gather` (one query at a time, the plain twin for tests) and `natten` (its kernels, for training on
-CUDA; imported when it is first used, and on a CPU it has no gradient).
+The semantics are those of natten 0.21 (Hassani et al. 2023, arXiv:2204.07143; dilation: arXiv:2209.15001). At the
+borders the window shifts inward, so that every query has exactly `kernel` neighbours. An even kernel reaches one
+position further to the left. With a dilation d, neighbours are positions of the same residue modulo d. Four back ends
+give the same result: `block` (fast, exports to ONNX), `dense` (for short sequences), `gather` (one query at a time,
+the plain twin for tests) and `natten` (its kernels, for training on CUDA; imported on first use, without a gradient on
+a CPU).
 """
 
 import functools
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Backend = Literal["block", "dense", "gather", "natten"]
-_MASKED = -1e9  # added to a logit: its probability becomes exactly 0 in float32 and bfloat16
-_DENSE_LENGTH = 64  # up to here one block of all positions is faster than cutting out halos
+_MASKED = -1e9  # added to a logit, this makes its probability exactly 0 in float32 and bfloat16
+_DENSE_LENGTH = 64  # up to this length, one block of all positions is faster than several blocks
 
 
 @functools.lru_cache(maxsize=256)
@@ -36,12 +36,12 @@ def neighbours(length: int, kernel: int, dilation: int = 1, causal: bool = False
         raise ValueError(f"kernel {kernel} and dilation {dilation} do not fit a length of {length}")
     rows = []
     for query in range(length):
-        residue, place = query % dilation, query // dilation
+        residue, index = query % dilation, query // dilation  # its index among the positions of its residue
         available = (length - residue + dilation - 1) // dilation
         if causal:
-            first, last = max(place - kernel + 1, 0), place + 1
+            first, last = max(index - kernel + 1, 0), index + 1
         else:
-            first = min(max(place - kernel // 2, 0), available - kernel)
+            first = min(max(index - kernel // 2, 0), available - kernel)
             last = first + kernel
         rows.append(tuple(residue + dilation * k for k in range(first, last)))
     return tuple(rows)
@@ -51,15 +51,16 @@ def neighbours(length: int, kernel: int, dilation: int = 1, causal: bool = False
 def _plan(
     length: int, kernel: int, dilation: int, causal: bool, block: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lay out blocks of queries over contiguous stretches of keys.
+    """Assign contiguous ranges of keys to blocks of queries.
 
-    Arrays and no tensors, because a tensor made while a graph is being traced must not outlive the trace.
+    The result is arrays and not tensors, because it is cached: a tensor made while a graph is being traced must not be
+    used after the trace.
 
     Returns
     -------
-    keys : (blocks, width), the positions that the queries of each block may meet
-    offsets : (blocks, block, width), (key - query) / dilation + kernel - 1 for a neighbour, 2 * kernel - 1 for
-        a pair that must not meet; queries past the end, which pad the last block, see what the last one sees
+    keys : (blocks, width), positions of the keys of each block
+    offsets : (blocks, block, width), (key - query) / dilation + kernel - 1 for neighbours and 2 * kernel - 1 for all
+        other pairs; queries after the end, which pad the last block, are copies of the last query
     """
     rows = neighbours(length, kernel, dilation, causal)
     count = -(-length // block)
@@ -68,11 +69,13 @@ def _plan(
     width = int((high.max(axis=1) - low.min(axis=1)).max()) + 1
     keys = np.minimum(low.min(axis=1), length - width)[:, None] + np.arange(width)
     distance = keys[:, None, :] - queries[:, :, None]
-    meets = (keys[:, None, :] >= low[:, :, None]) & (keys[:, None, :] <= high[:, :, None]) & (distance % dilation == 0)
-    return keys, np.where(meets, distance // dilation + kernel - 1, 2 * kernel - 1)
+    neighbour = (
+        (keys[:, None, :] >= low[:, :, None]) & (keys[:, None, :] <= high[:, :, None]) & (distance % dilation == 0)
+    )
+    return keys, np.where(neighbour, distance // dilation + kernel - 1, 2 * kernel - 1)
 
 
-def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the choice of form
+def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the back end
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -90,10 +93,9 @@ def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the c
     q, k, v : (batch, length, heads, head_dim) float
     kernel : neighbours of a query; `kernel * dilation <= length`
     dilation : distance between neighbours
-    bias : (heads, 2 * kernel - 1) float, added to the logit of the pair at offset (key - query) / dilation,
-        offset -(kernel - 1) first
-    causal : see only the query and what lies before it
-    backend : the form; all give the same result
+    bias : (heads, 2 * kernel - 1) float, added to the logits by offset (key - query) / dilation, from -(kernel - 1) on
+    causal : attend only to the query and earlier positions
+    backend : all give the same result
 
     Returns
     -------
@@ -158,28 +160,28 @@ def _gather(
 def _natten(
     q: Tensor, k: Tensor, v: Tensor, kernel: int, dilation: int, bias: Tensor | None, *, causal: bool
 ) -> Tensor:
-    """Call natten's kernel; it knows no bias, so the bias becomes further channels of queries and keys."""
+    """Call natten's kernel. It has no bias, so the bias becomes more channels of queries and keys."""
     from natten.functional import na1d
 
     if kernel == 1:
-        return v  # natten wants two neighbours; the softmax over one is 1
+        return v  # natten needs two neighbours; the softmax over one is 1
     head_dim = v.shape[-1]
     if bias is not None:
         for_query, for_key = _bias_as_channels(bias, q.shape[1], kernel, dilation)
         q = torch.cat([q, for_query.to(q.dtype).expand(q.shape[0], -1, -1, -1)], dim=-1)
         k = torch.cat([k, for_key.to(k.dtype).expand(*k.shape[:3], -1)], dim=-1)
-    width = max(8, 1 << (q.shape[-1] - 1).bit_length())  # natten wants a power of two
+    width = max(8, 1 << (q.shape[-1] - 1).bit_length())  # natten needs a power of two
     q, k, v = (torch.nn.functional.pad(x, (0, width - x.shape[-1])) for x in (q, k, v))
     out: Tensor = na1d(q, k, v, kernel_size=kernel, dilation=dilation, is_causal=causal, scale=1.0)
     return out[..., :head_dim]
 
 
 def _bias_as_channels(bias: Tensor, length: int, kernel: int, dilation: int) -> tuple[Tensor, Tensor]:
-    """Write a relative bias as a product of what queries and keys know of their own places.
+    """Write a relative bias as a product of channels of queries and channels of keys.
 
-    Offsets stay within one period of 2 * kernel - 1, so the bias is exactly its Fourier series, and
-    cos(w (key - query)) and sin(w (key - query)) are products by the addition theorems. The series' mean is
-    left out: the softmax does not see it.
+    Offsets stay within one period of 2 * kernel - 1, so the bias equals its Fourier series. By the addition theorems,
+    cos(w (key - query)) and sin(w (key - query)) are sums of products of one factor of the key and one of the query.
+    The mean of the series is left out, because it does not change the softmax.
 
     Returns
     -------
@@ -187,9 +189,9 @@ def _bias_as_channels(bias: Tensor, length: int, kernel: int, dilation: int) -> 
     """
     period = 2 * kernel - 1
     series = torch.fft.rfft(torch.roll(bias.float(), -(kernel - 1), dims=1))[:, 1:]  # (heads, kernel - 1)
-    places = torch.arange(length, device=bias.device) // dilation
-    turns = torch.arange(1, kernel, device=bias.device)
-    angle = 2 * torch.pi / period * (places[:, None] * turns % period)
+    positions = torch.arange(length, device=bias.device) // dilation
+    frequencies = torch.arange(1, kernel, device=bias.device)
+    angle = 2 * torch.pi / period * (positions[:, None] * frequencies % period)
     cosine, sine = angle.cos()[:, None], angle.sin()[:, None]  # (length, 1, kernel - 1)
     for_query = torch.cat([series.real * cosine + series.imag * sine, series.real * sine - series.imag * cosine], -1)
     return for_query * 2 / period, torch.cat([cosine, sine], -1)

@@ -1,9 +1,9 @@
-"""Losses: binary cross-entropy that skips what nobody annotated, and supervised contrast.
+"""Losses: binary cross-entropy that skips unknown labels, and supervised contrast.
 
-Contrast is the L_out of Khosla et al. 2020 (arXiv:2004.11362, equation 2), generalised to weighted
-positives: for an anchor i with similarities w to all others, and p(j) the softmax of the cosines / temperature,
-the loss is -sum_j w(i, j) log p(j) / sum_j w(i, j). An anchor without any positive does not count. Under
-torch.distributed every rank's value is its share of the loss over the whole batch (see `ecgnat.ranks`).
+Contrast is L_out of Khosla et al. 2020 (arXiv:2004.11362, equation 2), with weighted positives: for an anchor i with
+similarities w to all other windows, and p(j) the softmax of the cosines / temperature, the loss is
+-sum_j w(i, j) log p(j) / sum_j w(i, j). Anchors without a positive do not count. Under torch.distributed the value of
+each rank is its share of the loss over the whole batch (see `ecgnat.ranks`).
 """
 
 import torch
@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from ecgnat import ranks
 
-_MASKED = -1e9  # added to a logit: its probability becomes exactly 0
+_MASKED = -1e9  # added to a logit, this makes its probability exactly 0
 
 
 def masked_bce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the entries that are known.
+    """Mean binary cross-entropy over the known labels.
 
     Parameters
     ----------
@@ -31,11 +31,11 @@ def masked_bce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 
 
 def single_label_contrast(features: Tensor, label: Tensor, temperature: float = 0.1) -> Tensor:
-    """Contrast where each window has one class: the positives are the windows of the same class.
+    """Contrast of windows with one class each: the positives are the windows of the same class.
 
     Parameters
     ----------
-    features : (batch, dim) float, of any length: they are normalised here
+    features : (batch, dim) float; their length does not matter
     label : (batch,) int
 
     Returns
@@ -46,11 +46,11 @@ def single_label_contrast(features: Tensor, label: Tensor, temperature: float = 
 
 
 def multi_label_contrast(features: Tensor, target: Tensor, known: Tensor, temperature: float = 0.1) -> Tensor:
-    """Contrast where each window has many labels: every other window is a positive by its Jaccard similarity.
+    """Contrast of windows with many labels: every other window is a positive, weighted by its Jaccard similarity.
 
     Parameters
     ----------
-    features : (batch, dim) float, of any length: they are normalised here
+    features : (batch, dim) float; their length does not matter
     target, known : (batch, labels) float; target in [0, 1], known 0 or 1
 
     Returns
@@ -62,7 +62,7 @@ def multi_label_contrast(features: Tensor, target: Tensor, known: Tensor, temper
 
 
 def jaccard(target: Tensor, known: Tensor, other: Tensor, other_known: Tensor) -> Tensor:
-    """Shared labels / labels of either, over the labels known in both; the weighted form (min / max) if fractional.
+    """Jaccard similarity over the labels known in both windows; sum of minima / sum of maxima for fractional labels.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def jaccard(target: Tensor, known: Tensor, other: Tensor, other_known: Tensor) -
 
     Returns
     -------
-    (batch, others) float in [0, 1]; 0 where neither has a label that is known in both
+    (batch, others) float in [0, 1]; 0 if neither window has a label that is known in both
     """
     both = known[:, None] * other_known
     shared = (torch.minimum(target[:, None], other) * both).sum(-1)
@@ -81,11 +81,11 @@ def jaccard(target: Tensor, known: Tensor, other: Tensor, other_known: Tensor) -
 
 def _contrast(features: Tensor, similarity: Tensor, temperature: float) -> Tensor:
     own = functional.normalize(features, dim=1)
-    everyone = ranks.gather(own)
+    every = ranks.gather(own)
     anchors = torch.arange(own.shape[0], device=own.device)
-    myself = functional.one_hot(anchors + ranks.rank() * own.shape[0], everyone.shape[0]).bool()
-    logits = (own @ everyone.T / temperature).masked_fill(myself, _MASKED)
-    weight = similarity.masked_fill(myself, 0.0)
-    whole = weight.sum(dim=1)
-    each = -(weight * logits.log_softmax(dim=1)).sum(dim=1) / whole.clamp(min=1e-12)
-    return each.sum() / torch.clamp(ranks.total((whole > 0).sum()), min=1)
+    self_pair = functional.one_hot(anchors + ranks.rank() * own.shape[0], every.shape[0]).bool()
+    logits = (own @ every.T / temperature).masked_fill(self_pair, _MASKED)
+    weight = similarity.masked_fill(self_pair, 0.0)
+    total_weight = weight.sum(dim=1)
+    each = -(weight * logits.log_softmax(dim=1)).sum(dim=1) / total_weight.clamp(min=1e-12)
+    return each.sum() / torch.clamp(ranks.total((total_weight > 0).sum()), min=1)

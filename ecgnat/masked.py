@@ -1,17 +1,12 @@
-"""Masked autoencoder around the encoder: parts of the signal are hidden, a light decoder draws them back.
+"""Masked autoencoder: parts of the signal are hidden from the encoder, and a light decoder reconstructs them.
 
-What is hidden is raw signal, in patches as long as the encoder's total stride. The convolutions of the stem
-overlap, so a mask over tokens would let the hidden samples shine through their neighbours; and dropping tokens,
-as He et al. 2022 (arXiv:2111.06377) do, would tear the neighbourhoods of the attention. So the encoder sees
-the whole sequence, hidden parts included, as in SimMIM (Xie et al. 2022, arXiv:2111.09886).
+Raw signal is hidden, in patches as long as the encoder's total stride. A mask over tokens would not do: the stem's
+convolutions overlap, so hidden samples would reach neighbouring tokens. Tokens are not dropped either, as in He et al.
+2022 (arXiv:2111.06377), because attention needs whole neighbourhoods. The encoder gets the whole sequence, as in SimMIM
+(Xie et al. 2022, arXiv:2111.09886).
 
-A hidden sample is 0 to the stem, as a gap is on the device. The learned mask token, a vector for each lead, is
-added behind the stem, at the first tokens: there it tells a hidden stretch from a flat one, it passes no
-convolution before it is seen, and the stem's BatchNorm does not have to normalise it.
-
-BatchNorm: zeros take part in its statistics, so those of the masked encoder have too small a variance for
-whole windows. In a training step that does no harm, for there the batch normalises itself, but the running
-statistics must not be used as they are: `settle_batch_norm` takes them anew on whole windows.
+Hidden samples are 0, like a gap on the device. A learned mask token, one vector for each lead, is added after the stem,
+so that the network can tell a hidden part from a flat line.
 """
 
 import math
@@ -28,14 +23,14 @@ from ecgnat.model import AttentionBlock, EcgNat, ModelConfig
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """What is hidden, and what draws it back."""
+    """What is hidden, and the decoder."""
 
-    style: Literal["blocks", "leads"] = "blocks"  # the same stretches on all leads, or each lead its own
-    ratio: float = 0.5  # part of the patches that is hidden
-    block: int = 2  # patches in a row; with a stride of 16 at 100 Hz one is 0.16 s
+    style: Literal["blocks", "leads"] = "blocks"  # hide the same parts of all leads, or other parts of each
+    ratio: float = 0.5  # of the patches, how many are hidden
+    block: int = 2  # patches in a row; at a stride of 16 and 100 Hz a patch is 0.16 s
     decoder_dim: int = 128
     decoder_depth: int = 1
-    floor_mv: float = 0.03  # added to a patch's deviation when it is normalised, so that noise stays small
+    floor_mv: float = 0.03  # added to a patch's deviation for normalising, so that noise in flat patches stays small
 
     def __post_init__(self) -> None:
         """Raise ValueError when a field is out of range."""
@@ -44,31 +39,31 @@ class MaskConfig:
 
 
 def draw_masks(batch: int, leads: int, patches: int, config: MaskConfig, generator: torch.Generator) -> Tensor:
-    """Choose what is hidden: (batch, leads, patches) bool, the same number of patches in every lead.
+    """Draw which patches are hidden: (batch, leads, patches) bool, equally many in every lead.
 
-    Blocks are drawn on a ring that is then turned by a random angle, so every patch is hidden equally often.
+    Blocks are drawn on a ring, which is then rotated at random, so that every patch is hidden equally often.
     """
     rows = (batch, 1 if config.style == "blocks" else leads)
     hidden = min(max(round(config.ratio * patches), 1), patches - 1)
     device = generator.device
-    places = torch.arange(patches, device=device)
+    patch = torch.arange(patches, device=device)
     score = torch.rand((*rows, math.ceil(patches / config.block)), generator=generator, device=device)
-    turn = torch.randint(patches, (*rows, 1), generator=generator, device=device)
-    order = score[:, :, places // config.block].argsort(dim=2, descending=True, stable=True)
-    chosen = (order[:, :, :hidden] + turn) % patches
+    rotation = torch.randint(patches, (*rows, 1), generator=generator, device=device)
+    order = score[:, :, patch // config.block].argsort(dim=2, descending=True, stable=True)
+    chosen = (order[:, :, :hidden] + rotation) % patches
     masked = torch.zeros((*rows, patches), dtype=torch.bool, device=device).scatter_(2, chosen, value=True)
     return masked.expand(batch, leads, patches)
 
 
 class MaskedAutoencoder(nn.Module):
-    """The encoder that is to be pretrained, a mask token and a decoder."""
+    """The encoder to be pretrained, a mask token and a decoder."""
 
     def __init__(self, config: ModelConfig, masking: MaskConfig) -> None:
         super().__init__()
         self.masking = masking
         self.encoder = EcgNat(config)
         self.stride = config.stride
-        self.token = nn.Linear(config.leads, config.dims[0], bias=False)  # a vector for each lead that is hidden
+        self.token = nn.Linear(config.leads, config.dims[0], bias=False)  # a vector for each hidden lead
         dim, stages = masking.decoder_dim, len(config.kernels)
         shape = ModelConfig(
             outputs=1,
@@ -91,20 +86,20 @@ class MaskedAutoencoder(nn.Module):
         Raises
         ------
         ValueError
-            When the samples are no multiple of the stride.
+            When the number of samples is not a multiple of the stride.
         """
         if signal.shape[2] % self.stride:
-            raise ValueError(f"{signal.shape[2]} samples are no multiple of the stride {self.stride}")
+            raise ValueError(f"{signal.shape[2]} samples are not a multiple of the stride {self.stride}")
         return signal.reshape(*signal.shape[:2], -1, self.stride)
 
     def forward(self, signal: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
-        """Draw every patch, hidden or not, in units of its own deviation.
+        """Reconstruct every patch, hidden or not, normalised by its own mean and deviation.
 
         Parameters
         ----------
         signal : (batch, leads, samples) float, mV, conditioned; samples a multiple of the stride
         keep : (batch, leads) float, 1 where the lead is there
-        masked : (batch, leads, patches) bool, True where the encoder must not look
+        masked : (batch, leads, patches) bool, True for patches that the encoder must not see
 
         Returns
         -------
@@ -115,14 +110,15 @@ class MaskedAutoencoder(nn.Module):
         return drawn.reshape(*drawn.shape[:2], -1, self.stride).transpose(1, 2)
 
     def embed(self, signal: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
-        """Return what the encoder goes on with behind its stem; arguments as of `forward`."""
+        """Return the output of the encoder's stem with the mask token added; arguments as of `forward`."""
         seen = self.patches(signal).masked_fill(masked.unsqueeze(-1), 0.0).flatten(2)
         hidden = (masked * keep.unsqueeze(-1)).transpose(1, 2)  # (batch, patches, leads)
+        # The stem halves the rate, so a patch is stride / 2 positions long here.
         token: Tensor = self.token(hidden).transpose(1, 2).repeat_interleave(self.stride // 2, dim=2)
         return self.encoder.embed(seen, keep) + token
 
     def loss(self, drawn: Tensor, signal: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
-        """Mean squared error over the hidden patches of the leads that are there; arguments as of `forward`."""
+        """Mean squared error over the hidden patches of the leads that are there, () float; see `forward`."""
         mean, deviation = self._scale(signal)
         error: Tensor = (drawn - (self.patches(signal) - mean) / deviation).square().mean(dim=3)
         counts = masked * keep.unsqueeze(-1)
@@ -130,7 +126,7 @@ class MaskedAutoencoder(nn.Module):
         return summed / torch.clamp(ranks.total(counts.sum()), min=1.0)
 
     def in_mv(self, drawn: Tensor, signal: Tensor) -> Tensor:
-        """Bring what was drawn to mV with the true mean and deviation of each patch, for pictures; as `signal`."""
+        """Return a reconstruction in mV, shaped as `signal`, by each patch's true mean and deviation."""
         mean, deviation = self._scale(signal)
         return (drawn * deviation + mean).flatten(2)
 
@@ -142,13 +138,18 @@ class MaskedAutoencoder(nn.Module):
 
 @torch.no_grad()
 def settle_batch_norm(model: EcgNat, windows: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Take BatchNorm's running statistics anew, as the mean over whole windows (Wu & Johnson 2021, arXiv:2105.07576).
+    """Recompute BatchNorm's running statistics on whole windows (Wu & Johnson 2021, arXiv:2105.07576).
 
-    `windows` yields batches of signal and keep, as `EcgNat.features` takes them. Everything else stays as it
-    is, and no random number is drawn.
+    While masks hide parts as zeros, the running variance is too small for whole windows. Training is not affected,
+    because each batch is normalised by its own statistics. No weight changes, and no random number is drawn.
+
+    Parameters
+    ----------
+    model : in evaluation mode afterwards
+    windows : batches of signal and keep, as of `EcgNat.features`
     """
     norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d)]
-    usual = [norm.momentum for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     model.eval()
     for norm in norms:
         norm.train()
@@ -156,6 +157,6 @@ def settle_batch_norm(model: EcgNat, windows: Iterable[tuple[Tensor, Tensor]]) -
         norm.momentum = None  # torch: a cumulative mean
     for signal, keep in windows:
         model.features(signal, keep)
-    for norm, momentum in zip(norms, usual, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()

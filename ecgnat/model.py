@@ -1,8 +1,7 @@
 """ECG-NAT: a convolutional stem, stages of 1-D neighborhood attention, a pooled multi-label head.
 
-At 100 Hz the tokens run at 50 Hz (residual convolutions), then 25, 12.5 and 6.25 Hz (attention). Position
-comes from a depthwise convolution in every block and from a relative bias, so any length works. Knows
-nothing of what its outputs mean.
+At 100 Hz the residual convolutions run at 50 Hz and the attention stages at 25, 12.5 and 6.25 Hz. Position is encoded
+by a depthwise convolution in every block and by a relative bias, so any window length works.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +18,7 @@ Size = Literal["tiny", "small", "base"]
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What every network here has."""
+    """Settings of every network."""
 
     outputs: int
     leads: int = 12
@@ -29,11 +28,11 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class ModelConfig(NetworkConfig):
-    """Everything that shapes ECG-NAT.
+    """Settings of ECG-NAT.
 
-    `dims[0]` belongs to the convolutional stage, the rest to the attention stages, and so with `depths`. Each attention
-    stage begins with as many residual blocks of two convolutions as `residuals` says: they learn the shapes of waves
-    from fewer windows than attention does.
+    The first entries of `dims` and `depths` belong to the convolutional stage, the others to the attention stages. Each
+    attention stage begins with `residuals` blocks of two convolutions, which learn the shapes of waves from fewer
+    windows than attention does.
     """
 
     dims: tuple[int, ...] = (32, 64, 128, 192)
@@ -43,7 +42,7 @@ class ModelConfig(NetworkConfig):
     dilations: tuple[int, ...] = (1, 1, 1)
     head_dim: int = 32
     mlp_ratio: float = 2.0
-    position_kernel: int = 7  # of the depthwise convolution in every block; 1 sees no position
+    position_kernel: int = 7  # of the depthwise convolution in every block; 1 encodes no position
     position_bias: bool = True
     backend: Backend = "block"
 
@@ -53,14 +52,14 @@ class ModelConfig(NetworkConfig):
         each = (self.residuals, self.kernels, self.dilations)
         if len(self.depths) != stages + 1 or any(len(entries) != stages for entries in each):
             raise ValueError(
-                "dims and depths need an entry a stage; residuals, kernels, dilations one an attention stage"
+                "dims and depths need an entry for each stage; residuals, kernels, dilations for each attention stage"
             )
         if any(dim % self.head_dim for dim in self.dims[1:]):
             raise ValueError(f"dims of attention stages must be multiples of head_dim {self.head_dim}")
 
     @property
     def layers(self) -> int:
-        """Blocks that follow one another."""
+        """Number of blocks, from first to last."""
         return sum(self.depths) + sum(self.residuals)
 
     @property
@@ -77,19 +76,19 @@ _NAMED = {
 
 
 def named_config(name: Size, outputs: int) -> ModelConfig:
-    """Return a configuration by name: 0.5, 1.7 and 5.2 million parameters; `small` is the one shipped."""
+    """Return a configuration by name, of 0.5, 1.7 or 5.2 million parameters; `small` is the shipped one."""
     return replace(_NAMED[name], outputs=outputs)
 
 
 class DropPath(nn.Module):
-    """Leave out a residual branch for some samples of a batch (Huang et al. 2016, arXiv:1603.09382)."""
+    """Drop a residual branch for some windows of a batch (Huang et al. 2016, arXiv:1603.09382)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
-        """Return the branch, (batch, ...), scaled so that its mean stays."""
+        """Return the branch, (batch, ...), scaled so that its mean does not change."""
         if not self.training or self.rate == 0.0:
             return branch
         shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
@@ -130,7 +129,7 @@ class NeighborhoodAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.heads, 2 * kernel - 1)) if config.position_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend; a sequence shorter than the kernel is seen whole."""
+        """Attend; a sequence shorter than the kernel is one neighbourhood."""
         batch, length, dim = x.shape
         q, k, v = self.qkv(x).reshape(batch, length, 3 * self.heads, dim // self.heads).split(self.heads, dim=2)
         kernel = min(self.kernel, int(length) // self.dilation)
@@ -169,19 +168,19 @@ def mean_and_maximum(tokens: Tensor) -> Tensor:
 
 
 class Network(nn.Module, ABC):
-    """What is trained and shipped: windows in, one logit a label out."""
+    """A classifier of windows: one logit for each label."""
 
     config: NetworkConfig
-    head: nn.Sequential  # the last of it is the linear layer
+    head: nn.Sequential  # ends with the linear layer
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """Numbers that the head sees of a window."""
+        """Number of inputs of the head."""
 
     @abstractmethod
     def pooled(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Return what the head sees, (batch, width) float; arguments as of `forward`."""
+        """Return the inputs of the head, (batch, width) float; arguments as of `forward`."""
 
     def forward(self, signal: Tensor, keep: Tensor) -> Tensor:
         """Classify windows.
@@ -189,7 +188,7 @@ class Network(nn.Module, ABC):
         Parameters
         ----------
         signal : (batch, 12, samples) float, mV, conditioned
-        keep : (batch, 12) float, 1 where the lead is there, 0 where it must not be looked at
+        keep : (batch, 12) float, 1 where the lead is there, 0 where it must be ignored
 
         Returns
         -------
@@ -228,12 +227,12 @@ class EcgNat(Network):
         return self.encode(self.embed(signal, keep))
 
     def embed(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Take the first step, to (batch, dims[0], samples / 2); arguments as of `forward`."""
+        """Return the output of the stem, (batch, dims[0], samples / 2); arguments as of `forward`."""
         embedded: Tensor = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
         return embedded
 
     def encode(self, x: Tensor) -> Tensor:
-        """Take all further steps, from what `embed` gives to tokens."""
+        """Return the tokens for the output of `embed`, (batch, tokens, dim)."""
         x = self.convolutions(torch.relu(x))
         for down, residual, stage in zip(self.downs, self.residuals, self.stages, strict=True):
             x = stage(residual(down(x)).transpose(1, 2)).transpose(1, 2)
@@ -242,19 +241,16 @@ class EcgNat(Network):
 
     @property
     def width(self) -> int:
-        """Numbers that the head sees of a window."""
+        """Number of inputs of the head."""
         return 2 * self.config.dims[-1]
 
     def pooled(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Return what the head sees, (batch, width) float: mean and maximum of the tokens."""
+        """Return the inputs of the head, (batch, width) float: mean and maximum of the tokens."""
         return mean_and_maximum(self.features(signal, keep))
 
 
 class ProjectionHead(nn.Sequential):
-    """Maps the `width` numbers that the head sees to the space of the contrastive loss.
-
-    After Chen et al. 2020 (arXiv:2002.05709).
-    """
+    """Maps the inputs of the head to the space of the contrastive loss (Chen et al. 2020, arXiv:2002.05709)."""
 
     def __init__(self, width: int, outputs: int = 128) -> None:
         super().__init__(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))

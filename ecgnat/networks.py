@@ -1,4 +1,4 @@
-"""Every network that can be trained, by name and by configuration."""
+"""The networks that can be trained, by name and by configuration."""
 
 from typing import Literal
 
@@ -9,14 +9,14 @@ NetworkName = Literal["tiny", "small", "base", "resnet"]
 
 
 def make_network(config: NetworkConfig) -> Network:
-    """Make the network that a configuration describes, with random weights."""
+    """Make the network of a configuration, with random weights."""
     match config:
         case ModelConfig():
             return EcgNat(config)
         case ResNetConfig():
             return ResNet(config)
         case _:
-            raise TypeError(f"there is no network for a {type(config).__name__}")
+            raise TypeError(f"no network has a {type(config).__name__}")
 
 
 def network_config(name: NetworkName, outputs: int) -> NetworkConfig:

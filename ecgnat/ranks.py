@@ -1,7 +1,7 @@
-"""Several processes as one: sums and gathers over the ranks of torch.distributed; with one process they do nothing.
+"""Training in several processes: sums and gathers over the ranks of torch.distributed; no-ops in a single process.
 
-The convention is the same everywhere: every rank holds an equal part of the batch, its loss is its share of
-the loss of the whole batch, and gradients are summed. So the ranks walk the path of a single process.
+Every rank holds an equal part of the batch, its loss is its share of the loss of the whole batch, and gradients are
+summed. The ranks thus take the same steps as a single process with the whole batch.
 """
 
 import atexit
@@ -19,29 +19,30 @@ _ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def start(device: str = "cpu") -> None:
-    """Join the processes that `torchrun` started, by gloo on CPUs and nccl on GPUs; without it, do nothing.
+    """Join the processes of `torchrun`, with gloo on CPUs and nccl on GPUs; do nothing without torchrun.
 
-    Of the GPUs of a machine each process takes the one of its local rank.
+    Each process takes the GPU of its local rank.
     """
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        # This module keeps today's group in its functions' defaults. Optimizers import it at their first step:
-        # from then on the group, and gloo's threads, would outlive `stop` and abort the interpreter's end.
+        # This module keeps the current group in the defaults of its functions, and optimizers import it at their first
+        # step. Imported only then, it would keep the group and gloo's threads alive after `stop`, and the interpreter
+        # would abort at its end. Imported now, it keeps no group.
         importlib.import_module("torch.distributed.nn.functional")
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
         atexit.register(stop)
 
 
 def stop() -> None:
-    """Leave the processes that `start` joined, and end gloo's threads."""
+    """Leave the process group and end gloo's threads."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let this process count as the only one inside the block, as when it validates by itself."""
+    """Treat this process as the only one inside the block, for work that it does by itself, such as validation."""
     token = _ALONE.set(True)
     try:
         yield
@@ -57,12 +58,12 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process; 0 is the one that writes files."""
+    """Return the number of this process; process 0 writes the files."""
     return distributed.get_rank() if world_size() > 1 else 0
 
 
 def own_part(batch: Tensor) -> Tensor:
-    """Cut this rank's part, (batch / ranks, ...), out of the whole batch.
+    """Return this rank's part of the whole batch, (batch / ranks, ...).
 
     Raises
     ------
@@ -78,7 +79,7 @@ def own_part(batch: Tensor) -> Tensor:
 
 @torch.no_grad()
 def total(value: Tensor) -> Tensor:
-    """Sum a tensor over the ranks, without a gradient."""
+    """Sum a tensor over the ranks, without gradient."""
     if world_size() == 1:
         return value.detach()
     summed = value.detach().clone()
@@ -109,7 +110,7 @@ class _Gather(torch.autograd.Function):
 
 
 def shared_sum(value: Tensor) -> Tensor:
-    """Sum a tensor over the ranks; the gradient comes from all of them."""
+    """Sum a tensor over the ranks; gradients come from all ranks."""
     if world_size() == 1:
         return value
     summed: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -117,7 +118,7 @@ def shared_sum(value: Tensor) -> Tensor:
 
 
 def gather(value: Tensor) -> Tensor:
-    """Join the ranks' tensors, (batch / ranks, ...) to (batch, ...); the gradient comes from all of them."""
+    """Join the tensors of all ranks, (batch / ranks, ...) to (batch, ...); gradients come from all ranks."""
     if world_size() == 1:
         return value
     joined: Tensor = _Gather.apply(value)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -135,10 +136,10 @@ def sum_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 class SharedBatchNorm(nn.BatchNorm1d):
-    """BatchNorm over the batch of all ranks, (batch, channels, length); torch's own needs a GPU."""
+    """BatchNorm over the whole batch, (batch, channels, length); torch's SyncBatchNorm needs a GPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise, in training by the statistics of the whole batch."""
+        """Normalise; in training by the statistics of the batches of all ranks."""
         if not self.training or world_size() == 1 or self.running_mean is None or self.running_var is None:
             return super().forward(x)
         wide = x.float()
@@ -156,7 +157,7 @@ class SharedBatchNorm(nn.BatchNorm1d):
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Let every BatchNorm of a module see the whole batch; with one process, leave it as it is."""
+    """Make every BatchNorm of a module use the whole batch; do nothing in a single process."""
     if world_size() == 1:
         return
     for part in module.modules():

@@ -1,8 +1,8 @@
-"""The yardstick: a plain 1-D residual network of the same cost, from the same trainer.
+"""A plain 1-D residual network to compare ECG-NAT with: same inputs, pooling, cost and trainer.
 
-After the xresnet of He et al. 2019 (arXiv:1812.01187) in the one dimension in which Strodthoff et al. 2021
-(arXiv:2004.13701) found it best on PTB-XL: a stem of three convolutions, shortcuts that average before they widen, and
-residual branches that begin at zero. Takes what ECG-NAT takes and pools as it does.
+It is the xresnet of He et al. 2019 (arXiv:1812.01187), which Strodthoff et al. 2021 (arXiv:2004.13701) found best on
+PTB-XL: a stem of three convolutions, shortcuts that average before they widen, and residual branches that start at
+zero.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ecgnat.model import DropPath, Network, NetworkConfig, conv_norm, mean_and_m
 
 @dataclass(frozen=True)
 class ResNetConfig(NetworkConfig):
-    """Everything that shapes the ResNet."""
+    """Settings of the ResNet."""
 
     stem: int = 32
     dims: tuple[int, ...] = (64, 128, 192, 256)
@@ -26,7 +26,7 @@ class ResNetConfig(NetworkConfig):
     def __post_init__(self) -> None:
         """Raise ValueError when the fields contradict each other."""
         if len(self.dims) != len(self.depths):
-            raise ValueError("dims and depths need one entry a stage")
+            raise ValueError("dims and depths need one entry for each stage")
 
 
 class ResidualBlock(nn.Module):
@@ -69,8 +69,8 @@ class ResNet(Network):
         rates = [config.drop_path * number / max(count - 1, 1) for number in range(count)]
         blocks, inputs = [], config.dims[0]
         for stage, (outputs, depth) in enumerate(zip(config.dims, config.depths, strict=True)):
-            for place in range(depth):
-                stride = 2 if stage and not place else 1
+            for block in range(depth):
+                stride = 2 if stage and not block else 1
                 blocks.append(ResidualBlock(inputs, outputs, config.kernel, stride, rates.pop(0)))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
@@ -78,10 +78,10 @@ class ResNet(Network):
 
     @property
     def width(self) -> int:
-        """Numbers that the head sees of a window."""
+        """Number of inputs of the head."""
         return 2 * self.config.dims[-1]
 
     def pooled(self, signal: Tensor, keep: Tensor) -> Tensor:
-        """Return what the head sees, (batch, width) float: mean and maximum over time."""
+        """Return the inputs of the head, (batch, width) float: mean and maximum over time."""
         embedded = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
         return mean_and_maximum(self.blocks(self.convolutions(torch.relu(embedded))).transpose(1, 2))

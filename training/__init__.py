@@ -1,1 +1,1 @@
-"""Data sets, label tables, splits, the trainer and its command line."""
+"""Data sets, training, evaluation, and the command line `ecg-train`."""

@@ -10,9 +10,9 @@ _COMMANDS = {
     "fetch": ("training.commands.fetch", "Download a data set from PhysioNet."),
     "pretrain": ("training.commands.pretrain", "Pretrain the encoder without labels."),
     "finetune": ("training.commands.finetune", "Train on labelled records."),
-    "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH and judge unseen patients."),
-    "compare": ("training.commands.compare", "Judge networks side by side."),
-    "study": ("training.commands.study", "Train and judge the arms of a study."),
+    "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH, and predict unseen patients."),
+    "compare": ("training.commands.compare", "Score networks side by side."),
+    "study": ("training.commands.study", "Train and score the arms of a study."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),
 }
 

@@ -22,8 +22,9 @@ from ecgnat.model import Network
 from edge.bundle.manifest import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
 from edge.core.leads import LEADS
 from training.data.labels import LABELS, NAMES, PRODUCT_LABELS
+from training.data.reporting import no_progress
 from training.loop import checkpoint
-from training.loop.resuming import LOG
+from training.loop.log import LOG
 
 MAX_DIFFERENCE = 1e-4  # between torch and the graph, in probability
 GRAPH = "model.onnx"
@@ -137,13 +138,13 @@ def _measure(out: Path, data: Path, say: Callable[[str], None]) -> tuple[Metric,
     from training.evaluation import cinc2017, ptb_xl
 
     bundle = load_bundle(out)
-    result = ptb_xl.evaluate(bundle, data / "ptb-xl", {JUDGE_FOLD}, 1, lambda _done, _total: None)
+    result = ptb_xl.evaluate(bundle, data / "ptb-xl", {JUDGE_FOLD}, 1, no_progress)
     protocol = f"{result['protocol']}; fold {JUDGE_FOLD}, {result['records']} records"
     metrics = [
         Metric(name=f"ptb-xl.macro_auc.{name}", value=value, ci95=result["ci95"][name], protocol=protocol)
         for name, value in result["macro_auc"].items()
     ]
-    result = cinc2017.evaluate(bundle, data / "cinc2017", "judge", 1, lambda _done, _total: None)
+    result = cinc2017.evaluate(bundle, data / "cinc2017", "judge", 1, no_progress)
     protocol = f"{result['protocol']}; {result['records']} records that neither trained nor chose"
     metrics += [
         Metric(name=f"cinc2017.f1.{name}", value=value, ci95=result["ci95"].get(name), protocol=protocol)

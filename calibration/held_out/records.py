@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.lab.scoring.annotation import patient_of, read_annotation
 from training.data import splits
-from training.data.labels import Marks
+from training.data.labels import WindowLabels
 from training.data.sets import cinc2017, mitdb, ptb_xl
 from training.errors import DataError
 
@@ -23,7 +23,7 @@ class Record:
     data_set: str
     name: str
     path: Path  # without suffix
-    marks: Callable[[float, float], Marks]  # of the stretch from one time to another, in s
+    marks: Callable[[float, float], WindowLabels]  # of the stretch from one time to another, in s
     annotated_s: float | None = None  # up to here its annotation differs from stretch to stretch; None: it does not
 
 
@@ -50,7 +50,7 @@ def records_of(data: Path, data_set: str, part: str) -> list[Record]:
 def _ptb_xl(folder: Path, part: str) -> list[Record]:
     groups = ptb_xl.read_groups(folder)
     return [
-        Record("ptb-xl", entry.ecg_id, path, _always(ptb_xl.marks(entry, groups)))
+        Record("ptb-xl", entry.ecg_id, path, _always(ptb_xl.record_labels(entry, groups)))
         for entry in ptb_xl.read_entries(folder)
         if splits.ptb_xl_part(entry.patient, entry.fold) == part and (path := ptb_xl.find_record(folder, entry))
     ]
@@ -58,7 +58,7 @@ def _ptb_xl(folder: Path, part: str) -> list[Record]:
 
 def _cinc2017(folder: Path, part: str) -> list[Record]:
     return [
-        Record("cinc2017", name, folder / name, _always(cinc2017.marks(said)))
+        Record("cinc2017", name, folder / name, _always(cinc2017.record_labels(said)))
         for name, said in cinc2017.read_classes(folder).items()
         if splits.cinc2017_part(name) == part and (folder / f"{name}.hea").is_file()
     ]
@@ -72,9 +72,11 @@ def _mitdb(folder: Path, part: str) -> list[Record]:
 def _annotated(path: Path) -> Record:
     annotation = read_annotation(path)
     last_s = float(annotation.times_s[-1]) if annotation.times_s.size else 0.0
-    return Record("mitdb", path.stem, path, lambda start_s, end_s: mitdb.marks(annotation, start_s, end_s), last_s)
+    return Record(
+        "mitdb", path.stem, path, lambda start_s, end_s: mitdb.window_labels(annotation, start_s, end_s), last_s
+    )
 
 
-def _always(marks: Marks) -> Callable[[float, float], Marks]:
+def _always(marks: WindowLabels) -> Callable[[float, float], WindowLabels]:
     """Say the same of every stretch: the set labels whole records."""
     return lambda _start_s, _end_s: marks

@@ -18,7 +18,7 @@ from edge.core.leads import LEADS
 from edge.monitor.pooling import pool_windows
 from training.data.labels import INDEX
 from training.errors import DataError
-from training.evaluation.device import windows_of
+from training.evaluation.device import classifiable_windows
 
 _BATCH = 32
 
@@ -126,7 +126,7 @@ class _Case:
 
 def _cases(record: Record, manifest: Manifest, columns: list[int]) -> Iterator[_Case]:
     spec, pooled = manifest.input, lengths(manifest)
-    start_s, signal, keep = windows_of(record.path, spec, spec.hop_s)
+    start_s, signal, keep = classifiable_windows(record.path, spec, spec.hop_s)
     for rows in _stretches(start_s, spec, int(pooled.max())):
         end_s = start_s[rows][-1] + spec.window_s
         target, known = np.zeros((2, len(columns)), np.uint8)

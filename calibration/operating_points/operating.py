@@ -37,7 +37,7 @@ from edge.lab.scoring.beats import LEARNING_S
 from edge.lab.scoring.episodes import Counts, compare
 from edge.lab.scoring.reference import BEAT_LABELS, holds_in_window, references
 from edge.monitor.pooling import pool_windows
-from training.evaluation.outputs import Outputs
+from training.evaluation.outputs import RecordOutputs
 
 THRESHOLDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
 CLEAR_SHARES = (1.0, 0.6)
@@ -65,7 +65,7 @@ class Record:
     name: str
     patient: str
     annotation: Annotation
-    outputs: Outputs  # its columns are the labels of the manifest
+    outputs: RecordOutputs  # its columns are the labels of the manifest
 
     @property
     def hours(self) -> float:

@@ -19,7 +19,7 @@ from edge.bundle.manifest import InputSpec
 from edge.core.leads import LEADS
 from training.data.augment import Batch, add_noise, read_noise
 from training.data.labels import PRODUCT_LABELS
-from training.evaluation.device import windows_of
+from training.evaluation.device import classifiable_windows
 
 NOISY_SHARE = 0.25
 _GRID_S = 5.0  # between the starts of windows that may be drawn from a record
@@ -91,7 +91,7 @@ def _part(
         wanted.setdefault(number, []).append(start_s)
     for number, times in wanted.items():
         record = records[number]
-        start_s, signal, keep = windows_of(record.path, spec, min(_GRID_S, spec.window_s))
+        start_s, signal, keep = classifiable_windows(record.path, spec, min(_GRID_S, spec.window_s))
         for time in times if start_s.size else ():
             row = int(np.argmin(np.abs(start_s - (time if record.annotated_s else random.choice(start_s)))))
             kept = _leads(keep[row] > 0, len(facts), random)

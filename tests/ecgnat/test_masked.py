@@ -111,7 +111,7 @@ def test_running_statistics_settle_on_whole_windows():
 
 
 def test_what_cannot_be_is_refused(network):
-    with pytest.raises(ValueError, match="250 samples are no multiple of the stride 16"):
+    with pytest.raises(ValueError, match="250 samples are not a multiple of the stride 16"):
         network.patches(torch.zeros(1, 12, 250))
     with pytest.raises(ValueError, match="a ratio between 0 and 1"):
         MaskConfig(ratio=1.0)

@@ -62,7 +62,7 @@ def test_the_shipped_size():
 
 
 def test_contradicting_configurations_are_refused():
-    with pytest.raises(ValueError, match="need an entry a stage"):
+    with pytest.raises(ValueError, match="need an entry for each stage"):
         ModelConfig(outputs=1, depths=(1, 1))
     with pytest.raises(ValueError, match="multiples of head_dim"):
         ModelConfig(outputs=1, dims=(64, 100, 192, 256))

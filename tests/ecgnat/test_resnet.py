@@ -48,5 +48,5 @@ def test_a_network_by_its_configuration():
 
 
 def test_depths_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="one entry a stage"):
+    with pytest.raises(ValueError, match="one entry for each stage"):
         ResNetConfig(3, dims=(8, 8), depths=(1,))

@@ -12,10 +12,12 @@ import torch
 from ecgnat import ranks
 from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
-from training.data.cache import WindowSet
-from training.data.unlabelled import Pool
+from training.data.cache import StretchSet
+from training.data.training_set import TrainingSet
+from training.data.windows import ANYWHERE
 from training.loop import pictures
-from training.masked.pretraining import PretrainConfig, Pretrainer
+from training.loop.config import LoopConfig
+from training.masked.trainer import MaskedTrainer
 
 TOY = ModelConfig(
     outputs=1, dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5), drop_path=0.0, dropout=0.0
@@ -23,35 +25,39 @@ TOY = ModelConfig(
 
 
 def pulses(count=48):
-    """Make windows of narrow beats at a rate of their own: (count, 12, 1000) float16, mV."""
+    """Make stretches of narrow beats, each at its own rate: (count, 12, 1000) float16, mV."""
     random = np.random.default_rng(0)
-    place = np.arange(1000) + random.integers(100, size=(count, 1, 1))
-    beat = (place % random.integers(60, 100, size=(count, 1, 1)) - 30) / 4.0
+    sample = np.arange(1000) + random.integers(100, size=(count, 1, 1))
+    beat = (sample % random.integers(60, 100, size=(count, 1, 1)) - 30) / 4.0
     wave = np.exp(-np.minimum(beat**2, 20.0)) * np.linspace(0.5, 1.5, 12)[:, None]
     return (wave + random.normal(0, 0.01, wave.shape)).astype(np.float16)
 
 
-def pool(count=48):
-    """Make a pool of those windows; every eighth is watched only."""
+def toy_stretches(count=48):
+    """Make stretches of those beats, without labels."""
+    names, nothing = np.arange(count).astype(str), np.zeros((count, 0), np.uint8)
+    keep, anywhere = np.ones((count, 12), np.uint8), np.full(count, ANYWHERE, np.int16)
+    return StretchSet("toy", pulses(count), keep, nothing, nothing, anywhere, names, names, np.zeros(count))
+
+
+def toy_set(count=48, device="cpu"):
+    """Make a training set of those stretches; every eighth validates."""
     rows = np.arange(count)
-    names, nothing = rows.astype(str), np.zeros((count, 0), np.uint8)
-    keep, place = np.ones((count, 12), np.uint8), np.full(count, -1, np.int16)
-    windows = WindowSet("toy", pulses(count), keep, nothing, nothing, place, names, names, np.zeros(count))
-    return Pool(windows, 1.0, rows[rows % 8 > 0], rows[rows % 8 == 0])
+    return TrainingSet(toy_stretches(count), rows[rows % 8 > 0], rows[rows % 8 == 0], 1.0, device=device)
 
 
 def trainer(out, **changes):
-    """Make a trainer on that pool."""
+    """Make a trainer on that set."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = MaskedAutoencoder(TOY, MaskConfig(decoder_dim=16))
     config = {"steps": 12, "batch_size": 16, "learning_rate": 1e-2, "save_every_s": 0.0}
-    return Pretrainer(model, [pool()], PretrainConfig(**{**config, "bfloat16": False, **changes}), out)
+    return MaskedTrainer(model, [toy_set()], LoopConfig(**{**config, "bfloat16": False, **changes}), out)
 
 
 def main():
     """Run as a script, without pictures, which take longer than the steps."""
-    pictures.loss_curve = pictures.reconstructions = lambda *_: None
+    pictures.save_figure = lambda *_: None
     ranks.start()
     run = trainer(Path(sys.argv[1]), steps=int(sys.argv[2]))
     while run.progress.step < run.config.steps:

@@ -21,7 +21,7 @@ def _pictures_are_not_drawn(request, monkeypatch):
     Tests with the mark `draws` draw them.
     """
     if request.node.get_closest_marker("draws") is None:
-        monkeypatch.setattr(pictures, "_save", lambda _figure, path: path.write_bytes(b"\x89PNG"))
+        monkeypatch.setattr(pictures, "save_figure", lambda _figure, path: path.write_bytes(b"\x89PNG"))
 
 
 @pytest.fixture

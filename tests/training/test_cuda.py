@@ -11,10 +11,10 @@ from ecgnat.masked import MaskConfig, MaskedAutoencoder
 from ecgnat.model import ModelConfig
 from ecgnat.networks import make_network, network_config
 from training.data.labels import NAMES
-from training.data.stores import Store
 from training.data.windows import cut_windows
-from training.loop.resuming import read_log
-from training.masked.pretraining import PretrainConfig, Pretrainer
+from training.loop.config import LoopConfig
+from training.loop.log import read_log
+from training.masked.trainer import MaskedTrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 TOY = ModelConfig(outputs=1, dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5), drop_path=0.0)
@@ -38,19 +38,19 @@ def test_logits_and_gradients_are_those_of_the_cpu(name, monkeypatch):
 
 
 def test_windows_are_cut_and_conditioned_there():
-    pool = toy_pretraining.pool(8)
-    rows, places = np.array([3, 1]), np.array([0, 400])
-    seen = Store(pool.windows, "cuda").windows(rows, places)
-    assert seen.is_cuda
-    np.testing.assert_allclose(seen.cpu().numpy(), cut_windows(pool.windows.signal[rows], places), atol=1e-4)
+    rows, starts = np.array([3, 1]), np.array([0, 400])
+    there = toy_pretraining.toy_set(8, "cuda")
+    signal = there.windows(rows, starts).signal
+    assert signal.is_cuda
+    np.testing.assert_allclose(signal.cpu().numpy(), cut_windows(there.stretches.signal[rows], starts), atol=1e-4)
 
 
 def test_a_pretraining_runs_and_resumes_there(tmp_path):
     def trainer(steps):
         torch.manual_seed(1)
         model = MaskedAutoencoder(TOY, MaskConfig(decoder_dim=16)).cuda()
-        config = PretrainConfig(steps=steps, batch_size=16, bfloat16=False, device="cuda")
-        return Pretrainer(model, [toy_pretraining.pool(32)], config, tmp_path)
+        config = LoopConfig(steps=steps, batch_size=16, bfloat16=False, device="cuda")
+        return MaskedTrainer(model, [toy_pretraining.toy_set(32, "cuda")], config, tmp_path)
 
     trainer(4).run(lambda *_: None)
     second = trainer(12)

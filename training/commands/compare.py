@@ -1,20 +1,17 @@
-"""`ecg-train compare`: its options."""
+"""`ecg-train compare`."""
 
-import json
 import time
 from pathlib import Path
 
 import click
 
 from edge.commands.options import json_option
-from training.commands.options import machine_options, take_machine
-
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+from training.commands.options import FOLDER, machine_options, take_machine, write_json
 
 
 @click.command()
-@click.argument("checkpoints", nargs=-1, required=True, type=_FOLDER)
-@click.option("--data", type=_FOLDER, required=True, help="Folder that holds ptb-xl/.")
+@click.argument("checkpoints", nargs=-1, required=True, type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Folder that holds ptb-xl/.")
 @click.option(
     "--results",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -33,9 +30,9 @@ def compare(
     device: str,
     json_path: Path | None,
 ) -> None:
-    r"""Judge networks side by side on fold 9 of PTB-XL and on patients of folds 1-8 that no training saw.
+    r"""Score networks side by side on fold 9 of PTB-XL and on patients of folds 1-8 that no training saw.
 
-    The differences are from the first, with 95% intervals by paired bootstrap over records.
+    Differences are from the first network, with 95% intervals by paired bootstrap over records.
 
     \b
     Examples:
@@ -47,18 +44,15 @@ def compare(
     from training.evaluation.compare import draw, render
     from training.study.report import TITLE
 
-    names = [folder.resolve().name for folder in checkpoints]
-    if len(set(names)) < len(names):
+    folders = [folder.resolve() for folder in checkpoints]
+    if len({folder.name for folder in folders}) < len(folders):
         raise click.UsageError("two checkpoints have the same folder name; give them different ones")
     take_machine(threads, device)
     began = time.monotonic()
-    folders = [folder.resolve() for folder in checkpoints]
     result = run(folders, data, resamples, device)
     section = render(result, folders)
     click.echo(section)
-    if json_path is not None:
-        text = json.dumps(result, indent=1) + "\n"
-        click.echo(text, nl=False) if str(json_path) == "-" else json_path.write_text(text, encoding="utf-8")
+    write_json(result, json_path)
     if results is not None:
         picture = results.with_name("statements.png")
         draw(result, picture)

@@ -1,6 +1,5 @@
-"""`ecg-train evaluate`: its options, the table for people and the JSON for programs."""
+"""`ecg-train evaluate`."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,22 @@ from typing import Any
 import click
 
 from edge.commands.options import json_option
+from training.commands.options import FOLDER, progress_bar, write_json
 
 
 @click.command()
 @click.argument("dataset", type=click.Choice(["ptb-xl", "cinc2017", "cpsc2018", "mitdb"]))
 @click.option(
     "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     required=True,
-    help="Folder of the data set, or the one that holds it by its name.",
+    help="Folder of the data set, or the folder that holds it under its name.",
 )
 @click.option("--model", required=True, help="A shipped bundle by name, or the folder of any bundle.")
-@click.option("--folds", metavar="9,10", help="ptb-xl: the folds to score; default: all that are there.")
-@click.option("--part", type=click.Choice(["train", "validation", "judge"]), help="All but ptb-xl: one part only.")
+@click.option("--folds", metavar="9,10", help="ptb-xl: the folds to score; default: all.")
+@click.option(
+    "--part", type=click.Choice(["train", "validation", "judge"]), help="Other sets: the part to score; default: all."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @json_option()
 def evaluate(
@@ -33,16 +35,13 @@ def evaluate(
     threads: int,
     json_path: Path | None,
 ) -> None:
-    r"""Score a bundle on the records that lie in a folder, with the device's own preprocessing.
+    r"""Score a bundle on the records in a folder, with the device's own preprocessing.
 
     \b
     Examples:
       ecg-train evaluate ptb-xl --data data --model rhythm --folds 9 --json ptb.json
       ecg-train evaluate cinc2017 --data data/cinc2017 --model rhythm --part judge
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from edge.bundle.shipped import find_bundle
 
     chosen = _folds(folds)
@@ -53,13 +52,7 @@ def evaluate(
     bundle = find_bundle(model)
     if (data / dataset).is_dir():
         data = data / dataset
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(dataset)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with progress_bar() as progress:
         match dataset:
             case "ptb-xl":
                 from training.evaluation import ptb_xl
@@ -88,16 +81,13 @@ def _folds(text: str | None) -> set[int] | None:
     try:
         return {int(word) for word in text.split(",")}
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no list such as 9 or 1,2,3", param_hint="--folds") from None
+        raise click.BadParameter(f"{text!r} is not a list such as 9 or 1,2,3", param_hint="--folds") from None
 
 
 def _write(result: dict[str, Any], json_path: Path | None) -> None:
-    text = json.dumps(result, indent=1)
-    if json_path is not None and str(json_path) == "-":
-        click.echo(text)
+    write_json(result, json_path)
+    if str(json_path) == "-":
         return
-    if json_path is not None:
-        json_path.write_text(text + "\n", encoding="utf-8")
     for line in _lines(result):
         click.echo(line)
 

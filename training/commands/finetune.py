@@ -1,58 +1,56 @@
-"""`ecg-train finetune`: its options."""
+"""`ecg-train finetune`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from training.commands.options import machine_options, take_machine
+from training.commands.options import FOLDER, NEW_FOLDER, check_budget, machine_options, take_machine
+from training.data.sets import DEFAULT_SETS, SET_NAMES
 
 if TYPE_CHECKING:
     from ecgnat.networks import NetworkName
 
-_DATA = click.Path(exists=True, file_okay=False, path_type=Path)
-_USUAL = ("ptb-xl", "cinc2017", "mitdb")
-_SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 _LABELS = {"1%": 0.01, "10%": 0.1, "100%": 1.0}
-_PROBE = "First part of the budget that trains the head alone; 1 is a linear probe."
-_DECAY = "How much slower each layer learns than the next."
-_FOLDER = "WFDB records with '#Dx: SNOMED CT codes' in their headers; repeatable. Without --data it is all there is."
-_MODEL = "Network that begins with random weights."
-_TEACHER = "Folder of a finetune run that also tells what is right; repeatable: their mean."
+_PROBE = "First part of the budget, which trains the head alone; 1 is a linear probe."
+_DECAY = "Learning rate of each layer, relative to the next one."
+_FOLDER = "WFDB records with '#Dx: SNOMED CT codes' in their headers; repeatable. Without --data only these train."
+_MODEL = "Network to start with random weights."
+_TEACHER = "Folder of a finetune run whose outputs are targets too; repeatable: their mean."
 _CONTRAST = "Weight of the supervised contrastive loss, such as 0.25."
 
 
 @click.command()
-@click.option("--data", type=_DATA, help="Folder that holds ptb-xl/, cinc2017/, mitdb/ and nstdb/.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; validation comes on top.")
-@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
+@click.option("--data", type=FOLDER, help="Folder that holds ptb-xl/, cinc2017/, mitdb/ and nstdb/.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Checkpoint folder.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time, without validation.")
+@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead: reproducible.")
 @click.option(
     "--model", type=click.Choice(["tiny", "small", "base", "resnet"]), default="small", show_default=True, help=_MODEL
 )
 @click.option(
-    "--set", "sets", multiple=True, type=click.Choice(_SETS), help="Data set to train on; default: the first 3."
+    "--set", "sets", multiple=True, type=click.Choice(SET_NAMES), help="Data set to train on; default: the first 3."
 )
-@click.option("--folder", "folders", multiple=True, type=_DATA, help=_FOLDER)
+@click.option("--folder", "folders", multiple=True, type=FOLDER, help=_FOLDER)
 @click.option(
     "--init",
     default="random",
     show_default=True,
     metavar="random|pretrained:DIR|trained:DIR",
-    help="Weights to start with: the encoder of a pretraining run, or all of a finetune run; the network is theirs.",
+    help="Weights to start with: the encoder of a pretraining run, or all weights of a finetune run.",
 )
 @click.option(
-    "--labels", type=click.Choice(list(_LABELS)), default="100%", show_default=True, help="Training patients."
+    "--labels", type=click.Choice(list(_LABELS)), default="100%", show_default=True, help="Part of the patients."
 )
 @click.option("--probe", type=click.FloatRange(0, 1), default=0.0, show_default=True, help=_PROBE)
 @click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help=_DECAY)
-@click.option("--teacher", "teachers", multiple=True, type=_DATA, help=_TEACHER)
+@click.option("--teacher", "teachers", multiple=True, type=FOLDER, help=_TEACHER)
 @click.option("--contrast", type=click.FloatRange(min=0), default=0.0, show_default=True, help=_CONTRAST)
 @click.option("--batch-size", type=click.IntRange(min=4), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @machine_options
-@click.option("--resume", is_flag=True, help="Take up the run that lies in --out, with the same options.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, with the same options.")
 def finetune(  # noqa: PLR0913 - one argument an option
     *,
     data: Path | None,
@@ -89,23 +87,22 @@ def finetune(  # noqa: PLR0913 - one argument an option
     from ecgnat.networks import network_config
     from training.data.labels import NAMES
     from training.loop import checkpoint
-    from training.supervised.finetune import Start
+    from training.supervised.finetune import FinetuneSetup
     from training.supervised.finetune import finetune as run
-    from training.supervised.trainer import TrainConfig
+    from training.supervised.trainer import FinetuneConfig
 
-    if (minutes is None) == (steps is None):
-        raise click.UsageError("give either --minutes or --steps")
+    check_budget(minutes, steps)
     if data is None and (sets or not folders):
         raise click.UsageError("give --data for the known sets, or --folder, or both")
     origin, _, folder = init.partition(":")
     if init != "random" and not (origin in {"pretrained", "trained"} and Path(folder).is_dir()):
-        raise click.UsageError("--init is random, or pretrained: or trained: and the folder of such a run")
+        raise click.UsageError("--init is random, or pretrained: or trained: with the folder of such a run")
     network = network_config(cast("NetworkName", model), len(NAMES))
     if origin != "random":
         begun = checkpoint.load_model(Path(folder))[0].config
         network = dataclasses.replace(begun, outputs=network.outputs, drop_path=network.drop_path)
     take_machine(threads, device, many=True, minutes=minutes)
-    config = TrainConfig(
+    config = FinetuneConfig(
         minutes=minutes,
         steps=steps,
         batch_size=batch_size,
@@ -116,13 +113,13 @@ def finetune(  # noqa: PLR0913 - one argument an option
         contrastive_weight=contrast,
         device=device,
     )
-    start = Start(
+    setup = FinetuneSetup(
         network=network,
-        sets=sets or _USUAL,
+        sets=sets or DEFAULT_SETS,
         folders=folders,
         pretrained=Path(folder) if origin == "pretrained" else None,
         trained=Path(folder) if origin == "trained" else None,
         teachers=teachers,
-        labels=_LABELS[labels],
+        label_share=_LABELS[labels],
     )
-    run(data, out, config, start, resume=resume)
+    run(data, out, config, setup, resume=resume)

@@ -1,29 +1,28 @@
-"""`ecg-train pretrain`: its options."""
+"""`ecg-train pretrain`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from training.commands.options import machine_options, take_machine
+from training.commands.options import FOLDER, NEW_FOLDER, check_budget, machine_options, take_machine
+from training.data.sets import DEFAULT_SETS, SET_NAMES
 
 if TYPE_CHECKING:
     from ecgnat.model import Size
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_USUAL = ("ptb-xl", "cinc2017", "mitdb")
-_SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
-
 
 @click.command()
-@click.option("--data", type=_FOLDER, help="Folder that holds ptb-xl/, cinc2017/ and mitdb/.")
-@click.option("--set", "sets", multiple=True, type=click.Choice(_SETS), help="Set below --data; default: the first 3.")
-@click.option("--folder", "folders", multiple=True, type=_FOLDER, help="Any folder of WFDB records; repeatable.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Checkpoint folder.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time; saving comes on top.")
-@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead; repeatable.")
+@click.option("--data", type=FOLDER, help="Folder that holds ptb-xl/, cinc2017/ and mitdb/.")
+@click.option(
+    "--set", "sets", multiple=True, type=click.Choice(SET_NAMES), help="Set below --data; default: the first 3."
+)
+@click.option("--folder", "folders", multiple=True, type=FOLDER, help="Any folder of WFDB records; repeatable.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Checkpoint folder.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time, without saving.")
+@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps instead: reproducible.")
 @click.option("--model", type=click.Choice(["tiny", "small", "base"]), default="small", show_default=True)
-@click.option("--init", type=_FOLDER, help="Folder of a pretraining run; its encoder, of this --model, goes on.")
+@click.option("--init", type=FOLDER, help="Pretraining run of the same --model whose encoder to start with.")
 @click.option("--mask", type=click.Choice(["blocks", "leads"]), default="blocks", show_default=True)
 @click.option("--mask-ratio", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5, show_default=True)
 @click.option("--mask-block", type=click.IntRange(min=1), default=2, show_default=True, help="Patches of 0.16 s.")
@@ -32,7 +31,7 @@ _SETS = (*_USUAL, "cpsc2018", "cinc2020", "cinc2021")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @machine_options
 @click.option("--save-every", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Seconds.")
-@click.option("--resume", is_flag=True, help="Take up the run that lies in --out, with the same options.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, with the same options.")
 def pretrain(  # noqa: PLR0913 - one argument an option
     *,
     data: Path | None,
@@ -54,9 +53,9 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     save_every: float,
     resume: bool,
 ) -> None:
-    r"""Pretrain the encoder without labels, by drawing back what was hidden of the signal.
+    r"""Pretrain the encoder without labels: it learns to reconstruct hidden parts of the signal.
 
-    The patients of --set who validate, judge or test are left out. Also runs under torchrun.
+    Patients of --set who validate, judge or test are left out. Also runs under torchrun.
 
     \b
     Examples:
@@ -70,17 +69,16 @@ def pretrain(  # noqa: PLR0913 - one argument an option
     from ecgnat import ranks
     from ecgnat.masked import MaskConfig
     from ecgnat.model import named_config
-    from training.masked.pretrain import open_pools
+    from training.loop.config import LoopConfig
+    from training.masked.pretrain import open_sets
     from training.masked.pretrain import pretrain as run
-    from training.masked.pretraining import PretrainConfig
 
-    if (minutes is None) == (steps is None):
-        raise click.UsageError("give either --minutes or --steps")
+    check_budget(minutes, steps)
     if data is None and (sets or not folders):
         raise click.UsageError("give --data for the known sets, or --folder, or both")
     take_machine(threads, device, many=True, minutes=minutes)
     network = named_config(cast("Size", model), 1)
-    config = PretrainConfig(
+    config = LoopConfig(
         minutes=minutes,
         steps=steps,
         batch_size=batch_size,
@@ -90,5 +88,5 @@ def pretrain(  # noqa: PLR0913 - one argument an option
         device=device,
     )
     masking = MaskConfig(style=cast("Literal['blocks', 'leads']", mask), ratio=mask_ratio, block=mask_block)
-    pools = open_pools(data, sets or _USUAL, folders, Console(quiet=ranks.rank() != 0))
-    run(pools, out, config, network, masking, init=init, resume=resume)
+    opened = open_sets(data, sets or DEFAULT_SETS, folders, device, Console(quiet=ranks.rank() != 0))
+    run(opened, out, config, network, masking, init=init, resume=resume)

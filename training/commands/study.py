@@ -1,6 +1,5 @@
-"""`ecg-train study`: its options."""
+"""`ecg-train study`."""
 
-import json
 import time
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 import click
 
 from edge.commands.options import json_option
-from training.commands.options import machine_options, take_machine
+from training.commands.options import FOLDER, NEW_FOLDER, machine_options, take_machine, write_json
 
 _STUDIES = ("few-labels", "ablations")
-_ARM = "Only arms of such a name (group and seed), such as 'whole-random-*'; repeatable."
+_ARM = "Only arms whose names (group and seed) match, such as 'whole-random-*'; repeatable."
 _ENCODER = "Folder of a pretraining run of the same shape, instead of the study's own pretraining."
 _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 
@@ -20,14 +19,14 @@ _RESULTS = "Markdown file to write a section to; a picture goes beside it."
 @click.argument("name", type=click.Choice(_STUDIES))
 @click.option(
     "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     required=True,
     help="Folder that holds ptb-xl/, cinc2017/, mitdb/ and nstdb/.",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the study.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the study.")
 @click.option("--arm", "wanted", multiple=True, help=_ARM)
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help=_RESULTS)
-@click.option("--encoder", type=click.Path(exists=True, file_okay=False, path_type=Path), help=_ENCODER)
+@click.option("--encoder", type=FOLDER, help=_ENCODER)
 @machine_options
 @json_option()
 def study(  # noqa: PLR0913 - one argument an option
@@ -42,11 +41,11 @@ def study(  # noqa: PLR0913 - one argument an option
     device: str,
     json_path: Path | None,
 ) -> None:
-    r"""Train the arms of a study on PTB-XL, judge them on fold 9, and write the table.
+    r"""Train the arms of a study on PTB-XL, score them on fold 9, and print the table.
 
-    few-labels compares pretrained with random weights at 1% and 10% of the labels; ablations change one thing of
-    `tiny` and its pretraining at a time. Minutes on a GPU, a day on two cores; run it again with the same --out
-    to take up one that was stopped.
+    few-labels compares pretrained with random weights at 1% and 10% of the labels. ablations changes one thing of
+    `tiny` or its pretraining at a time. A study takes minutes on a GPU and a day on two cores. Run it again with the
+    same --out to continue an interrupted study.
 
     \b
     Examples:
@@ -63,16 +62,14 @@ def study(  # noqa: PLR0913 - one argument an option
     began = time.monotonic()
     arms = [arm for arm in STUDIES[name]() if not wanted or any(fnmatchcase(arm.name, pattern) for pattern in wanted)]
     if not arms:
-        raise click.UsageError(f"no arm of {name} is called like {', '.join(wanted)}")
+        raise click.UsageError(f"no arm of {name} matches {', '.join(wanted)}")
     recipes = {arm.pretraining.name for arm in arms if arm.pretraining}
     if encoder is not None and not recipes:
         raise click.UsageError(f"no arm of {name} starts from an --encoder")
     if encoder is not None and len(recipes) > 1:
         raise click.UsageError(f"one --encoder cannot stand for {', '.join(sorted(recipes))}; choose with --arm")
     rows = run(arms, data, out, device, lambda line: click.echo(line, err=True), encoder)
-    if json_path is not None:
-        text = json.dumps(rows, indent=1) + "\n"
-        click.echo(text, nl=False) if str(json_path) == "-" else json_path.write_text(text, encoding="utf-8")
+    write_json(rows, json_path)
     click.echo(table(rows))
     if results is None:
         return

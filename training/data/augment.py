@@ -1,8 +1,8 @@
-"""What is done to a training batch so that the device's world holds no surprise: leads, noise, gaps, gain.
+"""Augmentation of training batches with what the device meets: few leads, noise, gaps, other gains.
 
-All functions take torch tensors and a generator on the same device, change nothing outside their arguments, never
-ask a GPU for a value, and know nothing of data sets. Shapes: signal (batch, 12, samples) mV, keep (batch, 12), target
-and known (batch, labels).
+All functions take torch tensors and a generator on the same device and return new tensors. They never read a value
+back from a GPU, which would stall it. Shapes: signal (batch, 12, samples) mV, keep (batch, 12), target and known
+(batch, labels).
 """
 
 from dataclasses import dataclass, replace
@@ -23,25 +23,30 @@ _UNREADABLE_SNR_DB = -9.0
 
 @dataclass(frozen=True)
 class Batch:
-    """A training batch."""
+    """A training batch; all tensors are float."""
 
-    signal: Tensor
-    keep: Tensor
-    target: Tensor
-    known: Tensor
+    signal: Tensor  # (batch, 12, samples) mV
+    keep: Tensor  # (batch, 12), 1 where the lead is there
+    target: Tensor  # (batch, labels), in [0, 1]
+    known: Tensor  # (batch, labels), 1 where the data set says whether the label holds
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return signal, keep, target and known."""
+        return self.signal, self.keep, self.target, self.known
 
 
 def read_noise(folder: Path) -> Tensor:
-    """Read the noise records `bw` and `ma` of an nstdb folder: (stretches, samples) float32, high-passed, RMS 1.
+    """Read the noise records `bw` and `ma` of an nstdb folder: (pieces, samples) float32, high-passed, RMS 1.
 
-    Each is twice as long as a stretch of a record, so that any window can be cut from it.
+    Each piece is twice as long as a stretch of a record, so any window can be cut from it. DataError when a record
+    cannot be read.
     """
     import wfdb
 
     from edge.signal.conditioning import condition
 
     length = 2 * STRETCH_SAMPLES
-    stretches = []
+    pieces = []
     for name in ("bw", "ma"):
         try:
             record = wfdb.rdrecord(str(folder / name))
@@ -50,8 +55,8 @@ def read_noise(folder: Path) -> Tensor:
         samples = resample(record.p_signal.T.astype(np.float32), record.fs)
         filtered = condition(samples, np.zeros(samples.shape, bool), INPUT.sample_rate_hz)
         usable = filtered.shape[1] // length * length
-        stretches.append(filtered[:, :usable].reshape(-1, length))
-    noise = np.concatenate(stretches)
+        pieces.append(filtered[:, :usable].reshape(-1, length))
+    noise = np.concatenate(pieces)
     return torch.from_numpy(noise / np.sqrt((noise**2).mean(axis=1, keepdims=True)))
 
 
@@ -66,23 +71,23 @@ def integers(end: int, shape: tuple[int, ...], generator: torch.Generator) -> Te
 
 
 def mixup(batch: Batch, rows: int, chance: float, generator: torch.Generator) -> Batch:
-    """Mix the first `rows` of a batch in pairs (Zhang et al. 2018, arXiv:1710.09412), some of the time."""
+    """Mix the first `rows` of a batch in pairs with this chance (Zhang et al. 2018, arXiv:1710.09412)."""
     if rows < 2:
         return batch
     mixes, drawn = uniform((2,), generator)
-    share = 0.5 * drawn * (mixes < chance)  # up to a half: the first stays the stronger
+    share = 0.5 * drawn * (mixes < chance)  # at most a half: the first window of a pair stays the stronger one
     other = torch.randperm(rows, generator=generator, device=generator.device)
 
     def mixed(x: Tensor) -> Tensor:
         return torch.cat([torch.lerp(x[:rows], x[:rows][other], share), x[rows:]])
 
-    theirs = torch.where(mixes < chance, batch.known[:rows][other], 1.0)
-    known = torch.cat([batch.known[:rows] * theirs, batch.known[rows:]])
+    other_known = torch.where(mixes < chance, batch.known[:rows][other], 1.0)
+    known = torch.cat([batch.known[:rows] * other_known, batch.known[rows:]])
     return replace(batch, signal=mixed(batch.signal), target=mixed(batch.target), known=known)
 
 
 def gain(batch: Batch, generator: torch.Generator) -> Batch:
-    """Scale each window by up to about 1.5 either way, and each lead by a few per cent."""
+    """Scale each window by a factor of about 1/1.5 to 1.5, and each lead by a few per cent."""
     size = batch.signal.shape[:2]
     whole = 0.2 * torch.randn((size[0], 1, 1), generator=generator, device=generator.device)
     each = 0.05 * torch.randn((*size, 1), generator=generator, device=generator.device)
@@ -92,7 +97,7 @@ def gain(batch: Batch, generator: torch.Generator) -> Batch:
 def add_noise(batch: Batch, noise: Tensor, chance: float, generator: torch.Generator) -> Batch:
     """Add recorded noise to some windows: mostly readable (0 to 24 dB), sometimes not (-9 to -18 dB).
 
-    An unreadable window keeps no label but NOISE.
+    An unreadable window gets the label NOISE, and all its other labels become unknown.
     """
     size, leads, samples = batch.signal.shape
     chosen, worst, drawn = uniform((3, size, 1), generator)
@@ -103,28 +108,28 @@ def add_noise(batch: Batch, noise: Tensor, chance: float, generator: torch.Gener
     added = noise.unfold(1, samples, 1)[row, first]  # (batch, 12, samples), RMS about 1
     rms = batch.signal.square().mean(dim=2).sqrt() * 10.0 ** (-snr_db / 20.0) * chosen
     signal = (batch.signal + added * rms.unsqueeze(-1)).clamp(-10.0, 10.0)
-    gone = chosen & unreadable
+    unreadable &= chosen
     is_noise = torch.zeros_like(batch.target[:1])
     is_noise[:, INDEX["NOISE"]] = 1.0
-    target = torch.where(gone & (is_noise > 0), 1.0, batch.target)
-    return replace(batch, signal=signal, target=target, known=torch.where(gone, is_noise, batch.known))
+    target = torch.where(unreadable & (is_noise > 0), 1.0, batch.target)
+    return replace(batch, signal=signal, target=target, known=torch.where(unreadable, is_noise, batch.known))
 
 
 def time_out(batch: Batch, chance: float, generator: torch.Generator) -> Batch:
-    """Set a stretch of up to 10% of some windows to 0, on all leads, as a bridged gap is."""
+    """Set up to 10% of some windows to 0 on all leads, as a gap looks after it was bridged."""
     size, _, samples = batch.signal.shape
     chosen = uniform((size, 1), generator) < chance
     length = 1 + integers(samples // 10, (size, 1), generator)
     first = integers(samples, (size, 1), generator)
     at = torch.arange(samples, device=generator.device)
-    gone = chosen & (at >= first) & (at < first + length)
-    return replace(batch, signal=batch.signal.masked_fill(gone.unsqueeze(1), 0.0))
+    gap = chosen & (at >= first) & (at < first + length)
+    return replace(batch, signal=batch.signal.masked_fill(gap.unsqueeze(1), 0.0))
 
 
 def drop_leads(batch: Batch, chance: float, generator: torch.Generator) -> Batch:
-    """Keep, in some windows, one lead alone, or any subset; never take the last lead that is there."""
+    """Keep one lead alone, or a random subset, in some windows; every window keeps at least one of its leads."""
     size, leads = batch.keep.shape
-    mode = uniform((size, 1), generator) / chance  # below 1: something is dropped
+    mode = uniform((size, 1), generator) / chance  # below 0.5: one lead alone; below 1: a subset; else all leads
     singles = torch.tensor(_SINGLE_LEADS, device=generator.device)
     single = singles[integers(len(_SINGLE_LEADS), (size, 1), generator)]
     alone = (single == torch.arange(leads, device=generator.device)).long()
@@ -137,9 +142,9 @@ def drop_leads(batch: Batch, chance: float, generator: torch.Generator) -> Batch
 
 
 def augment(batch: Batch, mixable: int, noise: Tensor | None, generator: torch.Generator) -> Batch:
-    """Apply everything, in the order in which it happens to a real signal; the first `mixable` rows may mix.
+    """Apply all augmentations, in the order in which they happen to a real signal.
 
-    Where no recorded noise is at hand (None), none is added.
+    Only the first `mixable` rows are mixed. Without recorded noise (None) no noise is added.
     """
     batch = mixup(batch, mixable, 0.5, generator)
     batch = gain(batch, generator)

@@ -1,10 +1,10 @@
 """Stretches of a whole data set on disk, memory-mapped, so that training starts at once.
 
-A cache lies under `ECG_CACHE` (default `~/.cache/ecg-nat/windows`), in a folder whose name carries a key of
-the label table, the stretch and the window: a change of any of them makes a new cache.
+A cache lies under `ECG_CACHE` (default `~/.cache/ecg-nat/windows`). Its folder name contains a hash of the label table
+and of the lengths of stretch and window, so a change of any of them makes a new cache.
 
     signal.f16   (stretches, 12, samples) float16, mV, without offset, not conditioned
-    *.npy        keep, target, known, place, record, patient, start_s
+    *.npy        keep, target, known, window_start, record, patient, start_s
 """
 
 import hashlib
@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from edge.core.leads import LEADS
 from training.data.labels import NAMES
 from training.data.sets import cinc2017, mitdb, ptb_xl, snomed, wfdb_folder
-from training.data.windows import INPUT, SPARE_SAMPLES, STRETCH_S, STRETCH_SAMPLES, Stretch, StretchReader, cut_windows
+from training.data.windows import (
+    ANYWHERE,
+    INPUT,
+    LAST_WINDOW_START,
+    STRETCH_S,
+    STRETCH_SAMPLES,
+    Stretch,
+    StretchReader,
+    cut_windows,
+)
 from training.errors import DataError
 
 READERS: dict[str, StretchReader] = {
@@ -31,12 +40,11 @@ READERS: dict[str, StretchReader] = {
     "cinc2020": snomed.stretches,
     "cinc2021": snomed.stretches,
 }
-USUAL = ("ptb-xl", "cinc2017", "mitdb")  # what is taken where no set is named: what the shipped network saw
-_TABLES_VERSION = 2  # raise it when a data set's table of meanings changes
+_FORMAT_VERSION = 3  # raise it when the labels of a data set or the arrays of a cache change
 
 
 @dataclass(frozen=True)
-class WindowSet:
+class StretchSet:
     """The labelled stretches of one data set; row i of every array is stretch i."""
 
     name: str
@@ -44,25 +52,24 @@ class WindowSet:
     keep: NDArray[np.uint8]  # (stretches, 12)
     target: NDArray[np.uint8]  # (stretches, labels)
     known: NDArray[np.uint8]  # (stretches, labels)
-    place: NDArray[np.int16]  # (stretches,) where the labelled window begins; -1 where any window has the labels
+    window_start: NDArray[np.int16]  # (stretches,) of the window that has the labels, or `ANYWHERE`
     record: NDArray[np.str_]  # (stretches,)
     patient: NDArray[np.str_]  # (stretches,)
     start_s: NDArray[np.float64]  # (stretches,)
 
-    def places(self, rows: NDArray[np.intp], anywhere: NDArray[np.integer] | int) -> NDArray[np.integer]:
-        """Return where the labelled window of each row begins, (rows,); `anywhere` where any window has the labels."""
-        return np.where(self.place[rows] < 0, anywhere, self.place[rows])
+    def window_starts(self, rows: NDArray[np.intp], default: NDArray[np.integer] | int) -> NDArray[np.integer]:
+        """Return where the labelled window of each row begins, (rows,); `default` where every window has the labels."""
+        starts = self.window_start[rows]
+        return np.where(starts == ANYWHERE, default, starts)
 
     def windows(
-        self,
-        rows: NDArray[np.intp],
-        anywhere: NDArray[np.integer] | int = SPARE_SAMPLES // 2,
+        self, rows: NDArray[np.intp], default_start: NDArray[np.integer] | int = LAST_WINDOW_START // 2
     ) -> NDArray[np.float32]:
-        """Return the labelled window of each of these rows, (rows, 12, samples) mV, conditioned; as `places`."""
-        return cut_windows(self.signal[rows], self.places(rows, anywhere))
+        """Return the labelled window of each row, conditioned, (rows, 12, samples) mV; see `window_starts`."""
+        return cut_windows(self.signal[rows], self.window_starts(rows, default_start))
 
 
-_ARRAYS = ("keep", "target", "known", "place", "record", "patient", "start_s")
+_ARRAYS = ("keep", "target", "known", "window_start", "record", "patient", "start_s")
 
 
 def cache_root() -> Path:
@@ -71,13 +78,13 @@ def cache_root() -> Path:
 
 
 def cache_folder(name: str) -> Path:
-    """Folder of the cache of one data set, whether it is there or not."""
-    parts = (_TABLES_VERSION, NAMES, STRETCH_S, INPUT)
+    """Folder of the cache of one data set; it may not exist yet."""
+    parts = (_FORMAT_VERSION, NAMES, STRETCH_S, INPUT)
     return cache_root() / f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
-def load(name: str, data: Path) -> WindowSet:
-    """Return the stretches of `data`/`name`, building the cache first where it is not there.
+def load(name: str, data: Path) -> StretchSet:
+    """Return the stretches of `data`/`name`, building the cache first if there is none.
 
     Raises
     ------
@@ -87,27 +94,29 @@ def load(name: str, data: Path) -> WindowSet:
     return _open(name, cache_folder(name), lambda: READERS[name](data / name))
 
 
-def load_diagnosed(folder: Path) -> WindowSet:
-    """Return the stretches of a folder of WFDB records whose headers name diagnoses by SNOMED CT; as `load`."""
+def load_diagnosed(folder: Path) -> StretchSet:
+    """Return the stretches of a folder of WFDB records whose headers name diagnoses by SNOMED CT; errors as `load`."""
     name = f"diagnosed-{wfdb_folder.fingerprint(folder)}"
     return _open(name, cache_folder(name), lambda: snomed.stretches(folder))
 
 
-def load_folder(folder: Path) -> WindowSet:
-    """Return the stretches of a plain folder of WFDB records, without labels; as `load`."""
+def load_unlabelled(folder: Path) -> StretchSet:
+    """Return the stretches of any folder of WFDB records, without labels; errors as `load`."""
     name = f"folder-{wfdb_folder.fingerprint(folder)}"
     return _open(name, cache_folder(name), lambda: wfdb_folder.stretches(folder))
 
 
-def _open(name: str, folder: Path, read: Callable[[], Iterator[Stretch]]) -> WindowSet:
+def _open(name: str, folder: Path, read: Callable[[], Iterator[Stretch]]) -> StretchSet:
     if not folder.is_dir():
         _build(folder, read())
     shape = (-1, len(LEADS), STRETCH_SAMPLES)
+    # Copy on write: torch wants an array that it may write to, and the file must stay as it is.
     signal = np.memmap(folder / "signal.f16", np.float16, "c").reshape(shape)
-    return WindowSet(name, signal, **{key: np.load(folder / f"{key}.npy", allow_pickle=False) for key in _ARRAYS})
+    return StretchSet(name, signal, **{key: np.load(folder / f"{key}.npy", allow_pickle=False) for key in _ARRAYS})
 
 
 def _build(folder: Path, stretches: Iterator[Stretch]) -> None:
+    """Write a cache beside its place and rename it, so that a cache is complete or absent."""
     scratch = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     scratch.mkdir(parents=True)
     try:
@@ -125,7 +134,7 @@ def _build(folder: Path, stretches: Iterator[Stretch]) -> None:
         except OSError:
             if not folder.is_dir():
                 raise
-            shutil.rmtree(scratch)  # another process was quicker
+            shutil.rmtree(scratch)  # another process built the same cache first
     except BaseException:
         shutil.rmtree(scratch)
         raise
@@ -134,9 +143,9 @@ def _build(folder: Path, stretches: Iterator[Stretch]) -> None:
 def _row(stretch: Stretch) -> tuple[object, ...]:
     return (
         stretch.keep,
-        stretch.marks.target,
-        stretch.marks.known,
-        np.int16(stretch.place),
+        stretch.labels.target,
+        stretch.labels.known,
+        np.int16(stretch.window_start),
         stretch.record,
         stretch.patient,
         stretch.start_s,

@@ -1,15 +1,14 @@
 """Downloads data sets from PhysioNet, each file checked against the project's own list of SHA-256 sums.
 
-A file that is there and whole is not downloaded again, so a run that broke off goes on where it was. Knows where
-files of a set lie there and where they belong here; nothing of what they mean.
+A complete file is not downloaded again, so an interrupted download continues where it stopped.
 """
 
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from training.data.reporting import ReportProgress
 from training.errors import DataError
 
 PHYSIONET = "https://physionet.org/files"
@@ -21,13 +20,13 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Published:
-    """Where a set lies on PhysioNet, and which of its files belong to it."""
+    """Where a set is on PhysioNet, and which files belong to it."""
 
     project: str  # project/version
-    below: str = ""  # folder there that holds the records
-    tables: tuple[str, ...] = ()  # further files, by their path in the project
-    wanted: str = r".*\.(hea|dat|mat|atr)"  # of the path below that folder
-    flat: bool = False  # no folders here
+    below: str = ""  # folder in the project that holds the records
+    tables: tuple[str, ...] = ()  # other files, by their path in the project
+    wanted: str = r".*\.(hea|dat|mat|atr)"  # pattern of the paths below that folder
+    flat: bool = False  # save all files in one folder
 
 
 SETS = {
@@ -44,17 +43,16 @@ SETS = {
     "cinc2020": Published("challenge-2020/1.0.2", "training/", wanted=r"(?!ptb-xl/).*\.(hea|mat)"),
     "cinc2021": Published("challenge-2021/1.0.3", "training/", wanted=r"(?!ptb-xl/).*\.(hea|mat)"),
 }
-FOLDERS = {"ptb-xl-500": "ptb-xl"}  # where a set's name is not its folder's
-Progress = Callable[[int, int, str], None]
+FOLDERS = {"ptb-xl-500": "ptb-xl"}  # of sets whose folder has another name
 
 
-def fetch(name: str, data: Path, progress: Progress, source: str = PHYSIONET) -> int:
-    """Download what is missing of one set to its folder below `data`, and return the number of its files.
+def fetch(name: str, data: Path, progress: ReportProgress, source: str = PHYSIONET) -> int:
+    """Download the missing files of one set to its folder below `data`, and return the number of its files.
 
     Raises
     ------
     DataError
-        When the server cannot be reached, or sends what does not match its sums.
+        When the server cannot be reached, or a file does not match its SHA-256.
     """
     published = SETS[name]
     folder = data / FOLDERS.get(name, name)
@@ -65,7 +63,7 @@ def fetch(name: str, data: Path, progress: Progress, source: str = PHYSIONET) ->
         done = pool.map(lambda path: _get(f"{url}/{path}", *files[path], folder), files)
         try:
             for number, there in enumerate(done, 1):
-                progress(number, len(files), there.name)
+                progress(there.name, number, len(files))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -73,7 +71,7 @@ def fetch(name: str, data: Path, progress: Progress, source: str = PHYSIONET) ->
 
 
 def _files(published: Published, url: str, folder: Path) -> dict[str, tuple[str, str]]:
-    """Return for each file's path in the project its sum and its path here."""
+    """Return the SHA-256 and the local path of each file, by its path in the project."""
     sums = _get(f"{url}/{_SUMS}", None, f"{_SUMS}.part", folder)
     listed = {path: digest for digest, path in _SUM.findall(sums.read_text(encoding="utf-8"))}
     sums.unlink()
@@ -81,17 +79,19 @@ def _files(published: Published, url: str, folder: Path) -> dict[str, tuple[str,
     files = {}
     for path, digest in listed.items():
         if path in published.tables or wanted.fullmatch(path):
-            here = PurePosixPath(path.removeprefix(published.below))
-            if here.is_absolute() or ".." in here.parts:
+            local = PurePosixPath(path.removeprefix(published.below))
+            if local.is_absolute() or ".." in local.parts:
                 raise DataError(f"{url}/{_SUMS}: names a file outside the set: {path!r}")
-            files[path] = digest, here.name if published.flat else str(here)
+            files[path] = digest, local.name if published.flat else str(local)
     if not files:
-        raise DataError(f"{url}/{_SUMS}: names no file of this set; is the source laid out as PhysioNet's files?")
+        raise DataError(
+            f"{url}/{_SUMS}: lists no file of this set; does the source have the layout of PhysioNet's files?"
+        )
     return files
 
 
 def _get(url: str, digest: str | None, name: str, folder: Path) -> Path:
-    """Download one file, unless it is there and whole."""
+    """Download one file, unless a complete copy is there."""
     import pooch
     import requests
 
@@ -100,12 +100,12 @@ def _get(url: str, digest: str | None, name: str, folder: Path) -> Path:
     try:
         return Path(pooch.retrieve(url, digest, fname=name, path=folder, downloader=downloader))
     except requests.HTTPError as exc:
-        raise DataError(f"{url}: the server refuses ({exc})") from exc
+        raise DataError(f"{url}: the server refused the download ({exc})") from exc
     except requests.RequestException as exc:
         raise DataError(
             f"{url}: cannot be reached ({type(exc).__name__}); without a network, copy the set to {folder}"
         ) from exc
     except ValueError as exc:
-        raise DataError(f"{url}: what came does not match its SHA-256; run the command again") from exc
+        raise DataError(f"{url}: the downloaded file does not match its SHA-256; run the command again") from exc
     except OSError as exc:
         raise DataError(f"{folder / name}: cannot be written ({exc.strerror or exc})") from exc

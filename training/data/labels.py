@@ -1,7 +1,7 @@
 """The outputs of the network: 22 product labels, then the 71 SCP statements of PTB-XL.
 
-The product labels carry what the alarms need; thresholds here are placeholders that calibration replaces.
-What a data set says about a label, and what it leaves open, stands in `training.data.sets`.
+The product labels carry the settings of the alarms. Their thresholds are placeholders that calibration replaces.
+`training.data.sets` describes which labels each data set has, and which it leaves unknown.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _TOPIC_SAFE = str.maketrans({"/": "_", "(": "_", ")": None})  # a label's abbrev
 
 
 def statement_name(code: str) -> str:
-    """Abbreviation of the output for an SCP statement: `LAO/LAE` is `SCP_LAO_LAE`."""
+    """Return the abbreviation of the output for an SCP statement, such as `SCP_LAO_LAE` for `LAO/LAE`."""
     return _SCP_PREFIX + code.translate(_TOPIC_SAFE)
 
 
@@ -35,7 +35,8 @@ def _alarm(
 
 
 # SNOMED CT codes as in the tables of the PhysioNet/CinC Challenges 2020 and 2021.
-# Delays: what kills is announced at once, a rhythm when it has lasted, a conduction disorder when it stays.
+# Delays: ventricular tachycardia kills, so it alarms at once. A rhythm alarms after seconds, a conduction disorder
+# only when it stays.
 PRODUCT_LABELS = (
     Label(abbreviation="SR", name="sinus rhythm", snomed="426783006"),
     _alarm("AF", "atrial fibrillation", "164889003", "medium", 5.0, 10.0),
@@ -76,28 +77,28 @@ SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 INDEX = {name: index for index, name in enumerate(NAMES)}
 
 
-class Marks:
-    """What one window's annotation says: for each label yes, no, or nothing (the loss skips it).
+class WindowLabels:
+    """The labels of one window: each holds, does not hold, or is unknown. The loss skips unknown labels.
 
-    `target` and `known` are (labels,) uint8; target is 1 where the label holds, known is 1 where the data
-    set says whether it does.
+    `target` and `known` are (labels,) uint8. `target` is 1 where the label holds; `known` is 1 where the data set says
+    whether it holds.
     """
 
     def __init__(self) -> None:
         self.target: NDArray[np.uint8] = np.zeros(len(LABELS), np.uint8)
         self.known: NDArray[np.uint8] = np.zeros(len(LABELS), np.uint8)
 
-    def say(self, name: str, holds: bool | None) -> None:
-        """State that a label holds or does not; None leaves it open."""
+    def set(self, name: str, holds: bool | None) -> None:
+        """Set whether a label holds; None: unknown."""
         index = INDEX[name]
         self.target[index] = bool(holds)
         self.known[index] = holds is not None
 
-    def target_of(self, name: str) -> bool:
-        """Tell whether a label was said to hold."""
+    def holds(self, name: str) -> bool:
+        """Return whether a label is known to hold."""
         return bool(self.target[INDEX[name]])
 
-    def deny(self, names: Iterable[str]) -> None:
-        """State that none of these labels holds."""
+    def set_absent(self, names: Iterable[str]) -> None:
+        """Set that none of these labels holds."""
         for name in names:
-            self.say(name, holds=False)
+            self.set(name, holds=False)

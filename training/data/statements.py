@@ -1,7 +1,6 @@
 """The 71 SCP-ECG statements of PTB-XL, in the order of its `scp_statements.csv`, with their descriptions.
 
-Source: Wagner et al. 2020, doi 10.1038/s41597-020-0495-6. Knows nothing of what groups they form: that
-stands in the data set's own file.
+Source: Wagner et al. 2020, doi 10.1038/s41597-020-0495-6. The groups that they form are in the data set's own file.
 """
 
 SCP_STATEMENTS = {

@@ -1,6 +1,7 @@
-"""A checkpoint on PTB-XL as the device would judge it: every window of the device's hop, the mean over a record.
+"""A checkpoint on PTB-XL as the device would run it: a window at every hop, and the mean over a record.
 
-The windows come from the cache, whose stretches are the records' 10 s; each is conditioned by itself, as on the device.
+The windows come from the cache, whose stretches are the records of 10 s. Each is conditioned by itself, as on the
+device.
 """
 
 from pathlib import Path
@@ -12,9 +13,9 @@ from ecgnat.model import Network
 from training.data import cache, splits
 from training.data.labels import INDEX
 from training.data.sets.ptb_xl import read_entries, read_groups
-from training.data.windows import INPUT, SPARE_SAMPLES
+from training.data.windows import INPUT, LAST_WINDOW_START
 from training.evaluation.predictions import predict
-from training.evaluation.ptb_xl import Task, tasks
+from training.evaluation.ptb_xl import ScoredGroup, scores_by_group
 
 PARTS = {
     "fold 9": "judge",
@@ -22,15 +23,15 @@ PARTS = {
 }
 
 
-def record_probabilities(model: Network, windows: cache.WindowSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Judge whole stretches, (rows, labels): the mean over the windows that the device would look at."""
-    places = range(0, SPARE_SAMPLES + 1, round(INPUT.hop_s * INPUT.sample_rate_hz))
-    mean: NDArray[np.float32] = np.mean([predict(model, windows, rows, place) for place in places], axis=0)
+def record_probabilities(model: Network, stretches: cache.StretchSet, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Classify whole stretches, (rows, labels): the mean over windows that are one hop of the device apart."""
+    starts = range(0, LAST_WINDOW_START + 1, round(INPUT.hop_s * INPUT.sample_rate_hz))
+    mean: NDArray[np.float32] = np.mean([predict(model, stretches, rows, start) for start in starts], axis=0)
     return mean
 
 
-def judge(model: Network, data: Path, part: str) -> dict[str, Task]:
-    """Score every group of statements: scores and targets, (records, classes) each.
+def score_groups(model: Network, data: Path, part: str) -> dict[str, ScoredGroup]:
+    """Return scores and targets of every group of statements.
 
     Parameters
     ----------
@@ -43,14 +44,15 @@ def judge(model: Network, data: Path, part: str) -> dict[str, Task]:
     DataError
         When PTB-XL cannot be read.
     """
-    windows = cache.load("ptb-xl", data)
-    rows = splits.rows_of(windows, data)[part]
+    stretches = cache.load("ptb-xl", data)
+    rows = splits.rows_of(stretches, data)[part]
     by_id = {entry.ecg_id: entry for entry in read_entries(data / "ptb-xl")}
-    entries = [by_id[str(record)] for record in windows.record[rows]]
-    return tasks(record_probabilities(model, windows, rows), INDEX, entries, read_groups(data / "ptb-xl"))
+    entries = [by_id[str(record)] for record in stretches.record[rows]]
+    means = record_probabilities(model, stretches, rows)
+    return scores_by_group(means, INDEX, entries, read_groups(data / "ptb-xl"))
 
 
-def accuracy(task: Task) -> float:
-    """Part of the yes and no over records and classes that a threshold of 0.5 gets right."""
-    scores, target = task
+def accuracy(group: ScoredGroup) -> float:
+    """Part of the decisions, over records and classes, that are right at a threshold of 0.5."""
+    scores, target = group
     return float(((scores >= 0.5) == (target > 0)).mean())

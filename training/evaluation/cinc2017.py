@@ -1,10 +1,9 @@
 """F1 on CinC 2017 by the Challenge's rule: the mean of the classes N, A and O (Clifford et al. 2017).
 
-A record's class is the largest of SR (N), AF (A), OTHER (O) and NOISE (~) over the device's windows: the mean of
-each, but the maximum of OTHER, since one premature beat makes a record abnormal. No threshold takes part.
+A record's class is the largest of SR (N), AF (A), OTHER (O) and NOISE (~): of each the mean over the device's windows,
+of OTHER the maximum, since one premature beat makes a record abnormal. No threshold is used.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.bootstrap import bootstrap_interval
+from training.data.reporting import ReportProgress
 from training.data.sets.cinc2017 import CLASSES, read_classes
 from training.data.splits import cinc2017_part
 from training.errors import DataError
@@ -27,10 +27,8 @@ PROTOCOL = (
 )
 
 
-def evaluate(
-    bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
-    """Score a bundle on the records of one part of `training.data.splits` (None: all that are there).
+def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progress: ReportProgress) -> dict[str, Any]:
+    """Score a bundle on the records of one part of `training.data.splits` (None: all).
 
     Raises
     ------
@@ -50,12 +48,12 @@ def evaluate(
     if not classes:
         raise DataError(f"{data}: no record of the part asked for is there")
     columns, rows = [index[label] for label in CLASSES.values()], []
-    whole = np.array([label != "OTHER" for label in CLASSES.values()])
+    by_mean = np.array([label != "OTHER" for label in CLASSES.values()])
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
         for number, record in enumerate(classes, 1):
             outputs = classify_record(classifier, data / record, bundle.manifest.input)[:, columns]
-            rows.append(np.where(whole, outputs.mean(axis=0), outputs.max(axis=0)))
-            progress(number, len(classes))
+            rows.append(np.where(by_mean, outputs.mean(axis=0), outputs.max(axis=0)))
+            progress("cinc2017", number, len(classes))
     names = np.array(list(CLASSES))
     predicted, reference = names[np.argmax(rows, axis=1)], np.array(list(classes.values()))
 

@@ -1,4 +1,4 @@
-"""Checkpoints side by side on the same records, with the paired interval of what they differ by."""
+"""Checkpoints side by side on the same records, with paired intervals of their differences."""
 
 import itertools
 import json
@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 from edge.core.files import atomic_path
 from edge.lab.drawing import new_figure
 from edge.lab.scoring.bootstrap import bootstrap_interval
-from training.data.labels import NAMES
 from training.data.statements import SCP_STATEMENTS
-from training.errors import CheckpointError
-from training.evaluation.checkpoints import PARTS, judge
+from training.evaluation.checkpoints import PARTS, score_groups
 from training.evaluation.metrics import label_aucs, macro
-from training.evaluation.ptb_xl import PROTOCOL, Task
+from training.evaluation.ptb_xl import PROTOCOL, ScoredGroup
 from training.loop import checkpoint
 
 GROUPS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
 
 
 def compare(folders: list[Path], data: Path, resamples: int, device: str = "cpu") -> dict[str, Any]:
-    """Judge every checkpoint on every part, and each against the first.
+    """Score every checkpoint on every part, and compare each with the first.
 
     Returns
     -------
@@ -36,29 +34,24 @@ def compare(folders: list[Path], data: Path, resamples: int, device: str = "cpu"
     CheckpointError, DataError
         When a checkpoint or the data cannot be used.
     """
-    models = {}
-    for folder in folders:
-        model, names = checkpoint.load_model(folder)
-        models[folder.name] = model.to(device)
-        if names != NAMES:
-            raise CheckpointError(f"{folder}: its outputs are not today's label table; train again")
+    models = {folder.name: checkpoint.load_classifier(folder).to(device) for folder in folders}
     result: dict[str, Any] = {"protocol": PROTOCOL, "names": list(models), "parts": {}}
     for title, part in PARTS.items():
-        judged = {name: judge(model, data, part) for name, model in models.items()}
-        first = judged[folders[0].name]
+        scored = {name: score_groups(model, data, part) for name, model in models.items()}
+        first = scored[folders[0].name]
         result["parts"][title] = {
             "records": len(first["all"][1]),
             "groups": {
-                group: {name: _against(tasks[group], first[group], resamples) for name, tasks in judged.items()}
+                group: {name: _figures(groups[group], first[group], resamples) for name, groups in scored.items()}
                 for group in GROUPS
             },
-            "statements": _statements({name: tasks["all"] for name, tasks in judged.items()}),
+            "statements": _statements({name: groups["all"] for name, groups in scored.items()}),
         }
     return result
 
 
-def _statements(judged: dict[str, Task]) -> dict[str, dict[str, float]]:
-    aucs = {name: label_aucs(*task) for name, task in judged.items()}
+def _statements(scored: dict[str, ScoredGroup]) -> dict[str, dict[str, float]]:
+    aucs = {name: label_aucs(*group) for name, group in scored.items()}
     first = next(iter(aucs.values()))
     occur = [number for number in range(first.size) if np.isfinite(first[number])]
     codes = list(SCP_STATEMENTS)
@@ -66,14 +59,14 @@ def _statements(judged: dict[str, Task]) -> dict[str, dict[str, float]]:
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw the AUC of each statement on the first part, a column a statement and a mark a network, as PNG."""
+    """Draw the AUC of each statement on the first part as PNG, with one marker for each network."""
     title, part = next(iter(result["parts"].items()))
     names = result["names"]
     rows = sorted(part["statements"].items(), key=lambda row: row[1][names[0]])
     figure = new_figure((14, 4), layout="constrained")
     axes = figure.add_subplot()
-    for name, mark in zip(names, itertools.cycle("osx^v+")):
-        axes.plot([code for code, _ in rows], [aucs[name] for _, aucs in rows], mark, markersize=4, label=name)
+    for name, marker in zip(names, itertools.cycle("osx^v+")):
+        axes.plot([code for code, _ in rows], [aucs[name] for _, aucs in rows], marker, markersize=4, label=name)
     axes.set(ylabel=f"AUC, {title}", xmargin=0.01)
     axes.tick_params(axis="x", rotation=90, labelsize=7)
     axes.grid(axis="y", alpha=0.3)
@@ -82,30 +75,32 @@ def draw(result: dict[str, Any], path: Path) -> None:
         figure.savefig(scratch, format="png", dpi=90)
 
 
-def _against(mine: Task, first: Task, resamples: int) -> dict[str, Any]:
-    def of(task: Task, rows: NDArray[np.intp]) -> float:
-        return macro(label_aucs(task[0][rows], task[1][rows]))
+def _figures(group: ScoredGroup, first: ScoredGroup, resamples: int) -> dict[str, Any]:
+    def macro_auc(scored: ScoredGroup, rows: NDArray[np.intp]) -> float:
+        return macro(label_aucs(scored[0][rows], scored[1][rows]))
 
-    every = np.arange(len(mine[1]))
+    every = np.arange(len(group[1]))
     figures: dict[str, Any] = {
-        "macro_auc": of(mine, every),
-        "ci95": bootstrap_interval(lambda rows: of(mine, rows), every.size, resamples),
+        "macro_auc": macro_auc(group, every),
+        "ci95": bootstrap_interval(lambda rows: macro_auc(group, rows), every.size, resamples),
     }
-    if mine is not first:
-        figures["delta"] = of(mine, every) - of(first, every)
-        figures["delta_ci95"] = bootstrap_interval(lambda rows: of(mine, rows) - of(first, rows), every.size, resamples)
+    if group is not first:
+        figures["delta"] = macro_auc(group, every) - macro_auc(first, every)
+        figures["delta_ci95"] = bootstrap_interval(
+            lambda rows: macro_auc(group, rows) - macro_auc(first, rows), every.size, resamples
+        )
     return figures
 
 
 def render(result: dict[str, Any], folders: list[Path]) -> str:
-    """Return the figures as Markdown: a table a part, and the command that made each network."""
+    """Return the figures as Markdown: a table for each part, and the command that made each network."""
     lines = ["## Networks side by side", "", result["protocol"] + ". In brackets the difference from the first."]
     for title, part in result["parts"].items():
         lines += ["", f"### {title}, {part['records']} records", ""]
         lines += ["| | " + " | ".join(result["names"]) + " |", "|---" * (1 + len(result["names"])) + "|"]
         for group, by_name in part["groups"].items():
             lines.append(f"| {group} | " + " | ".join(_cell(figures) for figures in by_name.values()) + " |")
-    lines += ["", "What made them:", ""]
+    lines += ["", "How they were trained:", ""]
     for folder in folders:
         command = folder / checkpoint.COMMAND
         shape = json.loads((folder / checkpoint.CONFIG).read_text(encoding="utf-8"))["model"]

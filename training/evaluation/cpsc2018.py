@@ -1,11 +1,10 @@
 """F1 of the nine classes of CPSC 2018 by its own rule, and macro AUC (Liu et al. 2018, doi 10.1166/jmihi.2018.2442).
 
-One class is predicted a record, the largest output over the device's windows: the mean of each, the maximum of PAC
-and PVC. It is right where it is among the record's classes; where it is not, the record counts for its first one.
-Never run on the real set, which was not at hand.
+The predicted class of a record is the largest output: the mean over the device's windows, for PAC and PVC the maximum.
+It is right if it is one of the record's classes; if it is wrong, the record counts for its first class. Never run on
+the real set, which was not available.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.bootstrap import bootstrap_interval
 from training.data.labels import statement_name
+from training.data.reporting import ReportProgress
 from training.data.sets.snomed import read_diagnoses
 from training.data.splits import snomed_part
 from training.errors import DataError
@@ -28,7 +28,7 @@ PROTOCOL = (
     "the device's windows (maximum for PAC and PVC); F1 by the challenge's rule; 95% bootstrap interval by record; the "
     "set names no patients"
 )
-# class -> SNOMED CT code in the headers, and the outputs that mean it: the first that a bundle has is taken
+# class -> SNOMED CT code in the headers, and outputs of that meaning; the first one that a bundle has is used
 CLASSES = {
     "Normal": ("426783006", ("SR", statement_name("SR"))),
     "AF": ("164889003", ("AF", statement_name("AFIB"))),
@@ -43,10 +43,8 @@ CLASSES = {
 _BEATS = ("PAC", "PVC")
 
 
-def evaluate(
-    bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
-    """Score a bundle on the records of one part of `training.data.splits` (None: all that are there).
+def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progress: ReportProgress) -> dict[str, Any]:
+    """Score a bundle on the records of one part of `training.data.splits` (None: all).
 
     Raises
     ------
@@ -68,7 +66,7 @@ def evaluate(
         for number, header in enumerate(records, 1):
             outputs = classify_record(classifier, header.with_suffix(""), bundle.manifest.input)[:, columns]
             rows.append(np.where(means, outputs.mean(axis=0), outputs.max(axis=0)))
-            progress(number, len(records))
+            progress("cpsc2018", number, len(records))
     scores = np.stack(rows)
     holds = np.array([[code in codes for code, _ in CLASSES.values()] for codes in records.values()])
     f1 = class_f1(scores, holds)
@@ -85,12 +83,12 @@ def evaluate(
 
 
 def class_f1(scores: NDArray[np.float32], holds: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """F1 of each class after the challenge's rule; NaN for one that neither occurs nor is predicted.
+    """F1 of each class by the challenge's rule; NaN for a class that neither occurs nor is predicted.
 
     Parameters
     ----------
-    scores : (records, classes) of which the largest is the prediction
-    holds : (records, classes), True for each class that a record has, at least one
+    scores : (records, classes); the largest is the prediction
+    holds : (records, classes) bool; every record has at least one class
     """
     predicted = scores.argmax(axis=1)
     right = np.take_along_axis(holds, predicted[:, None], axis=1)[:, 0]

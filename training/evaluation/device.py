@@ -1,7 +1,4 @@
-"""A bundle on a WFDB record, as the device would run it: its resampler, windows, quality rule and classifier.
-
-Knows nothing of labels' meanings.
-"""
+"""A bundle on a WFDB record as on the device: its resampling, windows, quality rules and classifier."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +18,7 @@ _BATCH = 32
 
 
 def cut_record(path: Path, spec: InputSpec) -> tuple[list[Window], float]:
-    """Cut a WFDB record (path without suffix) with the device's own stream; return all windows and the native rate.
+    """Cut a WFDB record (path without suffix) with the device's own code; return all windows and the native rate.
 
     Raises
     ------
@@ -41,31 +38,31 @@ def cut_record(path: Path, spec: InputSpec) -> tuple[list[Window], float]:
     return [*stream.push(samples, missing), *stream.finish()], float(record.fs)
 
 
-def windows_of(
+def classifiable_windows(
     path: Path, spec: InputSpec, hop_s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """Cut a WFDB record (path without suffix) into windows with the device's own stream.
+    """Return the windows of a WFDB record (path without suffix) that the device would classify.
 
     Returns
     -------
     start_s : (windows,) float64
     signal : (windows, 12, samples) float32, mV, conditioned
-    keep : (windows, 12) float32; windows that the device would not classify are left out
+    keep : (windows, 12) float32, 1 where the lead is there
 
     Raises
     ------
     DataError
         When the record cannot be read.
     """
-    every, rate_hz = cut_record(path, msgspec.structs.replace(spec, hop_s=hop_s))
-    windows = [window for window in every if window.cause is Cause.PRESENT]
-    signal, keep = stack(windows, spec.window_samples)
+    cut, rate_hz = cut_record(path, msgspec.structs.replace(spec, hop_s=hop_s))
+    windows = [window for window in cut if window.cause is Cause.PRESENT]
+    signal, keep = stack_windows(windows, spec.window_samples)
     start_s = np.array([window.first_sample for window in windows]) / rate_hz
     return start_s, signal, keep
 
 
-def stack(windows: Sequence[Window], samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what a graph takes for good windows: signal (windows, 12, samples) and keep (windows, 12)."""
+def stack_windows(windows: Sequence[Window], samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return good windows as the inputs of a graph: signal (windows, 12, samples) and keep (windows, 12)."""
     signal = np.zeros((len(windows), len(LEADS), samples), np.float32)
     keep = np.zeros((len(windows), len(LEADS)), np.float32)
     for row, window in enumerate(windows):
@@ -75,7 +72,7 @@ def stack(windows: Sequence[Window], samples: int) -> tuple[NDArray[np.float32],
 
 
 def classify(classifier: Classifier, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run windows in batches; (windows, labels) probabilities."""
+    """Classify windows in batches; (windows, labels) probabilities."""
     parts = [
         classifier.classify(signal[first : first + _BATCH], keep[first : first + _BATCH])
         for first in range(0, len(signal), _BATCH)
@@ -84,8 +81,8 @@ def classify(classifier: Classifier, signal: NDArray[np.float32], keep: NDArray[
 
 
 def classify_record(classifier: Classifier, path: Path, spec: InputSpec) -> NDArray[np.float32]:
-    """Probabilities of a record's windows, (windows, labels); one blank window stands in where none is usable."""
-    _, signal, keep = windows_of(path, spec, spec.hop_s)
+    """Probabilities of a record's windows, (windows, labels); a blank window stands for a record without a good one."""
+    _, signal, keep = classifiable_windows(path, spec, spec.hop_s)
     if not len(signal):
         signal = np.zeros((1, len(LEADS), spec.window_samples), np.float32)
         keep = np.zeros((1, len(LEADS)), np.float32)
@@ -93,5 +90,5 @@ def classify_record(classifier: Classifier, path: Path, spec: InputSpec) -> NDAr
 
 
 def output_index(bundle: Bundle) -> dict[str, int]:
-    """Position of each label among a bundle's outputs."""
+    """Index of each label in a bundle's outputs."""
     return {label.abbreviation: index for index, label in enumerate(bundle.manifest.labels)}

@@ -1,10 +1,9 @@
-"""AUC and F1 a label and window on MIT-BIH, pooled and for each patient.
+"""AUC and F1 of each label by window on MIT-BIH, over all patients and for each.
 
-The windows are the device's, 2 s apart, labelled by the table in `training.data.sets.mitdb`; F1 is at the bundle's
-thresholds. Windows of one patient resemble each other: an interval would need patients, and they are few.
+The windows are the device's, 2 s apart, labelled as in `training.data.sets.mitdb`. F1 is at the bundle's thresholds.
+There are no intervals: windows of one patient resemble each other, and there are too few patients to resample.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.annotation import patient_of, read_annotation
 from training.data.labels import INDEX
-from training.data.sets.mitdb import HOP_S, marks
+from training.data.reporting import ReportProgress
+from training.data.sets.mitdb import HOP_S, window_labels
 from training.data.splits import mitdb_part
 from training.errors import DataError
-from training.evaluation.device import classify, windows_of
+from training.evaluation.device import classifiable_windows, classify
 from training.evaluation.metrics import auc, f1
 
 PROTOCOL = (
@@ -28,10 +28,8 @@ PROTOCOL = (
 )
 
 
-def evaluate(
-    bundle: Bundle, data: Path, part: str | None, threads: int, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
-    """Score a bundle on the records of one part of `training.data.splits` (None: all that are there).
+def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progress: ReportProgress) -> dict[str, Any]:
+    """Score a bundle on the records of one part of `training.data.splits` (None: all).
 
     Raises
     ------
@@ -48,12 +46,12 @@ def evaluate(
     parts = []
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
         for number, record in enumerate(records, 1):
-            start_s, signal, keep = windows_of(data / record, bundle.manifest.input, HOP_S)
+            start_s, signal, keep = classifiable_windows(data / record, bundle.manifest.input, HOP_S)
             annotation = read_annotation(data / record)
-            said = [marks(annotation, s, s + bundle.manifest.input.window_s) for s in start_s]
-            target, known = np.stack([m.target for m in said]), np.stack([m.known for m in said])
+            labels = [window_labels(annotation, s, s + bundle.manifest.input.window_s) for s in start_s]
+            target, known = np.stack([each.target for each in labels]), np.stack([each.known for each in labels])
             parts.append((classify(classifier, signal, keep), target, known))
-            progress(number, len(records))
+            progress("mitdb", number, len(records))
     pooled = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
     return {
         "records": records,
@@ -66,7 +64,7 @@ def evaluate(
 def _scores(
     bundle: Bundle, probabilities: NDArray[np.float32], target: NDArray[np.uint8], known: NDArray[np.uint8]
 ) -> dict[str, dict[str, float | int | None]]:
-    """Figures of every label that is annotated and that occurs or is predicted; None where undefined."""
+    """Return figures of every annotated label that occurs or is predicted; None for undefined ones."""
     result: dict[str, dict[str, float | int | None]] = {}
     for output, label in enumerate(bundle.manifest.labels):
         column = INDEX.get(label.abbreviation)

@@ -1,12 +1,12 @@
 """Macro AUC on PTB-XL in the groups of Strodthoff et al. 2021 (doi 10.1109/JBHI.2020.3022989).
 
-A record's statements count whatever their likelihood; a macro mean is over the statements that occur in the
-records scored. Subclasses are scored by the chance that any of their statements holds, 1 - prod(1 - p);
-superclasses by their own output. A bundle without the SCP outputs is scored by its product labels where one
-means the same, in the groups `rhythm` and `superdiagnostic` only.
+A record's statements count whatever their likelihood. A macro mean is over the statements that occur in the scored
+records. The score of a subclass is the probability that any of its statements holds, 1 - prod(1 - p); superclasses
+have outputs of their own. A bundle without the SCP outputs is scored by the product labels that mean the same, in the
+groups `rhythm` and `superdiagnostic` only.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
 from edge.lab.scoring.bootstrap import bootstrap_interval
 from training.data.labels import SUPERCLASSES, statement_name
+from training.data.reporting import ReportProgress
 from training.data.sets.ptb_xl import Entry, find_record, read_entries, read_groups
 from training.data.statements import SCP_STATEMENTS
 from training.errors import DataError
@@ -41,13 +42,13 @@ _SAME_MEANING = {
     "STACH": "STACH",
     "PACE": "PACED",
 }
-Task = tuple[NDArray[np.float64], NDArray[np.uint8]]  # scores and targets, (records, classes) each
+ScoredGroup = tuple[NDArray[np.float64], NDArray[np.uint8]]  # scores and targets, (records, classes) each
 
 
 def evaluate(
-    bundle: Bundle, data: Path, folds: Collection[int] | None, threads: int, progress: Callable[[int, int], None]
+    bundle: Bundle, data: Path, folds: Collection[int] | None, threads: int, progress: ReportProgress
 ) -> dict[str, Any]:
-    """Score a bundle on the records of the folds (None: all that are there).
+    """Score a bundle on the records of some folds (None: all folds).
 
     Raises
     ------
@@ -65,19 +66,19 @@ def evaluate(
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
         for number, path in enumerate(found.values(), 1):
             rows.append(classify_record(classifier, path, spec).mean(axis=0))
-            progress(number, len(entries))
+            progress("ptb-xl", number, len(entries))
     return {
         "records": len(entries),
         "folds": sorted({entry.fold for entry in entries}),
         "protocol": PROTOCOL,
-        **score(tasks(np.stack(rows), output_index(bundle), entries, read_groups(data))),
+        **score(scores_by_group(np.stack(rows), output_index(bundle), entries, read_groups(data))),
     }
 
 
-def score(named: dict[str, Task]) -> dict[str, Any]:
-    """Macro AUC and interval of each task, and how many classes it was taken over."""
+def score(groups: dict[str, ScoredGroup]) -> dict[str, Any]:
+    """Return macro AUC, its interval and the number of classes that occur, of each group."""
     result: dict[str, Any] = {"macro_auc": {}, "ci95": {}, "classes": {}}
-    for name, (scores, target) in named.items():
+    for name, (scores, target) in groups.items():
         result["macro_auc"][name] = macro(label_aucs(scores, target))
         result["ci95"][name] = bootstrap_interval(
             lambda rows, s=scores, t=target: macro(label_aucs(s[rows], t[rows])),  # type: ignore[misc]  # bound now
@@ -87,48 +88,50 @@ def score(named: dict[str, Task]) -> dict[str, Any]:
     return result
 
 
-def tasks(
+def scores_by_group(
     probabilities: NDArray[np.float32],
     index: dict[str, int],
     entries: list[Entry],
     groups: dict[str, dict[str, str]],
-) -> dict[str, Task]:
-    """Lay out scores and targets of every group that the outputs allow."""
-    said = {code: np.array([code in e.statements for e in entries], np.uint8) for code in SCP_STATEMENTS}
+) -> dict[str, ScoredGroup]:
+    """Return scores and targets of every group that the outputs allow."""
+    named = {code: np.array([code in e.statements for e in entries], np.uint8) for code in SCP_STATEMENTS}
     p = probabilities.astype(np.float64)
-    names = {code: statement_name(code) if statement_name(code) in index else _SAME_MEANING.get(code) for code in said}
+    names = {code: statement_name(code) if statement_name(code) in index else _SAME_MEANING.get(code) for code in named}
     outputs = {code: p[:, index[name]] for code, name in names.items() if name in index}
-    named: dict[str, Task] = {}
+    result: dict[str, ScoredGroup] = {}
     complete = outputs.keys() == SCP_STATEMENTS.keys()
     if complete:
-        named["all"] = _columns(list(SCP_STATEMENTS), outputs, said)
+        result["all"] = _columns(list(SCP_STATEMENTS), outputs, named)
     for group in _GROUPS:
         codes = [code for code in SCP_STATEMENTS if groups[code][group] and code in outputs]
         if codes and (complete or group == "rhythm"):
-            named[group] = _columns(codes, outputs, said)
+            result[group] = _columns(codes, outputs, named)
     if complete:
-        named["subdiagnostic"] = _merged("diagnostic_subclass", groups, outputs, said)
+        result["subdiagnostic"] = _merged("diagnostic_subclass", groups, outputs, named)
     if set(SUPERCLASSES) <= index.keys():
-        _, target = _merged("diagnostic_class", groups, dict.fromkeys(SCP_STATEMENTS, p[:, 0]), said)
-        named["superdiagnostic"] = p[:, [index[name] for name in sorted(SUPERCLASSES)]], target
-    return named
+        _, target = _merged("diagnostic_class", groups, dict.fromkeys(SCP_STATEMENTS, p[:, 0]), named)
+        result["superdiagnostic"] = p[:, [index[name] for name in sorted(SUPERCLASSES)]], target
+    return result
 
 
-def _columns(codes: list[str], outputs: dict[str, NDArray[np.float64]], said: dict[str, NDArray[np.uint8]]) -> Task:
-    return np.stack([outputs[c] for c in codes], 1), np.stack([said[c] for c in codes], 1)
+def _columns(
+    codes: list[str], outputs: dict[str, NDArray[np.float64]], named: dict[str, NDArray[np.uint8]]
+) -> ScoredGroup:
+    return np.stack([outputs[c] for c in codes], 1), np.stack([named[c] for c in codes], 1)
 
 
 def _merged(
     column: str,
     groups: dict[str, dict[str, str]],
     outputs: dict[str, NDArray[np.float64]],
-    said: dict[str, NDArray[np.uint8]],
-) -> Task:
-    """Merge statements that share a subclass or superclass; classes in alphabetical order."""
+    named: dict[str, NDArray[np.uint8]],
+) -> ScoredGroup:
+    """Merge the statements of each subclass or superclass; classes in alphabetical order."""
     members: dict[str, list[str]] = {}
     for code in SCP_STATEMENTS:
         if groups[code][column]:
             members.setdefault(groups[code][column], []).append(code)
     ordered = [members[name] for name in sorted(members)]
     scores = np.stack([1.0 - np.prod([1.0 - outputs[c] for c in codes], axis=0) for codes in ordered], 1)
-    return scores, np.stack([np.max([said[c] for c in codes], axis=0) for codes in ordered], 1)
+    return scores, np.stack([np.max([named[c] for c in codes], axis=0) for codes in ordered], 1)

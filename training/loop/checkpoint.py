@@ -1,11 +1,11 @@
 """Checkpoints: a folder of safetensors and JSON, never a pickle.
 
     config.json        the model's configuration and the names of its outputs
-    model.safetensors  the weights to use: the average, or a blend of it with the start's
+    model.safetensors  the weights to use: the average, or a blend of it with the weights at the start
     command.txt        the command line that made it
-    state.safetensors  what resuming needs, see `training.loop.resuming`; beside it `log.csv`, and `loss.png`
+    state.safetensors  what resuming needs, see `training.loop.state`; beside it `log.csv` and `loss.png`
 
-Every file is replaced whole, so that a run killed while it writes leaves the checkpoint before.
+Every file is written atomically, so that a run killed while it writes leaves the checkpoint before.
 """
 
 import dataclasses
@@ -22,17 +22,18 @@ from ecgnat.networks import make_network
 from ecgnat.resnet import ResNetConfig
 from edge.core.files import atomic_path
 from edge.lab.results_page import command_line
+from training.data.labels import NAMES
 from training.errors import CheckpointError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 COMMAND = "command.txt"
 _KINDS: dict[type[NetworkConfig], str] = {ModelConfig: "ecg-nat", ResNetConfig: "resnet"}
-_SHAPELESS = ("drop_path", "dropout", "backend")  # fields that no weight depends on
+_WITHOUT_WEIGHTS = ("drop_path", "dropout", "backend")  # fields that do not change the shape of any weight
 
 
 def save_model(folder: Path, model: Network, names: tuple[str, ...]) -> None:
-    """Write the weights and what they mean."""
+    """Write the configuration, the names of the outputs and the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = _KINDS[type(model.config)]
     text = json.dumps({"network": kind, "model": dataclasses.asdict(model.config), "labels": names}, indent=1)
@@ -47,16 +48,25 @@ def load_model(folder: Path) -> tuple[Network, tuple[str, ...]]:
     try:
         raw = json.loads((folder / CONFIG).read_text())
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["model"].items()}
-        kinds = {kind: config for config, kind in _KINDS.items()}
-        model = make_network(kinds[raw.get("network", "ecg-nat")](**fields))
+        configs = {kind: config for config, kind in _KINDS.items()}
+        model = make_network(configs[raw.get("network", "ecg-nat")](**fields))
         model.load_state_dict(load_file(folder / WEIGHTS))
+        names = tuple(raw["labels"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
-    return model.eval(), tuple(raw["labels"])
+    return model.eval(), names
 
 
-def load_encoder(folder: Path, model: Network) -> None:
-    """Take the weights of a pretrained encoder into a model of the same shape, all but the head.
+def load_classifier(folder: Path) -> Network:
+    """Read a model whose outputs are those of the label table; CheckpointError for any other."""
+    model, names = load_model(folder)
+    if names != NAMES:
+        raise CheckpointError(f"{folder}: its outputs are not those of the current label table; train again")
+    return model
+
+
+def copy_encoder(folder: Path, model: Network) -> None:
+    """Copy the weights of a pretrained encoder into a model of the same shape, except the head.
 
     Raises
     ------
@@ -69,27 +79,25 @@ def load_encoder(folder: Path, model: Network) -> None:
     model.load_state_dict(weights, strict=False)
 
 
-def load_whole(folder: Path, model: Network, names: tuple[str, ...]) -> None:
-    """Take all weights of a trained network into a model of the same shape and outputs; errors as of `load_encoder`."""
-    trained, theirs = load_model(folder)
-    if theirs != names:
-        raise CheckpointError(f"{folder}: its outputs are not today's label table; train again")
+def copy_classifier(folder: Path, model: Network) -> None:
+    """Copy all weights of a trained network into a model of the same shape and outputs; errors as `copy_encoder`."""
+    trained = load_classifier(folder)
     _check_shape(folder, trained, model, {})
     model.load_state_dict(trained.state_dict())
 
 
-def _check_shape(folder: Path, loaded: Network, model: Network, free: dict[str, Any]) -> None:
-    free |= {name: getattr(model.config, name) for name in _SHAPELESS if hasattr(model.config, name)}
-    if type(loaded) is not type(model) or dataclasses.replace(loaded.config, **free) != model.config:
+def _check_shape(folder: Path, loaded: Network, model: Network, ignored: dict[str, Any]) -> None:
+    ignored |= {name: getattr(model.config, name) for name in _WITHOUT_WEIGHTS if hasattr(model.config, name)}
+    if type(loaded) is not type(model) or dataclasses.replace(loaded.config, **ignored) != model.config:
         raise CheckpointError(f"{folder}: holds a network of another shape than the one to be trained")
 
 
 def save_command(folder: Path, arguments: list[str]) -> None:
-    """Write down a command line, with the home folder as `~`."""
+    """Write the command line of a run, with the home folder as `~`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / COMMAND).write_text(command_line(arguments) + "\n", encoding="utf-8")
 
 
 def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Bring tensors into the form that safetensors wants."""
+    """Return tensors in the memory layout that safetensors needs."""
     return {key: value.detach().contiguous() for key, value in tensors.items()}

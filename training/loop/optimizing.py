@@ -1,7 +1,4 @@
-"""What every trainer here optimizes with: AdamW, its groups and schedule, and the running average of the weights.
-
-Knows nothing of losses or data.
-"""
+"""AdamW with its parameter groups and learning rate schedule, and the running average of the weights."""
 
 import copy
 import math
@@ -17,16 +14,16 @@ from training.errors import TrainingError
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def schedule(peak: float, progress: float, warm_up: float) -> float:
-    """Learning rate at a part of the budget in [0, 1]: linear warm-up to `peak`, then half a cosine down to 0."""
-    if progress < warm_up:
-        return peak * progress / warm_up
-    rest = (progress - warm_up) / (1.0 - warm_up)
+def schedule(peak: float, share: float, warm_up: float) -> float:
+    """Learning rate after a part of the budget in [0, 1]: linear warm-up to `peak`, then half a cosine down to 0."""
+    if share < warm_up:
+        return peak * share / warm_up
+    rest = (share - warm_up) / (1.0 - warm_up)
     return peak * 0.5 * (1.0 + math.cos(math.pi * min(rest, 1.0)))
 
 
 def layer_of(name: str, config: ModelConfig) -> int:
-    """Depth in the network of a parameter of `EcgNat`, by its name: 0 for the stem, then a layer a block."""
+    """Depth of a parameter of `EcgNat` in the network, by its name: 0 for the stem, then one layer for each block."""
     part, *rest = name.split(".")
     if part in {"stem", "leads"}:
         return 0
@@ -47,13 +44,22 @@ def make_optimizer(
     layers: NetworkConfig | None = None,
     layer_decay: float = 1.0,
 ) -> torch.optim.AdamW:
-    """AdamW; vectors (norms, biases) and the attention's position bias do not decay.
+    """Make AdamW; vectors (norms, biases) and the attention's position bias have no weight decay.
 
-    With a layer decay below 1, each layer of the network `layers` learns by that factor slower than the next
-    (Clark et al. 2020, arXiv:2003.10555).
+    Parameters
+    ----------
+    named : parameters by name
+    weight_decay : of the others
+    layers : the network whose layers the parameters belong to
+    layer_decay : learning rate of each layer, relative to the next one (Clark et al. 2020, arXiv:2003.10555)
+
+    Raises
+    ------
+    TrainingError
+        When a network other than ECG-NAT has a layer decay.
     """
     if layer_decay != 1.0 and not isinstance(layers, ModelConfig):
-        raise TrainingError("only ECG-NAT's layers can learn at different rates: leave out --layer-decay")
+        raise TrainingError("only the layers of ECG-NAT can have different learning rates: leave out --layer-decay")
     top = 1 + layers.layers if isinstance(layers, ModelConfig) else 0
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
@@ -70,16 +76,16 @@ def make_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of every group, scaled as its layer wants it."""
+    """Set the learning rate of every group, times the scale of its layer."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 
 
 @torch.no_grad()
 def blend(start: Model, end: Model, share: float) -> Model:
-    """Return a model whose weights and buffers lie that share of the way from `start` to `end`.
+    """Return a model whose weights and buffers are `end`'s by this share and `start`'s by the rest.
 
-    Of a network that learns something more, it forgets less (Wortsman et al. 2022, arXiv:2109.01903).
+    A fine-tuned network that is blended with its start forgets less (Wortsman et al. 2022, arXiv:2109.01903).
     """
     between = copy.deepcopy(end)
     first = start.state_dict()
@@ -94,22 +100,20 @@ class Average(Generic[Model]):
 
     Parameters
     ----------
-    model : the model to follow
-    twin : another of the same shape, which becomes the average
-    decay : part that stays in a step, once training is no longer young
+    model : the model that is trained; the average starts with its weights
+    decay : part of the average that a step keeps, after the first steps
     """
 
-    def __init__(self, model: Model, twin: Model, decay: float) -> None:
-        self.model = twin.eval()
-        self.model.load_state_dict(model.state_dict())
+    def __init__(self, model: Model, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval()
         self._decay = decay
 
     def update(self, model: Model, step: int) -> None:
-        """Move towards the model; faster in the first steps, when the average is still young."""
-        decay = min(self._decay, (1.0 + step) / (10.0 + step))
+        """Move the average towards the model after a step."""
+        decay = min(self._decay, (1.0 + step) / (10.0 + step))  # else the first weights would weigh for too long
         mine, theirs = (list(each.state_dict().values()) for each in (self.model, model))
         floats = [number for number, value in enumerate(mine) if value.is_floating_point()]
         move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         move([mine[number] for number in floats], [theirs[number] for number in floats], step)
-        for number in set(range(len(mine))) - set(floats):
+        for number in set(range(len(mine))) - set(floats):  # counters of BatchNorm
             mine[number].copy_(theirs[number])

@@ -1,4 +1,4 @@
-"""What the studies train: each arm is a recipe, and arms of one study differ in one thing."""
+"""The arms of the studies: each is one training, and the arms of a study differ in one thing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ecgnat.masked import MaskConfig
 from ecgnat.model import ModelConfig, NetworkConfig, named_config
 from training.data.labels import NAMES
+from training.data.sets import DEFAULT_SETS
 
 SEEDS = (1, 2, 3)
 TINY, SMALL = named_config("tiny", len(NAMES)), named_config("small", len(NAMES))
@@ -18,21 +19,21 @@ _SHAPES = {
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How an encoder is pretrained; arms that say the same share one."""
+    """How an encoder is pretrained; arms with the same pretraining share its encoder."""
 
     name: str
     steps: int
     batch_size: int = 256
     shape: ModelConfig = TINY
     masking: MaskConfig = field(default_factory=MaskConfig)
-    sets: tuple[str, ...] = ("ptb-xl", "cinc2017", "mitdb")
+    sets: tuple[str, ...] = DEFAULT_SETS
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One training on PTB-XL: what it starts from, how many labels it has, and how it goes on."""
+    """One training on PTB-XL: its start, its labels and its settings."""
 
-    group: str  # arms of one group differ in their seed alone
+    group: str  # arms of one group differ only in their seed
     seed: int
     steps: int
     labels: float = 1.0
@@ -50,11 +51,12 @@ class Arm:
 
 
 def few_labels() -> Iterator[Arm]:
-    """Pretrained against random, linear probe and whole network, at 1% and 10% of the labels; and the dual loss.
+    """Pretrained and random weights, linear probe and whole network, at 1% and 10% of the labels; also the dual loss.
 
-    Whole networks learn at one of two rates. That for 1% was chosen on the validation patients of folds 1-8, with
-    seed 1 and an earlier encoder: 3e-4 was better from either start. Three seeds say so of a pretrained start alone;
-    from random weights 1e-3 is better. That for 10% was not chosen. Arms at the other rate say so in their name.
+    Whole networks are trained at two learning rates. The rate for 1% was chosen on the validation patients of folds
+    1-8, with seed 1 and an earlier encoder: 3e-4 was better from both starts. With three seeds that still holds for
+    the pretrained start, but random weights are better at 1e-3. The rate for 10% was not chosen. Arms at the other
+    rate have it in their name.
     """
     pretraining = Pretraining("pretrained", steps=8000, shape=SMALL)
     for seed in SEEDS:
@@ -70,7 +72,7 @@ def few_labels() -> Iterator[Arm]:
 
 
 def ablations() -> Iterator[Arm]:
-    """One change at a time to pretraining and fine-tuning with 10% of the labels."""
+    """Change one thing of pretraining or fine-tuning at a time, with 10% of the labels."""
     usual = Pretraining("usual", steps=2000)
     for seed in SEEDS:
         base = Arm("usual", seed, steps=800, labels=0.1, pretraining=usual, probe_share=0.1)

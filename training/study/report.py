@@ -17,14 +17,14 @@ _COLUMNS = {
     "accuracy": "accuracy, superclasses",
 }
 PROTOCOL = (
-    "Judged on fold 9 of PTB-XL, mean over a record's windows, one a second. Accuracy: the part of the yes and no over "
-    "records and five superclasses that a threshold of 0.5 gets right. Mean over seeds, \u00b1 their standard "
+    "Fold 9 of PTB-XL, mean over a record's windows, one a second. Accuracy: the part of the decisions, over records "
+    "and five superclasses, that are right at a threshold of 0.5. Mean over seeds, \u00b1 their standard "
     "deviation; a seed also draws other patients."
 )
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return a Markdown table, a line a group of arms."""
+    """Return a Markdown table with a line for each group of arms."""
     groups: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         groups.setdefault(row["group"], []).append(row["figures"])
@@ -36,7 +36,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def machines(rows: list[dict[str, Any]]) -> str:
-    """Say where the arms were trained, and from which encoder where one was given."""
+    """Return where the arms were trained, and from which encoder if one was given."""
     trained = Counter(row["machine"] for row in rows)
     text = "Trained on " + ", ".join(f"{machine} ({count} arms)" for machine, count in trained.items()) + "."
     encoders = sorted({row["encoder"] for row in rows if "encoder" in row})
@@ -44,14 +44,14 @@ def machines(rows: list[dict[str, Any]]) -> str:
 
 
 def label_efficiency(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw two macro AUCs over the share of labels, a line a recipe and a point a seed, as PNG.
+    """Draw two macro AUCs over the share of labels as PNG: a line for each recipe, a point for each seed.
 
-    Arms at the learning rate that was not chosen are in the table alone.
+    Arms at the learning rate that was not chosen are only in the table.
     """
     figure = new_figure((10, 4), layout="constrained")
     chosen = [row for row in rows if "-rate-" not in row["group"]]
-    for place, key in enumerate(("all", "superdiagnostic"), 1):
-        axes = figure.add_subplot(1, 2, place)
+    for panel, key in enumerate(("all", "superdiagnostic"), 1):
+        axes = figure.add_subplot(1, 2, panel)
         recipes: dict[str, list[tuple[float, float]]] = {}
         for row in chosen:
             recipe = row["group"].rpartition("-")[0]

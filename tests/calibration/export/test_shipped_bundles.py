@@ -12,6 +12,7 @@ from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import ClassifierConfig, check_golden
 from edge.classifiers.opening import open_classifier
 from training.data.labels import PRODUCT_LABELS, SUPERCLASSES
+from training.data.reporting import no_progress
 from training.data.sets.ptb_xl import read_entries
 from training.data.splits import ptb_xl_part
 from training.evaluation import ptb_xl
@@ -78,6 +79,6 @@ def test_accuracy_on_records_that_it_never_saw(bundle, data_dir, tmp_path):
     (tmp_path / "ptbxl_database.csv").write_text(header + kept, encoding="utf-8")
     for name in ("scp_statements.csv", "records100"):
         (tmp_path / name).symlink_to(source / name)
-    result = ptb_xl.evaluate(bundle, tmp_path, {9}, 1, lambda _done, _total: None)
+    result = ptb_xl.evaluate(bundle, tmp_path, {9}, 1, no_progress)
     assert result["records"] == 250
     assert result["macro_auc"]["superdiagnostic"] > SUPERDIAGNOSTIC_FLOOR

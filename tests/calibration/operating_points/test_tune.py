@@ -30,7 +30,7 @@ from edge.lab.scoring.record import AlarmScorer, StreamOutput
 from edge.monitor.pooling import Pooler
 from training.data.labels import NAMES, PRODUCT_LABELS
 from training.data.windows import INPUT
-from training.evaluation.outputs import Outputs
+from training.evaluation.outputs import RecordOutputs
 from training.loop import checkpoint
 
 RATE_HZ, END_S = 100, 420.0
@@ -165,7 +165,7 @@ def random_record(seed):
     values[bad] = np.nan
     first = np.arange(count) * RATE_HZ
     end = first + INPUT.window_samples
-    outputs = Outputs(float(RATE_HZ), first, end, np.where(bad, Cause.BAD_QUALITY, 0).astype(np.uint8), values)
+    outputs = RecordOutputs(float(RATE_HZ), first, end, np.where(bad, Cause.BAD_QUALITY, 0).astype(np.uint8), values)
     return Record(str(seed), str(seed), Annotation(times, symbols, notes, END_S), outputs)
 
 

@@ -10,7 +10,9 @@ import wfdb
 from training.data.labels import NAMES
 from training.data.splits import snomed_part
 from training.loop import checkpoint, pictures
-from training.loop.resuming import LOG, STATE
+from training.loop.log import LOG
+from training.loop.state import STATE
+from training.masked.pictures import RECONSTRUCTIONS
 
 
 def write(folder, name, seconds, rate_hz, leads, comments=()):
@@ -50,7 +52,7 @@ def test_from_a_folder_to_a_network(place, ecg_train):
     code, _, error = ecg_train("pretrain", "--folder", place / "mine", "--out", out, "--steps", 2, *small)
     assert code == 0, error
     wanted = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.COMMAND, STATE, LOG}
-    assert {path.name for path in out.iterdir()} == wanted | {pictures.LOSS, pictures.RECONSTRUCTIONS}
+    assert {path.name for path in out.iterdir()} == wanted | {pictures.LOSS, RECONSTRUCTIONS}
     on = ("--init", out, "--out", place / "further-pretrained", "--steps", 1, "--seed", 9, "--learning-rate", 1e-12)
     code, _, error = ecg_train("pretrain", "--folder", place / "mine", *on, *small)
     assert code == 0, error

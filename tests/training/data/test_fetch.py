@@ -1,6 +1,7 @@
 """`ecg-train fetch` against a server on this machine that is laid out as PhysioNet's files."""
 
 import functools
+import gc
 import hashlib
 import http.server
 import sys
@@ -10,9 +11,16 @@ import pytest
 
 from training.__main__ import main
 
-# pooch leaves the connection of a refused request to the garbage collector
+# pooch leaves the connection of a refused request to the garbage collector, which warns of it
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 FILES = {"100.hea": b"100 1 360 4\n", "100.dat": bytes(8), "100.atr": b"\0\0", "x_mitdb/x_108.dat": b"no record"}
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """Collect connections here and not in a later test, which would fail."""
+    yield
+    gc.collect()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

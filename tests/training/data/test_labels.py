@@ -11,9 +11,9 @@ PRODUCT = "SR AF AFL SVT VT PVC PAC BIGEMINY TRIGEMINY SBRAD STACH AVB1 LBBB RBB
 GROUPS = {"NORM": {"diagnostic_class": "NORM"}, "IMI": {"diagnostic_class": "MI"}, "PVC": {"diagnostic_class": ""}}
 
 
-def said(marks):
+def known_labels(labels):
     """Return the labels that hold, those that do not, and leave out what is unknown."""
-    pairs = [(name, marks.target[i]) for i, name in enumerate(NAMES) if marks.known[i]]
+    pairs = [(name, labels.target[i]) for i, name in enumerate(NAMES) if labels.known[i]]
     return {n for n, t in pairs if t}, {n for n, t in pairs if not t}
 
 
@@ -28,12 +28,12 @@ def test_the_outputs_are_fixed():
     assert {label.abbreviation for label in PRODUCT_LABELS if label.kind == "technical"} == {"NOISE"}
 
 
-def entry(*statements, remarked=False):
-    return ptb_xl.Entry("1", "1", 1, frozenset(statements), remarked, ())
+def entry(*statements, has_quality_remark=False):
+    return ptb_xl.Entry("1", "1", 1, frozenset(statements), has_quality_remark, ())
 
 
 def test_ptb_xl_sinus_with_a_premature_beat():
-    holds, not_ = said(ptb_xl.marks(entry("SR", "PVC", "NORM"), GROUPS))
+    holds, not_ = known_labels(ptb_xl.record_labels(entry("SR", "PVC", "NORM"), GROUPS))
     assert holds == {"SR", "PVC", "NORM", statement_name("SR"), statement_name("PVC"), statement_name("NORM")}
     assert "OTHER" not in not_, "a premature beat leaves OTHER open"
     assert "VT" not in not_, "PTB-XL never names VT"
@@ -56,20 +56,20 @@ def test_ptb_xl_sinus_with_a_premature_beat():
     ],
 )
 def test_ptb_xl_meanings(statements, name, answer):
-    marks = ptb_xl.marks(entry(*statements), GROUPS)
+    labels = ptb_xl.record_labels(entry(*statements), GROUPS)
     index = NAMES.index(name)
-    assert (bool(marks.target[index]) if marks.known[index] else None) == answer
+    assert (bool(labels.target[index]) if labels.known[index] else None) == answer
 
 
 def test_ptb_xl_a_remark_on_quality_leaves_noise_open():
-    assert "NOISE" not in set.union(*said(ptb_xl.marks(entry("SR", remarked=True), GROUPS)))
+    assert "NOISE" not in set.union(*known_labels(ptb_xl.record_labels(entry("SR", has_quality_remark=True), GROUPS)))
 
 
 def test_cinc2017_classes():
-    assert said(cinc2017.marks("A")) == ({"AF"}, {"SR", "OTHER", "NOISE"})
-    assert said(cinc2017.marks("O")) == ({"OTHER"}, {"SR", "AF", "NOISE"})
-    assert said(cinc2017.marks("~")) == ({"NOISE"}, set())
-    holds, not_ = said(cinc2017.marks("N"))
+    assert known_labels(cinc2017.record_labels("A")) == ({"AF"}, {"SR", "OTHER", "NOISE"})
+    assert known_labels(cinc2017.record_labels("O")) == ({"OTHER"}, {"SR", "AF", "NOISE"})
+    assert known_labels(cinc2017.record_labels("~")) == ({"NOISE"}, set())
+    holds, not_ = known_labels(cinc2017.record_labels("N"))
     assert holds == {"SR"}
     assert {"AF", "VT", "PACED"} <= not_
     assert "PVC" not in not_, "a normal record of CinC 2017 may hold a premature beat"
@@ -79,52 +79,52 @@ def annotation(symbols, rhythms, every_s=0.8):
     return Annotation(0.1 + every_s * np.arange(len(symbols)), np.array(list(symbols)), tuple(rhythms), 100.0)
 
 
-def answer(marks, name):
+def answer(labels, name):
     index = NAMES.index(name)
-    return bool(marks.target[index]) if marks.known[index] else None
+    return bool(labels.target[index]) if labels.known[index] else None
 
 
 def test_mitdb_sustained_rhythms_need_half_of_the_window():
     beats = annotation("N" * 30, [NamedSpan("(N", 0, 4), NamedSpan("(AFIB", 4, 24)])
-    assert answer(mitdb.marks(beats, 0, 10), "AF") is True
-    assert answer(mitdb.marks(beats, 0, 10), "SR") is None
-    assert answer(mitdb.marks(beats, 0, 6), "AF") is None
-    assert answer(mitdb.marks(beats, 10, 20), "SR") is False
+    assert answer(mitdb.window_labels(beats, 0, 10), "AF") is True
+    assert answer(mitdb.window_labels(beats, 0, 10), "SR") is None
+    assert answer(mitdb.window_labels(beats, 0, 6), "AF") is None
+    assert answer(mitdb.window_labels(beats, 10, 20), "SR") is False
 
 
 def test_mitdb_runs_need_three_beats():
     beats = annotation("NNNVVVVNNNNNN", [NamedSpan("(N", 0, 2.4), NamedSpan("(VT", 2.4, 5.6), NamedSpan("(N", 5.6, 20)])
-    assert answer(mitdb.marks(beats, 0, 10), "VT") is True
-    assert answer(mitdb.marks(beats, 0, 10), "OTHER") is True
-    assert answer(mitdb.marks(beats, 0, 3.5), "VT") is None, "two beats of the run are inside"
-    assert answer(mitdb.marks(beats, 5.6, 10), "VT") is False
+    assert answer(mitdb.window_labels(beats, 0, 10), "VT") is True
+    assert answer(mitdb.window_labels(beats, 0, 10), "OTHER") is True
+    assert answer(mitdb.window_labels(beats, 0, 3.5), "VT") is None, "two beats of the run are inside"
+    assert answer(mitdb.window_labels(beats, 5.6, 10), "VT") is False
 
 
 def test_mitdb_flutter_counts_as_vt_from_one_second():
     beats = annotation("N" * 20, [NamedSpan("(N", 0, 5), NamedSpan("(VFL", 5, 7), NamedSpan("(N", 7, 20)])
-    assert answer(mitdb.marks(beats, 0, 10), "VT") is True
-    assert answer(mitdb.marks(beats, 0, 5.5), "VT") is None
+    assert answer(mitdb.window_labels(beats, 0, 10), "VT") is True
+    assert answer(mitdb.window_labels(beats, 0, 5.5), "VT") is None
 
 
 def test_mitdb_premature_beats_at_the_edge_are_left_open():
     beats = annotation("VNNNNNNNNNNNN", [NamedSpan("(N", 0, 20)])
-    assert answer(mitdb.marks(beats, 0, 10), "PVC") is None
-    assert answer(mitdb.marks(beats, 0.2, 10), "PVC") is False
+    assert answer(mitdb.window_labels(beats, 0, 10), "PVC") is None
+    assert answer(mitdb.window_labels(beats, 0.2, 10), "PVC") is False
     fusion = annotation("NNNFNNNNNNNNN", [NamedSpan("(N", 0, 20)])
-    assert answer(mitdb.marks(fusion, 0, 10), "PVC") is None
+    assert answer(mitdb.window_labels(fusion, 0, 10), "PVC") is None
 
 
 def test_mitdb_rates():
     slow = annotation("N" * 20, [NamedSpan("(N", 0, 20)], every_s=1.0)
-    assert answer(mitdb.marks(slow, 0, 10), "SBRAD") is None
-    assert answer(mitdb.marks(slow, 0, 10), "STACH") is False
+    assert answer(mitdb.window_labels(slow, 0, 10), "SBRAD") is None
+    assert answer(mitdb.window_labels(slow, 0, 10), "STACH") is False
     fast = annotation("N" * 40, [NamedSpan("(N", 0, 20)], every_s=0.5)
-    assert answer(mitdb.marks(fast, 0, 10), "SBRAD") is False
-    assert answer(mitdb.marks(fast, 0, 10), "STACH") is None
+    assert answer(mitdb.window_labels(fast, 0, 10), "SBRAD") is False
+    assert answer(mitdb.window_labels(fast, 0, 10), "STACH") is None
 
 
 def test_mitdb_never_names_what_it_does_not_annotate():
-    holds, not_ = said(mitdb.marks(annotation("N" * 30, [NamedSpan("(N", 0, 24)]), 0, 10))
+    holds, not_ = known_labels(mitdb.window_labels(annotation("N" * 30, [NamedSpan("(N", 0, 24)]), 0, 10))
     assert holds == {"SR"}
     assert not {"AVB1", "NORM", "MI", statement_name("NORM")} & not_
 
@@ -132,10 +132,10 @@ def test_mitdb_never_names_what_it_does_not_annotate():
 def test_mitdb_on_real_records(data_dir):
     """Record 207 begins with bigeminy and flutter; 104 is paced and partly noisy; 230 pre-excites on and off."""
     paced = read_annotation(data_dir / "mitdb" / "104")
-    assert answer(mitdb.marks(paced, 100, 110), "PACED") is True
-    assert any(answer(mitdb.marks(paced, s, s + 10), "NOISE") is None for s in range(0, 1790, 10))
+    assert answer(mitdb.window_labels(paced, 100, 110), "PACED") is True
+    assert any(answer(mitdb.window_labels(paced, s, s + 10), "NOISE") is None for s in range(0, 1790, 10))
     flutter = read_annotation(data_dir / "mitdb" / "207")
-    runs = [s for s in range(0, 1790, 10) if answer(mitdb.marks(flutter, s, s + 10), "VT")]
+    runs = [s for s in range(0, 1790, 10) if answer(mitdb.window_labels(flutter, s, s + 10), "VT")]
     assert 5 <= len(runs) <= 40
     clean = read_annotation(data_dir / "mitdb" / "122")
-    assert all(answer(mitdb.marks(clean, s, s + 10), "SR") for s in range(0, 1790, 10))
+    assert all(answer(mitdb.window_labels(clean, s, s + 10), "SR") for s in range(0, 1790, 10))

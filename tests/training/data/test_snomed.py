@@ -30,26 +30,26 @@ def write(path, codes):
     wfdb.wrsamp(path.name, 500, ["mV"] * 2, ["I", "V1"], wave, fmt=["16"] * 2, comments=comments, write_dir=path.parent)
 
 
-def said(stretch):
-    return {name: bool(stretch.marks.target[i]) for i, name in enumerate(NAMES) if stretch.marks.known[i]}
+def labels_of(stretch):
+    return {name: bool(stretch.labels.target[i]) for i, name in enumerate(NAMES) if stretch.labels.known[i]}
 
 
 def test_labels_come_from_the_header(challenge):
     found = {stretch.record: stretch for stretch in snomed.stretches(challenge / "cinc2021")}
-    assert sorted(found) == ["A0001", "A0002", "E0003", "E0004"], "the copy of PTB-XL is passed over"
-    assert said(found["A0001"]) == {"SR": True, "AF": False, "PVC": False, "SBRAD": False, "OTHER": False}
-    assert said(found["A0002"]) == {"SR": False, "AF": True, "PVC": True, "SBRAD": False}
-    assert "SR" not in said(found["E0003"]), "a slow sinus rhythm is one"
-    assert said(found["E0004"])["OTHER"]
+    assert sorted(found) == ["A0001", "A0002", "E0003", "E0004"], "the copy of PTB-XL is skipped"
+    assert labels_of(found["A0001"]) == {"SR": True, "AF": False, "PVC": False, "SBRAD": False, "OTHER": False}
+    assert labels_of(found["A0002"]) == {"SR": False, "AF": True, "PVC": True, "SBRAD": False}
+    assert "SR" not in labels_of(found["E0003"]), "a slow sinus rhythm is one"
+    assert labels_of(found["E0004"])["OTHER"]
     assert found["A0001"].keep.nonzero()[0].tolist() == [0, 6]
     assert found["A0001"].signal.shape == (12, 1000)
 
 
 def test_the_cache_and_the_splits_know_these_sets(challenge, monkeypatch):
     monkeypatch.setenv("ECG_CACHE", str(challenge / "cache"))
-    windows = cache.load("cinc2021", challenge)
-    assert windows.windows(np.arange(4)).shape == (4, 12, 512)
-    rows = splits.rows_of(windows, challenge)
+    stretches = cache.load("cinc2021", challenge)
+    assert stretches.windows(np.arange(4)).shape == (4, 12, 512)
+    rows = splits.rows_of(stretches, challenge)
     assert sum(part.size for part in rows.values()) == 4
     shares = [splits.snomed_part(f"Q{number:04}") for number in range(2000)]
     assert 0.77 < shares.count("train") / 2000 < 0.83

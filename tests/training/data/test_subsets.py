@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.data.cache import WindowSet
+from training.data.cache import StretchSet
 from training.data.labels import INDEX, NAMES
 from training.data.subsets import labelled_rows
 
@@ -21,7 +21,7 @@ def windows():
     known, names = np.ones_like(target), patient.astype(str)
     nothing = np.zeros((COUNT, 12, 0), np.float16)
     keep, start = np.ones((COUNT, 12), np.uint8), np.full(COUNT, -1, np.int16)
-    return WindowSet("ptb-xl", nothing, keep, target, known, start, names, names, np.zeros(COUNT))
+    return StretchSet("ptb-xl", nothing, keep, target, known, start, names, names, np.zeros(COUNT))
 
 
 def patients(windows, rows):

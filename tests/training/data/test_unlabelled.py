@@ -1,15 +1,22 @@
-"""Data without labels: what a plain folder gives, and that no patient who judges is ever drawn from a set."""
+"""Data without labels: the stretches of any folder, and that no patient who judges is ever drawn from a set."""
 
 import numpy as np
 import pytest
 import wfdb
+from rich.console import Console
 
 from training.data import cache, splits
-from training.data.cache import WindowSet
+from training.data.cache import StretchSet
 from training.data.labels import NAMES
 from training.data.sets import wfdb_folder
-from training.data.unlabelled import pool_of_folder, pool_of_set, training_windows
 from training.errors import DataError
+from training.masked.pretrain import open_sets
+from training.masked.windows import training_windows
+
+
+def open_folder(folder):
+    (opened,) = open_sets(None, (), [folder], "cpu", Console(quiet=True))
+    return opened
 
 
 @pytest.fixture(autouse=True)
@@ -31,20 +38,20 @@ def test_a_folder_gives_windows_without_labels(tmp_path):
     windows = list(wfdb_folder.stretches(folder))
     assert [(w.record, w.start_s) for w in windows] == [("long", 0.0), ("long", 10.0)]
     assert windows[0].keep.nonzero()[0].tolist() == [1, 6]
-    assert not any(w.marks.known.any() for w in windows)
+    assert not any(w.labels.known.any() for w in windows)
 
 
-def test_a_pool_of_a_folder_is_cached_until_the_folder_changes(tmp_path):
+def test_a_folder_is_cached_until_it_changes(tmp_path):
     folder = tmp_path / "mine"
     for number in range(30):
         write(folder, f"r{number}", 12, 100, ["II"])
-    first = pool_of_folder(folder)
+    first = open_folder(folder)
     assert first.train.size + first.validation.size == 30
     assert 0 < first.validation.size < 6
     assert not set(first.train) & set(first.validation)
-    assert first.windows.name == pool_of_folder(folder).windows.name
+    assert first.stretches.name == open_folder(folder).stretches.name
     write(folder, "more", 12, 100, ["II"])
-    assert pool_of_folder(folder).windows.signal.shape[0] == 31
+    assert open_folder(folder).stretches.signal.shape[0] == 31
     signal, keep = training_windows([first], 8)
     assert signal.shape == (8, 12, 512)
     assert keep.sum() == 8
@@ -60,31 +67,31 @@ def test_a_known_set_is_not_taken_as_a_plain_folder(tmp_path, marker):
 
 def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(DataError, match="no WFDB record"):
-        pool_of_folder(tmp_path)
+        open_folder(tmp_path)
 
 
 def ptb_xl_like():
     """500 patients, two records each, over folds 1 to 10."""
     records = np.arange(1000).astype(str)
     patient = (np.arange(1000) // 2).astype(str)
-    marks, keep = np.zeros((1000, len(NAMES)), np.uint8), np.ones((1000, 12), np.uint8)
+    labels, keep = np.zeros((1000, len(NAMES)), np.uint8), np.ones((1000, 12), np.uint8)
     start = np.full(1000, -1, np.int16)
-    signal = np.zeros((1000, 12, 1), np.float16)
-    return WindowSet("ptb-xl", signal, keep, marks, marks, start, records, patient, np.zeros(1000))
+    signal = np.zeros((1000, 12, 1000), np.float16)
+    return StretchSet("ptb-xl", signal, keep, labels, labels, start, records, patient, np.zeros(1000))
 
 
 def test_pretraining_sees_no_patient_who_validates_judges_or_tests(tmp_path, monkeypatch):
-    windows = ptb_xl_like()
+    stretches = ptb_xl_like()
     folder = tmp_path / "ptb-xl"
     folder.mkdir()
     lines = [f"{i},{i // 2},{1 + i // 2 % 10},{{}},,,,,x\n" for i in range(1000)]
     columns = "ecg_id,patient_id,strat_fold,scp_codes,baseline_drift,static_noise,burst_noise,electrodes_problems"
     (folder / "ptbxl_database.csv").write_text(f"{columns},filename_lr\n{''.join(lines)}")
-    monkeypatch.setattr(cache, "load", lambda *_: windows)
-    pool = pool_of_set("ptb-xl", tmp_path)
-    drawn = {int(patient) for patient in windows.patient[pool.train]}
+    monkeypatch.setattr(cache, "load", lambda *_: stretches)
+    (opened,) = open_sets(tmp_path, ["ptb-xl"], (), "cpu", Console(quiet=True))
+    drawn = {int(patient) for patient in stretches.patient[opened.train]}
     assert len(drawn) > 300
     for patient in drawn:
         assert 1 + patient % 10 <= 8
         assert splits.ptb_xl_part(str(patient), 1 + patient % 10) == "train"
-    assert not drawn & {int(patient) for patient in windows.patient[pool.validation]}
+    assert not drawn & {int(patient) for patient in stretches.patient[opened.validation]}

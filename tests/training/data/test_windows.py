@@ -10,9 +10,17 @@ from edge.core.leads import LEADS
 from training.data import cache, splits
 from training.data.labels import NAMES
 from training.data.sets import mitdb
-from training.data.windows import INPUT, SPARE_SAMPLES, cut, cut_windows, place, read_record, starts
+from training.data.windows import (
+    INPUT,
+    LAST_WINDOW_START,
+    cut_stretch,
+    cut_windows,
+    read_record,
+    stretch_starts,
+    to_recording,
+)
 from training.errors import DataError
-from training.evaluation.device import windows_of
+from training.evaluation.device import classifiable_windows
 
 TOLERANCE_MV = 1e-4  # resampling a whole record and resampling a stream sum floats in another order
 
@@ -20,12 +28,12 @@ TOLERANCE_MV = 1e-4  # resampling a whole record and resampling a stream sum flo
 def test_training_and_device_cut_the_same_windows(data_dir):
     """A model trained on one preprocessing and run behind another loses accuracy without a sign."""
     path = data_dir / "mitdb" / "208"
-    start_s, signal, keep = windows_of(path, INPUT, hop_s=2.0)
+    start_s, signal, keep = classifiable_windows(path, INPUT, hop_s=2.0)
     recording = read_record(path)
-    positions = list(starts(recording.samples.shape[1], 2.0))
+    positions = list(stretch_starts(recording.samples.shape[1], 2.0))
     assert np.allclose(start_s[: len(positions)] * INPUT.sample_rate_hz, positions, atol=0.5)
     for row in (0, 1, 100, len(positions) - 1):
-        stretch, kept = cut(recording, positions[row])
+        stretch, kept = cut_stretch(recording, positions[row])
         assert np.array_equal(kept, keep[row])
         assert np.abs(cut_windows(stretch[None], np.zeros(1, int)) - signal[row]).max() < TOLERANCE_MV
         later = cut_windows(stretch[None], np.array([200]))
@@ -35,18 +43,18 @@ def test_training_and_device_cut_the_same_windows(data_dir):
 def test_leads_go_where_the_model_expects_them():
     samples = np.stack([np.full(500, 1.0), np.full(500, 2.0)]).astype(np.float32)
     samples[1, 100:200] = np.nan
-    recording = place(samples, 100.0, ["V5", "MLII"])
+    recording = to_recording(samples, 100.0, ["V5", "MLII"])
     assert recording.samples[LEADS.index("V5"), 250] == 1.0
     assert recording.missing[LEADS.index("II")].sum() == 100
     assert recording.missing[LEADS.index("I")].all()
 
 
 def test_a_short_record_is_filled_up_with_missing_samples():
-    recording = place(np.random.default_rng(0).normal(size=(1, 2700)).astype(np.float32), 300.0, ["ECG"])
-    signal, keep = cut(recording, 0)
+    recording = to_recording(np.random.default_rng(0).normal(size=(1, 2700)).astype(np.float32), 300.0, ["ECG"])
+    signal, keep = cut_stretch(recording, 0)
     assert keep.tolist() == [1] + [0] * 11, "nine seconds of ten are enough, and a lead without a name is lead I"
     assert np.ptp(signal[0, 899:]) == 0, "what is missing is bridged"
-    _, keep = cut(recording, 200)
+    _, keep = cut_stretch(recording, 200)
     assert not keep.any()
 
 
@@ -67,12 +75,12 @@ def test_the_cache_gives_back_the_windows(one_record):
     row = 17
     direct = next(w for i, w in enumerate(mitdb.stretches(one_record / "mitdb")) if i == row)
     assert np.abs(windows.signal[row].astype(np.float32) - direct.signal).max() < 0.005
-    assert np.array_equal(windows.target[row], direct.marks.target)
-    assert np.array_equal(windows.known[row], direct.marks.known)
-    assert windows.place[row] == direct.place
+    assert np.array_equal(windows.target[row], direct.labels.target)
+    assert np.array_equal(windows.known[row], direct.labels.known)
+    assert windows.window_start[row] == direct.window_start
     assert set(windows.patient) == {"208"}
-    assert windows.place.min() >= 0
-    assert windows.place.max() <= SPARE_SAMPLES
+    assert windows.window_start.min() >= 0
+    assert windows.window_start.max() <= LAST_WINDOW_START
     held = windows.target[:, NAMES.index("PVC")] & windows.known[:, NAMES.index("PVC")]
     assert held.mean() > 0.5, "record 208 has 992 premature beats"
     assert splits.rows_of(windows, one_record)["validation"].size == len(windows.record)

@@ -44,7 +44,7 @@ def test_groups_have_the_sizes_of_the_benchmark(groups, entries):
         scores[row, index[statement_name(code)]] = 0.9
         if groups[code]["diagnostic_class"]:
             scores[row, index[groups[code]["diagnostic_class"]]] = 0.9
-    result = ptb_xl.score(ptb_xl.tasks(scores, index, entries, groups))
+    result = ptb_xl.score(ptb_xl.scores_by_group(scores, index, entries, groups))
     assert result["classes"] == {
         "all": 71,
         "diagnostic": 44,
@@ -58,7 +58,7 @@ def test_groups_have_the_sizes_of_the_benchmark(groups, entries):
 
 def test_product_labels_are_scored_as_the_statements_that_mean_the_same(groups, entries):
     scores = np.random.default_rng(0).random((len(entries), len(RHYTHM))).astype(np.float32)
-    named = ptb_xl.tasks(scores, RHYTHM, entries, groups)
+    named = ptb_xl.scores_by_group(scores, RHYTHM, entries, groups)
     assert set(named) == {"rhythm", "superdiagnostic"}
     assert named["rhythm"][0].shape[1] == 10, "all rhythm statements but SARRH and SVARR"
     column = [c for c in SCP_STATEMENTS if groups[c]["rhythm"] and c not in {"SARRH", "SVARR"}].index("AFIB")
@@ -114,7 +114,7 @@ def test_it_scores_mitdb_by_label_and_record(data_dir, tmp_path):
         (("ptb-xl", "--model", "{bundle}"), 1, "ptbxl_database.csv"),
         (("cinc2017", "--model", "{bundle}"), 1, "REFERENCE-v3.csv"),
         (("mitdb", "--model", "{bundle}"), 1, "no record"),
-        (("ptb-xl", "--model", "{bundle}", "--folds", "nine"), 2, "is no list"),
+        (("ptb-xl", "--model", "{bundle}", "--folds", "nine"), 2, "is not a list"),
         (("mitdb", "--model", "{bundle}", "--folds", "9"), 2, "--folds belongs to ptb-xl"),
     ],
 )

@@ -17,11 +17,14 @@ from safetensors.torch import load_file, save_file
 from waiting import free_port, wait_until
 
 from ecgnat.model import EcgNat
-from training.data.unlabelled import WindowSampler
+from training.data.batches import BatchSampler
+from training.data.training_set import TrainingSet
 from training.errors import CheckpointError, TrainingError
 from training.loop import checkpoint, pictures
-from training.loop.resuming import STATE, read_log
-from training.masked.pretraining import PretrainConfig
+from training.loop.config import LoopConfig
+from training.loop.log import read_log
+from training.loop.state import STATE
+from training.masked.pictures import RECONSTRUCTIONS
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = toy_pretraining.__file__
@@ -53,19 +56,19 @@ def test_the_loss_falls_and_the_encoder_can_be_taken(tmp_path):
     torch.manual_seed(1)
     fresh = EcgNat(dataclasses.replace(toy_pretraining.TOY, outputs=7, drop_path=0.1))
     head = fresh.head[1].weight.clone()
-    checkpoint.load_encoder(tmp_path, fresh)
+    checkpoint.copy_encoder(tmp_path, fresh)
     window, keep = torch.randn(2, 12, 500), torch.ones(2, 12)
     assert torch.equal(fresh.eval().features(window, keep), pretrained.features(window, keep))
     assert torch.equal(fresh.head[1].weight, head), "the head stays as it was drawn"
     with pytest.raises(CheckpointError, match="another shape"):
-        checkpoint.load_encoder(tmp_path, EcgNat(dataclasses.replace(toy_pretraining.TOY, dims=(8, 16, 16, 32))))
+        checkpoint.copy_encoder(tmp_path, EcgNat(dataclasses.replace(toy_pretraining.TOY, dims=(8, 16, 16, 32))))
 
 
 @pytest.mark.draws
 def test_pictures_and_log_are_written(tmp_path):
     run = toy_pretraining.trainer(tmp_path, steps=2)
     run.run(lambda *_: None)
-    for name in (pictures.LOSS, pictures.RECONSTRUCTIONS):
+    for name in (pictures.LOSS, RECONSTRUCTIONS):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert [row["step"] for row in read_log(tmp_path)] == [1, 2]
     assert not list(tmp_path.glob("*.part"))
@@ -107,7 +110,7 @@ def test_a_run_of_another_device_is_not_taken_up(tmp_path):
     path = tmp_path / STATE
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
-    save_file(load_file(path) | {"random.of.masks": torch.zeros(16, dtype=torch.uint8)}, path, metadata)
+    save_file(load_file(path) | {"random.of.augment": torch.zeros(16, dtype=torch.uint8)}, path, metadata)
     with pytest.raises(CheckpointError, match="begun on another --device"):
         toy_pretraining.trainer(tmp_path).resume()
 
@@ -144,20 +147,18 @@ def test_two_processes_walk_the_path_of_one(tmp_path):
 
 def test_windows_come_from_training_stretches():
     """Each stretch is a tone as strong as its number says."""
-    pool = toy_pretraining.pool(16)
-    tone = 0.1 * np.sin(np.arange(1000))
-    marked = np.broadcast_to(np.arange(16)[:, None, None] * tone, (16, 12, 1000)).astype(np.float16)
-    sampler = WindowSampler(
-        [dataclasses.replace(pool, windows=dataclasses.replace(pool.windows, signal=marked))], 64, 0
-    )
-    signals = torch.cat([sampler.draw()[0] for _ in range(10)])
+    tone, train = 0.1 * np.sin(np.arange(1000)), np.arange(1, 16, 2)
+    signal = np.broadcast_to(np.arange(16)[:, None, None] * tone, (16, 12, 1000)).astype(np.float16)
+    stretches = dataclasses.replace(toy_pretraining.toy_stretches(16), signal=signal)
+    sampler = BatchSampler([TrainingSet(stretches, train, np.arange(0, 16, 2), 1.0)], 64, 0)
+    signals = torch.cat([sampler.draw().signal for _ in range(10)])
     inside = signals[:, :, 100:-100]  # the filter rings at the ends
     number = inside.square().mean(dim=(1, 2)).sqrt() / (0.1 / 2**0.5)
-    assert set(number.round().int().tolist()) == set(pool.train.tolist())
+    assert set(number.round().int().tolist()) == set(train.tolist())
 
 
 def test_a_wrong_budget_is_refused():
     with pytest.raises(TrainingError, match="either minutes or steps"):
-        PretrainConfig()
-    with pytest.raises(TrainingError, match="no window to pretrain on"):
-        WindowSampler([], 4, 0)
+        LoopConfig()
+    with pytest.raises(TrainingError, match="no window to train on"):
+        BatchSampler([], 4, 0)

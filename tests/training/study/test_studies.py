@@ -10,7 +10,7 @@ import toy_data
 
 from ecgnat.networks import make_network, network_config
 from training.data.labels import NAMES
-from training.evaluation.checkpoints import accuracy, judge
+from training.evaluation.checkpoints import accuracy, score_groups
 from training.loop import checkpoint
 from training.study import arms, runner
 from training.study.report import table
@@ -43,8 +43,8 @@ def test_networks_side_by_side(place, ecg_train):
     other = groups["all"]["resnet"]
     assert other["delta"] == pytest.approx(other["macro_auc"] - groups["all"]["tiny"]["macro_auc"])
     assert other["delta_ci95"][0] <= other["delta"] <= other["delta_ci95"][1]
-    judged = judge(checkpoint.load_model(place / "tiny")[0], place / "data", "judge")
-    assert len(judged["all"][1]) == figures["parts"]["fold 9"]["records"]
+    groups_again = score_groups(checkpoint.load_model(place / "tiny")[0], place / "data", "judge")
+    assert len(groups_again["all"][1]) == figures["parts"]["fold 9"]["records"]
     assert "2.43 M parameters" in text
     assert text.strip() in results.read_text()
     each = figures["parts"]["fold 9"]["statements"]

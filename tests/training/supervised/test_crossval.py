@@ -11,13 +11,13 @@ from ecgnat.networks import make_network, network_config
 from edge.lab.scoring.annotation import patient_of
 from training.__main__ import main
 from training.data import cache, folds, splits
-from training.data.folds import FOLDS, rows_without
+from training.data.folds import FOLDS, split_without
 from training.data.labels import NAMES
 from training.errors import CheckpointError
 from training.evaluation.outputs import load_outputs
 from training.loop import checkpoint
 from training.supervised import crossval
-from training.supervised.trainer import TrainConfig
+from training.supervised.trainer import FinetuneConfig
 
 DS1 = {"101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122", "124"} | {
     "201",
@@ -78,7 +78,7 @@ def test_a_fold_never_trains_on_its_patients(place, monkeypatch):
     data = place / "data"
     for name in ("mitdb", "cinc2017"):
         windows = cache.load(name, data)
-        usual, rows = splits.rows_of(windows, data), rows_without(("203", "208"))(windows, data)
+        usual, rows = splits.rows_of(windows, data), split_without(("203", "208"))(windows, data)
         if name == "cinc2017":
             assert all(np.array_equal(rows[part], usual[part]) for part in splits.PARTS)
             continue
@@ -104,31 +104,31 @@ def test_two_folds(place, ecg_train):
     (out / "probabilities" / "215.npz").unlink()
     code, said = ecg_train(*arguments)
     assert code == 0, said.err
-    assert said.err.count("trained already") == 3
+    assert said.err.count("already trained") == 3
     assert [(out / name / checkpoint.WEIGHTS).stat().st_mtime_ns for name in TWO] == trained
     assert np.array_equal(
         load_outputs(out / "probabilities" / "215.npz").probabilities, outputs["215"].probabilities, equal_nan=True
     )
 
 
-def test_the_teachers_answer_for_all_sets_but_mitdb(place, monkeypatch):
-    base, starts = place / "base", []
+def test_the_teachers_teach_on_all_sets_but_mitdb(place, monkeypatch):
+    base, setups = place / "base", []
     monkeypatch.setattr(crossval, "FOLDS", TWO)
     monkeypatch.setattr(crossval, "_check", lambda _: None)
-    monkeypatch.setattr(crossval, "_answer", lambda *_: None)
-    monkeypatch.setattr(crossval, "finetune", lambda *task, resume: starts.append((task[3], resume)))
+    monkeypatch.setattr(crossval, "_write_outputs", lambda *_: None)
+    monkeypatch.setattr(crossval, "finetune", lambda *arguments, resume: setups.append((arguments[3], resume)))
     checkpoint.save_model(base, make_network(network_config("tiny", len(NAMES))), NAMES)
-    task = crossval.Task(place / "data", place / "fake", base, TrainConfig(steps=1), (base,))
-    crossval.crossval(task, lambda _: None)
-    assert [start.teachers for start, _ in starts] == [(base,)] * 2
-    assert all(set(start.taught) == {"ptb-xl", "cinc2017"} < set(start.sets) for start, _ in starts)
-    other = dataclasses.replace(task, config=TrainConfig(steps=1, blend=0.5), teachers=())
+    setup = crossval.CrossvalSetup(place / "data", place / "fake", base, FinetuneConfig(steps=1), (base,))
+    crossval.crossval(setup, lambda _: None)
+    assert [one.teachers for one, _ in setups] == [(base,)] * 2
+    assert all(set(one.taught_sets) == {"ptb-xl", "cinc2017"} < set(one.sets) for one, _ in setups)
+    other = dataclasses.replace(setup, config=FinetuneConfig(steps=1, blend=0.5), teachers=())
     with pytest.raises(CheckpointError, match="begun with another teachers, blend"):
         crossval.crossval(other, lambda _: None)
     for damaged in ("{", "[1]", "3"):
         (place / "fake" / crossval.REPORT).write_text(damaged, encoding="utf-8")
         with pytest.raises(CheckpointError, match="not the options of a run"):
-            crossval.crossval(task, lambda _: None)
+            crossval.crossval(setup, lambda _: None)
 
 
 def test_networks_that_may_have_seen_mitdb_are_refused(place, ecg_train):
@@ -140,4 +140,4 @@ def test_networks_that_may_have_seen_mitdb_are_refused(place, ecg_train):
     for init, teacher in ((seen, unseen), (unseen, seen)):
         code, said = ecg_train("crossval", *small, "--init", init, "--teacher", teacher, "--out", place / "no")
         assert code == 1
-        assert f"{seen}: command.txt does not say that it never saw MIT-BIH" in said.err
+        assert f"{seen}: command.txt does not show that it was trained without MIT-BIH" in said.err

@@ -10,16 +10,18 @@ import torch
 from safetensors.torch import load_file
 
 from ecgnat.model import EcgNat, ModelConfig
-from training.data.batches import Sampler, make_source
-from training.data.cache import WindowSet
+from training.data.batches import BatchSampler
+from training.data.cache import StretchSet
 from training.data.labels import INDEX, NAMES
-from training.data.windows import INPUT, cut_windows
+from training.data.training_set import TrainingSet, rarity_weights
+from training.data.windows import ANYWHERE, INPUT, cut_windows
 from training.errors import CheckpointError, TrainingError
 from training.evaluation.predictions import predict
 from training.loop import checkpoint, pictures
+from training.loop.log import LOG, append_log, read_log
 from training.loop.optimizing import make_optimizer, set_learning_rate
-from training.loop.resuming import LOG, STATE, append_log, read_log
-from training.supervised.trainer import Teachers, TrainConfig, Trainer
+from training.loop.state import STATE
+from training.supervised.trainer import FinetuneConfig, SupervisedTrainer, Teachers
 
 TOY = ModelConfig(outputs=len(NAMES), dims=(8, 16, 16, 16), depths=(1, 1, 1, 1), head_dim=16, kernels=(5, 5, 5))
 
@@ -36,29 +38,33 @@ def toy_set():
     known = np.zeros_like(target)
     known[:, INDEX["AF"]] = 1
     names = np.array([str(i) for i in range(count)])
-    return WindowSet(
+    return StretchSet(
         "ptb-xl",
         signal.astype(np.float16),
         np.ones((count, 12), np.uint8),
         target,
         known,
-        np.full(count, -1, np.int16),
+        np.full(count, ANYWHERE, np.int16),
         names,
         names,
         np.zeros(count),
     )
 
 
-NOBODY = Teachers()
+NO_TEACHERS = Teachers()
 
 
-def make_trainer(windows, out, teachers=NOBODY, seed=0, **changes):
+def training_set(stretches, share=1.0):
+    """All stretches train, and all validate."""
+    rows = np.arange(len(stretches.record))
+    return TrainingSet(stretches, rows, rows, share, rarity_weights(stretches, rows))
+
+
+def make_trainer(stretches, out, teachers=NO_TEACHERS, seed=0, **changes):
     torch.manual_seed(seed)
-    rows = np.arange(len(windows.record))
-    sources = {"ptb-xl": make_source(windows, rows)}
-    config = TrainConfig(**{"steps": 12, "batch_size": 16, "learning_rate": 5e-3} | changes)
+    config = FinetuneConfig(**{"steps": 12, "batch_size": 16, "learning_rate": 5e-3} | changes)
     noise = torch.randn(4, 2000, generator=torch.Generator().manual_seed(0))
-    return Trainer(EcgNat(TOY), Sampler(sources, 16, 1), noise, config, out, [(windows, rows)], teachers)
+    return SupervisedTrainer(EcgNat(TOY), [training_set(stretches)], noise, config, out, teachers)
 
 
 def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
@@ -73,8 +79,8 @@ def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
     assert not model.training
 
 
-class Oracle(torch.nn.Module):
-    """Says of every window that it holds all labels, or none."""
+class ConstantNetwork(torch.nn.Module):
+    """Gives the same logit for every window and label."""
 
     def __init__(self, logit):
         super().__init__()
@@ -84,26 +90,26 @@ class Oracle(torch.nn.Module):
         return torch.full((signal.shape[0], len(NAMES)), self.logit)
 
 
-def test_it_learns_what_the_teachers_say(toy_set, tmp_path):
-    """Two that are sure of opposite things teach a half, which a weight of 1 puts in place of every label."""
-    teachers = Teachers((Oracle(50.0), Oracle(-50.0)))
+def test_it_learns_the_outputs_of_the_teachers(toy_set, tmp_path):
+    """The mean of two opposite teachers is a half, which a weight of 1 puts in place of every label."""
+    teachers = Teachers((ConstantNetwork(50.0), ConstantNetwork(-50.0)))
     trainer = make_trainer(toy_set, tmp_path, teachers, steps=80, ema_decay=0.9, teacher_weight=1.0)
     trainer.run(lambda *_: None)
     af = predict(trainer.average.model, toy_set, np.arange(48))[:, INDEX["AF"]]
     assert np.abs(af - 0.5).max() < 0.2
 
 
-def test_the_teachers_answer_for_the_sets_that_are_taught(toy_set, tmp_path):
-    """One who knows half of nothing teaches PTB-XL; the other set, at a frequency of its own, keeps its labels."""
+def test_the_teachers_change_the_targets_of_the_taught_sets_alone(toy_set, tmp_path):
+    """A teacher that always outputs a half teaches PTB-XL; the other set, at another frequency, keeps its labels."""
     other = dataclasses.replace(toy_set, name="cinc2017", signal=toy_set.signal[..., :500].repeat(2, axis=-1))
     rows = np.arange(48)
-    sampler = Sampler({windows.name: make_source(windows, rows) for windows in (toy_set, other)}, 16, 1)
-    config = TrainConfig(steps=80, batch_size=16, learning_rate=5e-3, ema_decay=0.9, teacher_weight=1.0)
+    config = FinetuneConfig(steps=80, batch_size=16, learning_rate=5e-3, ema_decay=0.9, teacher_weight=1.0)
     torch.manual_seed(0)
-    noise, teachers = torch.randn(4, 2000), Teachers((Oracle(0.0),), ("ptb-xl",))
-    trainer = Trainer(EcgNat(TOY), sampler, noise, config, tmp_path, [(toy_set, rows)], teachers)
+    noise, teachers = torch.randn(4, 2000), Teachers((ConstantNetwork(0.0),), ("ptb-xl",))
+    sets = [training_set(toy_set, 0.7), training_set(other, 0.15)]
+    trainer = SupervisedTrainer(EcgNat(TOY), sets, noise, config, tmp_path, teachers)
     trainer.run(lambda *_: None)
-    taught, labelled = (predict(trainer.average.model, windows, rows)[:, INDEX["AF"]] for windows in (toy_set, other))
+    taught, labelled = (predict(trainer.average.model, one, rows)[:, INDEX["AF"]] for one in (toy_set, other))
     assert np.abs(taught - 0.5).max() < 0.2
     assert taught[::2].mean() - taught[1::2].mean() < 0.12
     assert labelled[::2].mean() - labelled[1::2].mean() > 0.2
@@ -135,7 +141,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(toy_set, tmp_path, changes):
     broken = make_trainer(toy_set, tmp_path / "broken", steps=20, **changes)
     for _ in range(9):
         broken.step()
-    broken.validate()
+    broken.save()
     broken.step()  # lost, with the random numbers it drew
     resumed = make_trainer(toy_set, tmp_path / "broken", seed=99, steps=20, **changes)
     resumed.resume()
@@ -147,7 +153,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(toy_set, tmp_path, changes):
     assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
 
 
-def test_what_is_kept_lies_between_the_start_and_what_was_learned(toy_set, tmp_path):
+def test_the_weights_to_use_lie_between_the_start_and_the_average(toy_set, tmp_path):
     trainer = make_trainer(toy_set, tmp_path, blend=0.25)
     start = {key: value.clone() for key, value in trainer.model.state_dict().items()}
     trainer.run(lambda *_: None)
@@ -158,11 +164,11 @@ def test_what_is_kept_lies_between_the_start_and_what_was_learned(toy_set, tmp_p
         assert torch.allclose(value, 0.75 * start[key] + 0.25 * learned[key], atol=1e-6), key
 
 
-def test_the_log_loses_the_rows_behind_the_checkpoint(toy_set, tmp_path):
+def test_the_log_loses_the_rows_after_the_checkpoint(toy_set, tmp_path):
     trainer = make_trainer(toy_set, tmp_path)
     for _ in range(3):
         trainer.step()
-    trainer.validate()
+    trainer.save()
     append_log(tmp_path, {"step": 5} | {str(i): 0 for i in range(6)})
     with (tmp_path / LOG).open("a") as file:
         file.write("6,0,")  # killed while it wrote
@@ -184,7 +190,7 @@ def test_a_probe_moves_the_head_alone(toy_set, tmp_path):
 
 
 def test_each_phase_warms_up():
-    config = TrainConfig(steps=100, probe_share=0.25)
+    config = FinetuneConfig(steps=100, probe_share=0.25)
     rates = [config.learning_rate_at(i / 100) for i in range(101)]
     assert rates[0] == rates[25] == 0
     assert max(rates[:25]) == max(rates[25:]) == pytest.approx(config.learning_rate)
@@ -237,13 +243,13 @@ def test_the_checkpoint_is_no_pickle(toy_set, tmp_path):
 
 def test_the_budget_is_given_once():
     with pytest.raises(TrainingError, match="either minutes or steps"):
-        TrainConfig(minutes=1, steps=1)
+        FinetuneConfig(minutes=1, steps=1)
     with pytest.raises(TrainingError, match="either minutes or steps"):
-        TrainConfig()
+        FinetuneConfig()
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero():
-    config = TrainConfig(steps=100)
+    config = FinetuneConfig(steps=100)
     rates = [config.learning_rate_at(i / 100) for i in range(101)]
     assert rates[0] == 0
     assert max(rates) == pytest.approx(config.learning_rate)
@@ -252,18 +258,16 @@ def test_the_learning_rate_warms_up_and_ends_at_zero():
 
 
 def test_a_window_is_cut_where_its_labels_hold(toy_set):
-    """A stretch whose labels belong to one place gives the window there, conditioned; any other gives any window."""
-    rows = np.arange(len(toy_set.record))
-    source = {"ptb-xl": make_source(toy_set, rows)}
+    """Where one window of a stretch has the labels, that one is drawn, conditioned; else any window."""
 
-    def distance(place):
-        expected = cut_windows(toy_set.signal, np.full(rows.size, place))[:, 0]
-        drawn = Sampler(source, 16, 0).draw().signal.numpy()
+    def distance(start):
+        expected = cut_windows(toy_set.signal, np.full(len(toy_set.record), start))[:, 0]
+        drawn = BatchSampler([training_set(toy_set)], 16, 0).draw().signal.numpy()
         assert drawn.shape == (16, 12, INPUT.window_samples)
         return max(np.abs(expected - window[0]).max(axis=1).min() for window in drawn)
 
     assert distance(100) > 0.1
-    toy_set.place[:] = 100
+    toy_set.window_start[:] = 100
     assert distance(100) < 1e-5, "float32 by a matrix, against float64 by the filter"
 
 
@@ -271,7 +275,17 @@ def test_rare_labels_are_drawn_more_often(toy_set):
     toy_set.target[:] = 0
     toy_set.target[0, INDEX["VT"]] = 1
     toy_set.known[:] = 1
-    rows = np.arange(len(toy_set.record))
-    sampler = Sampler({"ptb-xl": make_source(toy_set, rows)}, 500, 0)
+    sampler = BatchSampler([training_set(toy_set)], 500, 0)
     share = sampler.draw().target[:, INDEX["VT"]].mean().item()
-    assert share > 1.5 / len(rows)
+    assert share > 1.5 / len(toy_set.record)
+
+
+def test_a_batch_has_each_set_in_its_share_and_ptb_xl_first(toy_set):
+    """The counts add up to the batch size, though each share alone would round to one window less."""
+    others = [dataclasses.replace(toy_set, name=name) for name in ("cinc2017", "mitdb")]
+    sets = [training_set(one, share) for one, share in zip([*others, toy_set], (0.15, 0.55, 0.3), strict=True)]
+    sampler = BatchSampler(sets, 128, 0)
+    assert sampler.draw().signal.shape[0] == 128
+    assert sampler.mixable == 38
+    assert sampler.rows_from({"ptb-xl"}).nonzero().flatten().tolist() == list(range(38))
+    assert sampler.rows_from(None).all()

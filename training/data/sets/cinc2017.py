@@ -1,26 +1,26 @@
 """PhysioNet/CinC Challenge 2017 (Clifford et al. 2017, doi 10.22489/CinC.2017.065-469): one lead, 9-61 s.
 
-Every record has one of four classes, and every window inherits it:
+Every record has one of four classes, and all of its windows get it:
 
     N  SR; and no AF AFL SVT VT BIGEMINY TRIGEMINY PACED OTHER NOISE
     A  AF; and no SR OTHER NOISE
     O  OTHER; and no SR AF NOISE
     ~  NOISE
 
-All else is left open. The set names no patients: the record stands for one, and that may be wrong.
+All other labels are unknown. The set names no patients, so each record counts as one patient; that may be wrong.
 """
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.labels import Marks
-from training.data.windows import INPUT, Stretch, cut, read_record, starts
+from training.data.labels import WindowLabels
+from training.data.windows import INPUT, Stretch, cut_stretch, read_record, stretch_starts
 from training.errors import DataError
 
 HOP_S = 5.0
 CLASSES = {"N": "SR", "A": "AF", "O": "OTHER", "~": "NOISE"}
-_DENIED = {
+_ABSENT = {
     "N": ("AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "PACED", "OTHER", "NOISE"),
     "A": ("SR", "OTHER", "NOISE"),
     "O": ("SR", "AF", "NOISE"),
@@ -41,20 +41,20 @@ def read_classes(folder: Path) -> dict[str, str]:
     return rows
 
 
-def marks(name: str) -> Marks:
-    """Say which labels a record of class `name` has."""
-    out = Marks()
-    out.deny(_DENIED[name])
-    out.say(CLASSES[name], holds=True)
-    return out
+def record_labels(name: str) -> WindowLabels:
+    """Return the labels of a record of class `name`."""
+    labels = WindowLabels()
+    labels.set_absent(_ABSENT[name])
+    labels.set(CLASSES[name], holds=True)
+    return labels
 
 
 def stretches(folder: Path) -> Iterator[Stretch]:
-    """Yield the stretches of every record that is there; what does not fill a last window is left out."""
+    """Yield the stretches of every record in the folder; a remainder shorter than a hop is left out."""
     for record, name in read_classes(folder).items():
         if not (folder / f"{record}.hea").is_file():
             continue
         recording = read_record(folder / record)
-        for start in starts(recording.samples.shape[1], HOP_S):
-            signal, keep = cut(recording, start)
-            yield Stretch(record, record, start / INPUT.sample_rate_hz, signal, keep, marks(name))
+        for start in stretch_starts(recording.samples.shape[1], HOP_S):
+            signal, keep = cut_stretch(recording, start)
+            yield Stretch(record, record, start / INPUT.sample_rate_hz, signal, keep, record_labels(name))

@@ -2,19 +2,19 @@
 
 A header holds `#Dx: 426783006,164884008` (Perez Alday et al. 2020, doi 10.1088/1361-6579/abc960; Reyna et al.
 2021, doi 10.23919/CinC53138.2021.9662687; CPSC 2018 as PhysioNet distributes it: Liu et al. 2018, doi
-10.1166/jmihi.2018.2442). A label that a set names at least once is denied where it is not named; one that the set
-never names is left open. SR is also left open where another rhythm of the sinus node is named, and OTHER holds
-where a rhythm is named that is none of the product's.
+10.1166/jmihi.2018.2442). A label that occurs anywhere in a set is absent in the records that do not name it; a label
+that never occurs is unknown. SR is also unknown if another rhythm of the sinus node is named. OTHER holds if a rhythm
+is named that has no label of its own.
 
-No patients are named: the record stands for one, and that may be wrong. Copies of PTB-XL are passed over, whose
-fold 10 is a test set.
+No patients are named, so each record counts as one patient; that may be wrong. Copies of PTB-XL are skipped, because
+its fold 10 is a test set.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.labels import Marks, statement_name
-from training.data.windows import INPUT, STRETCH_S, Stretch, cut, read_record, starts
+from training.data.labels import WindowLabels, statement_name
+from training.data.windows import INPUT, STRETCH_S, Stretch, cut_stretch, read_record, stretch_starts
 from training.errors import DataError
 
 _CODES = {
@@ -42,7 +42,7 @@ _PTB_XL = ("ptb-xl", "WFDB_PTBXL", "HR")  # folders, and the beginning of the re
 
 
 def diagnoses(header: Path) -> frozenset[str]:
-    """Read the SNOMED CT codes of a header, or raise DataError where it names none."""
+    """Read the SNOMED CT codes of a header; DataError if it names none."""
     try:
         lines = header.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as exc:
@@ -55,7 +55,7 @@ def diagnoses(header: Path) -> frozenset[str]:
 
 
 def read_diagnoses(folder: Path) -> dict[Path, frozenset[str]]:
-    """Read the codes of every record below a folder, by the path of its header, or raise DataError."""
+    """Read the codes of every record below a folder, by the path of its header; DataError if there is none."""
     headers = [path for path in sorted(folder.rglob("*.hea")) if not _is_ptb_xl(path.relative_to(folder))]
     if not headers:
         raise DataError(f"{folder}: no record (*.hea) there")
@@ -67,30 +67,30 @@ def _is_ptb_xl(path: Path) -> bool:
     return path.name.startswith(first) or any(part in folders for part in path.parts)
 
 
-def named_labels(sets_of_codes: Iterator[frozenset[str]]) -> frozenset[str]:
-    """Return the labels that a set names at least once."""
-    occurring = frozenset[str]().union(*sets_of_codes)
-    return frozenset(name for name, codes in _CODES.items() if codes & occurring)
+def occurring_labels(sets_of_codes: Iterator[frozenset[str]]) -> frozenset[str]:
+    """Return the labels that occur in a set."""
+    every = frozenset[str]().union(*sets_of_codes)
+    return frozenset(name for name, codes in _CODES.items() if codes & every)
 
 
-def marks(codes: frozenset[str], named: frozenset[str]) -> Marks:
-    """Say which labels a record has whose set names the labels `named`."""
-    out = Marks()
-    for name in named:
-        out.say(name, bool(codes & _CODES[name]))
+def record_labels(codes: frozenset[str], occurring: frozenset[str]) -> WindowLabels:
+    """Return the labels of a record with these codes, in a set in which the labels `occurring` occur."""
+    labels = WindowLabels()
+    for name in occurring:
+        labels.set(name, bool(codes & _CODES[name]))
     if codes & _OTHER_SINUS and not codes & _CODES["SR"]:
-        out.say("SR", None)
-    out.say("OTHER", True if codes & _OTHER else (False if codes == _CODES["SR"] else None))
-    return out
+        labels.set("SR", None)
+    labels.set("OTHER", True if codes & _OTHER else (False if codes == _CODES["SR"] else None))
+    return labels
 
 
 def stretches(folder: Path) -> Iterator[Stretch]:
-    """Yield the stretches of every record; what does not fill a last one is left out."""
+    """Yield the stretches of every record; a remainder shorter than a stretch is left out."""
     records = read_diagnoses(folder)
-    named = named_labels(iter(records.values()))
+    occurring = occurring_labels(iter(records.values()))
     for header, codes in records.items():
-        said = marks(codes, named)
+        labels = record_labels(codes, occurring)
         recording = read_record(header.with_suffix(""))
-        for start in starts(recording.samples.shape[1], STRETCH_S):
-            signal, keep = cut(recording, start)
-            yield Stretch(header.stem, header.stem, start / INPUT.sample_rate_hz, signal, keep, said)
+        for start in stretch_starts(recording.samples.shape[1], STRETCH_S):
+            signal, keep = cut_stretch(recording, start)
+            yield Stretch(header.stem, header.stem, start / INPUT.sample_rate_hz, signal, keep, labels)

@@ -139,10 +139,10 @@ def test_the_same_meanings_as_in_training(data_dir):
         reference = references(ours, WINDOW_S)
         for start in np.arange(0.0, ours.end_s - WINDOW_S, 7.0):
             windows += 1
-            marks = mitdb.marks(ours, start, start + WINDOW_S)
+            labels = mitdb.window_labels(ours, start, start + WINDOW_S)
             for label in LABELS:
                 index = INDEX[label]
-                holds = bool(marks.target[index]) if marks.known[index] else None
+                holds = bool(labels.target[index]) if labels.known[index] else None
                 assert agrees(label, holds, reference[label], ours, start), (name, start, label, holds)
     assert windows > 6000
 

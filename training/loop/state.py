@@ -1,15 +1,14 @@
-"""Resuming: everything a run needs to go on as if it had never stopped, in one file that is replaced whole.
+"""The state of a run: all that it needs to resume as if it had never stopped, in one file.
 
-    state.safetensors  the weights of every module (raw, averaged, of the start), the optimizer's moments, the state of
-                       every random generator, torch's own included; step and configuration as metadata
+    state.safetensors  the weights of every module (trained, averaged, at the start), the optimizer's moments and the
+                       state of every random generator, also torch's own; progress and configuration as metadata
 
-One file, so that a run killed at any moment leaves a state that fits together. With a budget in steps the
-resumed run ends with the weights of the uninterrupted one, on a CPU bit for bit on the same machine and threads
-(a GPU adds up in an order of its own); with a budget in minutes the clock decides when it ends. A run goes on
-where it began, on a CPU or on a GPU, for the random numbers of one cannot be gone on with on the other.
+It is one file, written atomically, so that a run killed at any moment leaves a consistent state. With a budget in
+steps, a resumed run ends with the weights of an uninterrupted one: on a CPU bit for bit on the same machine and number
+of threads; a GPU adds in no fixed order. With a budget in minutes the clock decides when it ends. A run resumes on the
+kind of device it began on, since the random numbers of a CPU and of a GPU differ.
 """
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,20 +23,20 @@ from torch import Tensor, nn
 from edge.core.files import atomic_path
 from training.errors import CheckpointError
 from training.loop.checkpoint import contiguous
+from training.loop.config import Progress
 
 STATE = "state.safetensors"
-LOG = "log.csv"
 Generator = torch.Generator | np.random.Generator
 _TORCH, _CUDA = "random.torch", "random.cuda"  # the states of torch's own generators
 
 
-class Resumable:
-    """The parts of a run whose state is kept.
+class RunState:
+    """The parts of a run whose state is saved.
 
     Parameters
     ----------
     modules : by name
-    optimizer : its moments are kept, its groups are not
+    optimizer : its moments are saved, its parameter groups are not
     generators : random generators of torch and NumPy, by name
     """
 
@@ -50,7 +49,7 @@ class Resumable:
         self._modules, self._optimizer, self._generators = modules, optimizer, generators
 
     def save(self, folder: Path, extra: dict[str, Any]) -> None:
-        """Write the state; `extra` is anything that JSON holds."""
+        """Write the state; `extra` is JSON."""
         tensors: dict[str, Tensor] = {_TORCH: torch.get_rng_state()}
         if torch.cuda.is_available():
             tensors[_CUDA] = torch.cuda.get_rng_state()
@@ -99,14 +98,13 @@ class Resumable:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
 
 
-def read_extra(folder: Path) -> dict[str, Any]:
-    """Read the `extra` of a saved state alone, or raise CheckpointError."""
+def read_progress(folder: Path) -> Progress:
+    """Read only the progress of a saved state, or raise CheckpointError."""
     try:
         with safe_open(folder / STATE, framework="pt") as file:
-            extra: dict[str, Any] = json.loads(file.metadata()["state"])["extra"]
+            return Progress(**json.loads(file.metadata()["state"])["extra"]["progress"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
         raise CheckpointError(f"{folder}: no usable checkpoint there ({exc})") from exc
-    return extra
 
 
 def _restore(generator: torch.Generator, state: Tensor) -> None:
@@ -117,33 +115,3 @@ def _restore(generator: torch.Generator, state: Tensor) -> None:
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def append_log(folder: Path, row: dict[str, Any]) -> None:
-    """Append a row to the log, and the header to a new one; log first and save the state after."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOG
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(row)
-        writer.writerow([f"{value:.5g}" if isinstance(value, float) else value for value in row.values()])
-
-
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Read the rows of the log."""
-    with (folder / LOG).open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def cut_log(folder: Path, step: int) -> None:
-    """Take the rows out of the log that stand behind `step`: what is resumed will write them again."""
-    path = folder / LOG
-    if not path.exists():
-        return
-    header, *lines = path.read_text().splitlines(keepends=True)
-    place = header.strip().split(",").index("step")
-    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[place]) <= step]
-    with atomic_path(path) as scratch:
-        scratch.write_text(header + "".join(kept), newline="")
