@@ -1,1 +1,1 @@
-"""From a checkpoint to a bundle: export, thresholds, parity gates; the only place that writes bundles."""
+"""From a checkpoint to a bundle: export, quantization, operating points, comparison. Nothing else writes bundles."""

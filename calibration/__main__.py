@@ -9,10 +9,10 @@ from training.errors import TrainingError
 _COMMANDS = {
     "export": ("calibration.commands.export", "Make a bundle from a checkpoint."),
     "quantize": ("calibration.commands.quantize", "Add the fp16 and int8 graphs to a bundle."),
-    "tune": ("calibration.commands.tune", "Set the alarms by out-of-fold outputs and a budget of false alarms."),
+    "tune": ("calibration.commands.tune", "Set the alarms within a budget of false alarms."),
     "keygen": ("calibration.commands.keygen", "Make a key for signing bundles."),
-    "sign": ("calibration.commands.sign", "Sign a bundle, for devices that ask for it."),
-    "compare": ("calibration.commands.compare", "Judge every precision of a bundle beside FP32; the gate."),
+    "sign": ("calibration.commands.sign", "Sign a bundle for devices that check signatures."),
+    "compare": ("calibration.commands.compare", "Compare every precision of a bundle with FP32; the gate."),
 }
 
 

@@ -1,7 +1,7 @@
-"""The error that calibration raises on purpose; its text is one line, fit to be shown to a person."""
+"""The error that calibration raises for a user to read; its message is one line."""
 
 from training.errors import TrainingError
 
 
 class CalibrationError(TrainingError):
-    """A gate was not passed, or a bundle cannot be made from what is there."""
+    """A gate was not passed, or a bundle cannot be made."""

@@ -1,10 +1,10 @@
-"""Every error that the workstation side raises on purpose.
+"""The errors that training raises for a user to read.
 
     TrainingError
     ├── DataError        a data set is missing, incomplete or not laid out as PhysioNet does
     └── CheckpointError  a checkpoint is missing, corrupt or does not fit
 
-Each message is one line, fit to be shown to a person.
+Each message is one line.
 """
 
 

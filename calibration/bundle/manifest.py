@@ -1,4 +1,4 @@
-"""What commands that write bundles share: the manifest with the hashes of all other files."""
+"""Writes the manifest of a bundle with the hashes of all other files."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from edge.bundle.manifest import MANIFEST, SIGNATURE, Manifest, sha256_of
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write `manifest.json` with the hash of every other file of the folder, and return it.
 
-    A signature is of the manifest that was there before, and so goes.
+    A signature is removed, because it belongs to the manifest before.
     """
     (folder / SIGNATURE).unlink(missing_ok=True)
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)

@@ -1,7 +1,6 @@
-"""Keys and signatures of bundles: an operator vouches for what his devices may run.
+"""Keys and signatures of bundles, for devices that only run what their operator signed.
 
-The private key is a PEM file for its owner's eyes alone. What a signature says and how it is verified stands in
-`edge.bundle.signature`.
+The private key is a PEM file that only its owner may read. `edge.bundle.signature` defines and verifies signatures.
 """
 
 import base64
@@ -26,12 +25,12 @@ from edge.bundle.signature import PAYLOAD_TYPE, Envelope, Signature, Statement, 
 
 
 def new_key(path: Path) -> str:
-    """Write a new private key and return its public key as the device's configuration takes it.
+    """Write a new private key and return its public key in the form of the device's configuration.
 
     Raises
     ------
     CalibrationError
-        When the file is there already, or cannot be written.
+        When the file exists or cannot be written.
     """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -39,7 +38,7 @@ def new_key(path: Path) -> str:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pem)
     except FileExistsError as exc:
-        raise CalibrationError(f"{path}: there already; a key is never overwritten, name another file") from exc
+        raise CalibrationError(f"{path}: exists; a key is never overwritten, name another file") from exc
     except OSError as exc:
         raise CalibrationError(f"{path}: cannot be written: {exc.strerror}") from exc
     return public_key(key)
@@ -56,28 +55,28 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     Raises
     ------
     CalibrationError
-        When there is none, it is of another kind, or others may read the file.
+        When there is none, it is of another kind, or other users may read the file.
     """
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise CalibrationError(f"{path}: others may read this private key; first: chmod 600 {path}")
+            raise CalibrationError(f"{path}: other users may read this private key; run: chmod 600 {path}")
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as exc:
         raise CalibrationError(f"{path}: {exc.strerror}; make a key with `ecg-calibrate keygen`") from exc
     except (ValueError, TypeError) as exc:
-        raise CalibrationError(f"{path}: no private key without a password: {exc}") from exc
+        raise CalibrationError(f"{path}: holds no private key without a password: {exc}") from exc
     if not isinstance(key, Ed25519PrivateKey):
-        raise CalibrationError(f"{path}: not an Ed25519 key; make one with `ecg-calibrate keygen`")
+        raise CalibrationError(f"{path}: is not an Ed25519 key; make one with `ecg-calibrate keygen`")
     return key
 
 
 def sign_bundle(folder: Path, key: Ed25519PrivateKey, now: datetime) -> Statement:
-    """Write `signature.json` into a bundle whose every hash was verified.
+    """Verify every hash of a bundle and write its `signature.json`.
 
     Raises
     ------
     BundleError
-        When the bundle is not what its manifest says.
+        When the bundle does not match its manifest.
     CalibrationError
         When the file cannot be written.
     """

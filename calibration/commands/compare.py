@@ -1,36 +1,36 @@
-"""`ecg-calibrate compare`: its options, what it writes, and its exit code, which is the gate."""
+"""`ecg-calibrate compare`; its exit code is the gate."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edge.commands.options import json_option
+from training.commands.options import FOLDER, progress_bar, write_json
 
 
 @click.command()
 @click.option("--model", type=click.Path(path_type=Path), required=True, help="Folder of a bundle.")
 @click.option(
     "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     required=True,
     help="Folder that holds ptb-xl/, cinc2017/ and mitdb/.",
 )
 @click.option(
-    "--results", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file that gets the bundle's tables."
+    "--results", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write the tables to."
 )
-@click.option("--pictures", type=click.Path(file_okay=False, path_type=Path), help="Folder that gets the pictures.")
+@click.option("--pictures", type=click.Path(file_okay=False, path_type=Path), help="Folder to write the pictures to.")
 @click.option("--card/--no-card", help="Put the table on the bundle's MODEL_CARD.md too; this changes its hash.")
 @click.option(
     "--checkpoint",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The checkpoint that the bundle was made from, to time torch as well.",
+    type=FOLDER,
+    help="Checkpoint that the bundle was made from, to time torch as well.",
 )
 @click.option("--rounds", type=click.IntRange(min=5), default=300, show_default=True, help="Timed runs at batch 1.")
 @click.option("--resamples", type=click.IntRange(min=20), default=500, show_default=True, help="Of the bootstrap.")
 @json_option()
-def compare(  # noqa: PLR0913 - an argument for each option
+def compare(  # noqa: PLR0913 - one argument an option
     *,
     model: Path,
     data: Path,
@@ -49,20 +49,12 @@ def compare(  # noqa: PLR0913 - an argument for each option
       ecg-calibrate compare --model edge/bundles/rhythm --data ~/.cache/ecg-nat/data --json compare.json
       ecg-calibrate compare --model mine --data data --results docs/results/precisions.md --pictures docs/results
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from calibration.compare.comparison import compare_bundle
     from calibration.errors import CalibrationError
     from edge.bundle.manifest import load_bundle
 
     bundle = load_bundle(model)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("compare", total=None)
-
-        def progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
+    with progress_bar() as progress:
         result = compare_bundle(bundle, data, checkpoint, rounds, resamples, progress)
     _write(result, model, json_path, results, pictures)
     if card:
@@ -81,12 +73,9 @@ def _write(
 
     quantization = read_quantization(model)
     section = tables.render(result, quantization.get("wider", []))
-    if str(json_path) == "-":
-        click.echo(json.dumps(result, indent=1))
-    else:
+    write_json(result, json_path)
+    if str(json_path) != "-":
         click.echo(section)
-    if json_path is not None and str(json_path) != "-":
-        json_path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if results is not None:
         tables.write_section(results, result["bundle"]["name"], section)
     if pictures is not None:
@@ -97,7 +86,7 @@ def _write(
 
 
 def write_card(result: dict[str, Any], model: Path) -> None:
-    """Put the table of all precisions on a bundle's card, and the card's new hash into the manifest."""
+    """Write the table of all precisions into a bundle's card, and the card's new hash into the manifest."""
     from calibration.bundle.manifest import write_manifest
     from calibration.compare.results import put_on_card
     from edge.bundle.manifest import load_bundle

@@ -1,4 +1,4 @@
-"""`ecg-calibrate keygen`: the key that an operator signs bundles with."""
+"""`ecg-calibrate keygen`."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import click
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="File of the private key; made for you alone, never overwritten.",
+    help="File of the private key; only you can read it, and it is never overwritten.",
 )
 def keygen(out: Path) -> None:
-    r"""Make an Ed25519 key for signing bundles, and print what the devices' configuration needs of it.
+    r"""Make an Ed25519 key for signing bundles, and print the lines for the devices' configuration.
 
-    Keep the file off the devices: whoever has it says what they run.
+    Keep the file off the devices: whoever has it decides what they run.
 
     \b
     Example:

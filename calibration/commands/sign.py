@@ -1,4 +1,4 @@
-"""`ecg-calibrate sign`: vouch for a bundle."""
+"""`ecg-calibrate sign`."""
 
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
     help="Private key, from `ecg-calibrate keygen`.",
 )
 def sign(bundle: Path, key: Path) -> None:
-    r"""Sign BUNDLE after verifying its every hash; an earlier signature is replaced.
+    r"""Verify every hash of BUNDLE and sign it; an earlier signature is replaced.
 
     \b
     Example:

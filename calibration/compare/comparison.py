@@ -1,12 +1,10 @@
-"""Every precision of a bundle beside its FP32 graph, on real windows; the gate.
+"""Every precision of a bundle compared with its FP32 graph on real windows, and the gate.
 
-Windows: PTB-XL fold 9 and the judged part of CinC 2017, which neither trained nor set a range; the validation patients
-of MIT-BIH, which set no range, but chose thresholds or, for a network of `crossval --whole`, trained. Pooled as on the
-device. Intervals: paired bootstrap over records, 95%. Knows nothing of tables
-and pictures.
+The windows of PTB-XL fold 9 and of the judging part of CinC 2017 neither trained nor set a range. Those of MIT-BIH's
+validation patients set no range, but they chose thresholds or, for a network of `crossval --whole`, trained. Outputs
+are pooled as on the device. The 95% intervals are by paired bootstrap over records.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +14,22 @@ from numpy.typing import NDArray
 from calibration.compare import latency
 from calibration.export import graph
 from calibration.held_out import paired
-from calibration.held_out import windows as heldout
-from calibration.held_out.windows import Windows
-from calibration.quantization.sensitivity import FEW, decisions, flips
+from calibration.held_out.windows import JUDGING, HeldOutWindows, load_windows, pooled_windows, predict_decisions
+from calibration.quantization.sensitivity import MIN_POSITIVES, flips, thresholds_and_alarms
 from edge.bundle.manifest import Bundle, Manifest
 from edge.core.machine import processor
+from training.data.reporting import ReportProgress
 
-MOST_AUC_LOSS = 0.003  # macro AUC, the upper bound of its interval
-MOST_LABEL_LOSS = 0.01  # AUC of any label with `FEW` or more positive windows, the upper bound of its interval
+MAX_AUC_LOSS = 0.003  # of the macro AUC, at the upper end of its interval
+MAX_LABEL_LOSS = 0.01  # of the AUC of any label with `MIN_POSITIVES` decisions, at the upper end of its interval
 _REFERENCE = "fp32"
 _QUANTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
-Progress = Callable[[str, int, int], None]
 
 
-def accuracy(bundle: Bundle, windows: Windows, resamples: int, progress: Progress) -> dict[str, dict[str, Any]]:
-    """Return the figures of each precision of the bundle; see `protocol`.
+def accuracy(
+    bundle: Bundle, windows: HeldOutWindows, resamples: int, progress: ReportProgress
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of each precision of a bundle; see `protocol`.
 
     Raises
     ------
@@ -41,39 +40,39 @@ def accuracy(bundle: Bundle, windows: Windows, resamples: int, progress: Progres
     scores = {}
     for precision in sorted(bundle.manifest.graphs, key=lambda name: name != _REFERENCE):
         scores[precision] = _predict(bundle, precision, windows, progress)
-    judge = _Judge(bundle, windows, scores[_REFERENCE], resamples)
+    comparison = _Comparison(bundle, windows, scores[_REFERENCE], resamples)
     figures = {}
-    for number, (precision, there) in enumerate(scores.items(), 1):
-        figures[precision] = judge.figures(there)
+    for number, (precision, outputs) in enumerate(scores.items(), 1):
+        figures[precision] = comparison.figures(outputs)
         figures[precision]["size_mb"] = bundle.graph(precision).stat().st_size / 1e6
         progress("bootstrap", number, len(scores))
     return figures
 
 
 def refusals(figures: dict[str, dict[str, Any]]) -> list[str]:
-    """Say, a line each, why the gate refuses a bundle; nothing where it passes."""
+    """Return why the gate refuses a bundle, one line for each reason."""
     lines = []
     for precision, found in figures.items():
         if precision == _REFERENCE:
             continue
         bound = -found["delta_ci95"][0]
-        if not bound <= MOST_AUC_LOSS:
-            lines.append(f"{precision} may lose {bound:.4f} macro AUC (upper 95% bound), more than {MOST_AUC_LOSS:g}")
+        if not bound <= MAX_AUC_LOSS:
+            lines.append(f"{precision} may lose {bound:.4f} macro AUC (upper 95% bound), more than {MAX_AUC_LOSS:g}")
         for name, row in found["labels"].items():
             bound = -row["delta_ci95"][0]
-            if row["positives"] >= FEW and not bound <= MOST_LABEL_LOSS:
+            if row["positives"] >= MIN_POSITIVES and not bound <= MAX_LABEL_LOSS:
                 lines.append(
-                    f"{precision} may lose {bound:.4f} AUC on {name} (upper 95% bound), more than {MOST_LABEL_LOSS:g}"
+                    f"{precision} may lose {bound:.4f} AUC on {name} (upper 95% bound), more than {MAX_LABEL_LOSS:g}"
                 )
     return lines
 
 
 def protocol(manifest: Manifest) -> str:
-    """Say what is compared, and how."""
+    """Describe what is compared, and how."""
     spec, pooling = manifest.input, manifest.pooling
     windows = f"windows of {spec.window_s:g} s"
     if pooling.kind != "none":
-        most = heldout.lengths(manifest).max()
+        most = pooled_windows(manifest).max()
         windows = f"decisions pooled over up to {most} {windows} every {spec.hop_s:g} s"
     return (
         f"{windows}, cut by the device's code: PTB-XL fold 9, every fourth record of CinC 2017's judged part, every "
@@ -83,24 +82,24 @@ def protocol(manifest: Manifest) -> str:
     )
 
 
-class _Judge:
-    """Holds the reference's figures over all resamples, since each precision is compared to them."""
+class _Comparison:
+    """Compares outputs with those of the reference, whose figures over all resamples are computed once."""
 
-    def __init__(self, bundle: Bundle, windows: Windows, reference: NDArray[np.float32], resamples: int) -> None:
+    def __init__(self, bundle: Bundle, windows: HeldOutWindows, reference: NDArray[np.float32], resamples: int) -> None:
         self._windows, self._reference = windows, reference
         self._names = [label.abbreviation for label in bundle.manifest.labels]
-        self._thresholds, self._alarms = decisions(bundle.manifest)
+        self._thresholds, self._alarms = thresholds_and_alarms(bundle.manifest)
         self._weights = paired.resample(windows.record, resamples, seed=0)
-        self._aucs, self._f1s = self._of(reference, self._everything())
-        self._sets = {name: windows.of(name) for name in dict.fromkeys(windows.data_set.tolist())}
-        self._set_aucs = {name: self._of(reference, rows)[0] for name, rows in self._sets.items()}
+        self._aucs, self._f1s = self._aucs_and_f1s(reference, self._every_row())
+        self._sets = {name: windows.decisions_of(name) for name in dict.fromkeys(windows.data_set.tolist())}
+        self._set_aucs = {name: self._aucs_and_f1s(reference, rows)[0] for name, rows in self._sets.items()}
 
     def figures(self, scores: NDArray[np.float32]) -> dict[str, Any]:
-        """Return everything about one precision."""
-        aucs, f1s = self._of(scores, self._everything())
+        """Return the figures of one precision."""
+        aucs, f1s = self._aucs_and_f1s(scores, self._every_row())
         macro, f1 = paired.macro(self._aucs, aucs), paired.macro(self._f1s, f1s)
         labels = self._labels(aucs)
-        counted = [name for name, row in labels.items() if row["positives"] >= FEW] or list(labels)
+        counted = [name for name, row in labels.items() if row["positives"] >= MIN_POSITIVES] or list(labels)
         difference = np.abs(scores.astype(np.float64) - self._reference)
         return {
             "macro_auc": macro.second,
@@ -135,9 +134,9 @@ class _Judge:
     def _data_sets(self, scores: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
         found = {}
         for name, rows in self._sets.items():
-            figure = paired.macro(self._set_aucs[name], self._of(scores, rows)[0])
+            figure = paired.macro(self._set_aucs[name], self._aucs_and_f1s(scores, rows)[0])
             if not np.isfinite(figure.second):
-                continue  # the set says nothing about this bundle's labels
+                continue  # the set has none of the bundle's labels
             found[name] = {
                 "decisions": int(rows.size),
                 "records": len(set(self._windows.record[rows].tolist())),
@@ -148,10 +147,10 @@ class _Judge:
             }
         return found
 
-    def _everything(self) -> NDArray[np.intp]:
+    def _every_row(self) -> NDArray[np.intp]:
         return np.arange(len(self._reference))
 
-    def _of(
+    def _aucs_and_f1s(
         self, scores: NDArray[np.float32], rows: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         target, known, weights = self._windows.target[rows], self._windows.known[rows], self._weights[:, rows]
@@ -159,41 +158,32 @@ class _Judge:
         return aucs, paired.f1s(scores[rows] >= self._thresholds, target, known, weights)
 
 
-def _predict(bundle: Bundle, precision: str, windows: Windows, progress: Progress) -> NDArray[np.float32]:
+def _predict(bundle: Bundle, precision: str, windows: HeldOutWindows, progress: ReportProgress) -> NDArray[np.float32]:
     done = 0
 
-    def step(count: int) -> None:
+    def batch_done(count: int) -> None:
         nonlocal done
         done += count
         progress(precision, done, len(windows.signal))
 
-    return heldout.predict(graph.session(bundle.graph(precision)), windows, bundle.manifest, step)
+    return predict_decisions(graph.open_graph(bundle.graph(precision)), windows, bundle.manifest, batch_done)
 
 
 def compare_bundle(
-    bundle: Bundle, data: Path, weights: Path | None, rounds: int, resamples: int, progress: Progress
+    bundle: Bundle, data: Path, weights: Path | None, rounds: int, resamples: int, progress: ReportProgress
 ) -> dict[str, Any]:
-    """Return the figures, times and refusals of a bundle, as `compare --json` writes them.
+    """Return the figures, times and refusals of a bundle, as `ecg-calibrate compare --json` writes them.
 
     Raises
     ------
     TrainingError, EdgeError
         When bundle, checkpoint or data cannot be used.
     """
-    windows = heldout.load(
-        data, bundle.manifest, heldout.JUDGING, lambda done, total: progress("read records", done, total)
-    )
+    windows = load_windows(data, bundle.manifest, JUDGING, progress)
     runs = latency.candidates(bundle, weights)
     precisions = accuracy(bundle, windows, resamples, progress)
     some = np.linspace(0, len(windows.signal) - 1, 256).astype(int)
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        progress("latency", done, len(latency.BATCHES))
-
-    times = latency.measure(runs, windows.signal[some], windows.keep[some], rounds, step)
+    times = latency.measure(runs, windows.signal[some], windows.keep[some], rounds, progress)
     for precision, found in precisions.items():
         found["latency_ms"] = times[f"onnxruntime/{precision}"]
     manifest = bundle.manifest

@@ -1,7 +1,7 @@
-"""How long a window takes on each runtime and precision, one thread, at several batch sizes.
+"""The time of a window on each runtime and precision, on one thread, at several batch sizes.
 
-The candidates take turns, so that a machine that slows down slows all of them. OpenVINO and torch run beside
-ONNX Runtime where they are installed. Knows no accuracy.
+The runtimes take turns, so that a machine that slows down slows all of them. OpenVINO and torch run beside ONNX
+Runtime if they are installed.
 """
 
 import importlib
@@ -17,18 +17,19 @@ from numpy.typing import NDArray
 from calibration.export import graph
 from edge.bundle.manifest import Bundle
 from training.data.labels import NAMES
+from training.data.reporting import ReportProgress
 from training.loop import checkpoint
 
 BATCHES = (1, 8, 32)
-_FEWEST = 25  # runs of a large batch
+_MIN_RUNS = 25  # of a large batch
 Run = Callable[[NDArray[np.float32], NDArray[np.float32]], object]
 Times = dict[str, dict[str, float]]  # "b1" -> {"p50": ms, "p99": ms, "runs": n}
 
 
 def candidates(bundle: Bundle, weights: Path | None) -> dict[str, Run]:
-    """Return what can be timed here: `onnxruntime/<precision>`, and OpenVINO and torch where possible.
+    """Return the runtimes to time by name: `onnxruntime/<precision>`, and OpenVINO and torch if possible.
 
-    `weights` is the folder of the checkpoint that the bundle was made from; torch is left out without it.
+    `weights` is the folder of the checkpoint that the bundle was made from; without it torch is not timed.
     """
     found = {f"onnxruntime/{precision}": _onnx_runtime(bundle.graph(precision)) for precision in bundle.manifest.graphs}
     if importlib.util.find_spec("openvino") is not None:
@@ -53,36 +54,35 @@ def measure(
     signal: NDArray[np.float32],
     keep: NDArray[np.float32],
     rounds: int,
-    progress: Callable[[], None],
+    progress: ReportProgress,
 ) -> dict[str, Times]:
-    """Time each candidate `rounds` times at batch 1, less often at larger batches; p50 and p99 in ms a batch."""
+    """Time each runtime `rounds` times at batch 1, less often at larger batches; p50 and p99 in ms for a batch."""
     result: dict[str, Times] = {name: {} for name in runs}
-    for batch in BATCHES:
+    for done, batch in enumerate(BATCHES, 1):
         times: dict[str, list[float]] = {name: [] for name in runs}
-        count = max(rounds // batch, min(rounds, _FEWEST))
+        count = max(rounds // batch, min(rounds, _MIN_RUNS))
         for number in range(-2, count):
             rows = (np.arange(batch) + number * batch) % len(signal)
             inputs = signal[rows], keep[rows]
             for name, run in runs.items():
                 began = time.perf_counter()
                 run(*inputs)
-                if number >= 0:  # the first two warm up
+                if number >= 0:  # the first two are warm-up
                     times[name].append(1e3 * (time.perf_counter() - began))
         for name, values in times.items():
             p50, p99 = np.percentile(values, (50, 99))
             result[name][f"b{batch}"] = {"p50": float(p50), "p99": float(p99), "runs": count}
-        progress()
+        progress("latency", done, len(BATCHES))
     return result
 
 
 def _onnx_runtime(path: Path) -> Run:
-    """Return what runs a graph on one thread of ONNX Runtime."""
-    session = graph.session(path)
+    session = graph.open_graph(path)
     return lambda signal, keep: session.run(["probabilities"], {"signal": signal, "keep": keep})
 
 
 def _openvino(path: Path) -> Run:
-    openvino = importlib.import_module("openvino")  # no dependency: it runs where somebody installed it
+    openvino = importlib.import_module("openvino")  # not a dependency: it runs if it is installed
     core = openvino.Core()
     options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(core.read_model(str(path)), "CPU", options)

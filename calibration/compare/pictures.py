@@ -1,4 +1,4 @@
-"""Pictures of a comparison: each label's AUC in int8 against FP32, and each activation's values with its ranges."""
+"""Pictures of a comparison: the AUC of each label in int8 and FP32, and the values and ranges of each activation."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,7 @@ _COLOURS = {"minmax": "tab:orange", "percentile": "tab:green", "entropy": "tab:p
 
 
 def draw_labels(precisions: dict[str, Any], path: Path) -> None:
-    """Draw every label's AUC, FP32 across and the quantized precisions up; points below the line lost."""
+    """Draw the AUC of every label: FP32 on the x axis, quantized on the y axis. Labels below the diagonal lose."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 6), layout="constrained")
@@ -32,7 +32,7 @@ def draw_labels(precisions: dict[str, Any], path: Path) -> None:
 
 
 def draw_activations(quantization: dict[str, Any], path: Path) -> None:
-    """Draw the histogram of each quantized activation with the three ranges; the chosen one is solid."""
+    """Draw the histogram of each quantized activation with its ranges; the line of the chosen one is solid."""
     from matplotlib.figure import Figure
 
     activations, names = quantization["activations"], _names(quantization)
@@ -56,5 +56,5 @@ def draw_activations(quantization: dict[str, Any], path: Path) -> None:
 
 
 def _names(quantization: dict[str, Any]) -> dict[str, str]:
-    """Name each activation after the layer that it enters."""
+    """Name each activation after the layer that reads it."""
     return {layer["activation"]: f"into {layer['name'].removeprefix('network.')}" for layer in quantization["layers"]}

@@ -29,7 +29,7 @@ def render(result: dict[str, Any], wider: list[dict[str, str]]) -> str:
 
 
 def accuracy_table(result: dict[str, Any]) -> str:
-    """Return the table of all precisions, a row each."""
+    """Return the table of all precisions."""
     columns = ["precision", "macro AUC", "difference [95%]", "macro F1", "difference [95%]", "flips", "worst label"]
     columns += ["probability error p50 / p99 / max", "MB", "p50 / p99 ms, batch 1"]
     rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
@@ -52,7 +52,7 @@ def write_section(path: Path, name: str, section: str) -> None:
 
 
 def put_on_card(card: str, result: dict[str, Any]) -> str:
-    """Return a model card with the table of all precisions in it, in place of one that it has."""
+    """Return a model card with the table of all precisions, in place of an earlier one."""
     body = (
         f"{accuracy_table(result)}\n\n{_explanation(result)} "
         "Times: ONNX Runtime on one CPU thread of the build machine."
@@ -62,7 +62,7 @@ def put_on_card(card: str, result: dict[str, Any]) -> str:
 
 def _explanation(result: dict[str, Any]) -> str:
     protocol: str = result["protocol"]
-    flips = "Flips: share of the decisions in which any label that alarms changes sides of its threshold."
+    flips = "Flips: share of the decisions in which the output of any alarm crosses its threshold."
     return f"{protocol[0].upper()}{protocol[1:]}. {flips}"
 
 

@@ -1,4 +1,4 @@
-"""Writes `MODEL_CARD.md`: what was measured, and the weaknesses that follow from the data."""
+"""Writes `MODEL_CARD.md`: the measured figures, and the weaknesses that follow from the data."""
 
 import re
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ def render_card(manifest: Manifest, choices: Sequence[Choice], facts: Sequence[s
     Parameters
     ----------
     manifest : of the bundle that the card belongs to
-    choices : the thresholds with what they do on the validation windows
-    facts : one sentence each, such as the parity and the speed that were measured
-    command, log : how the weights were trained, and the trainer's CSV log
+    choices : the thresholds and their counts on the validation windows
+    facts : one line each, such as the measured parity and speed
+    command, log : the command line of the training, and its CSV log
     """
     sections = [
         f"# {manifest.name} {manifest.version}",
-        _what(manifest),
+        _description(manifest),
         "\n".join(f"- {fact}" for fact in facts),
         "## Data\n\n"
         + "\n".join(f"- {d.name} {d.version}, {d.licence}, {d.citation}: {d.split}." for d in manifest.data_sets)
@@ -49,7 +49,7 @@ def render_card(manifest: Manifest, choices: Sequence[Choice], facts: Sequence[s
     return "\n\n".join(sections) + "\n"
 
 
-def _what(manifest: Manifest) -> str:
+def _description(manifest: Manifest) -> str:
     spec, pooling = manifest.input, manifest.pooling
     alarms = [label.abbreviation for label in manifest.labels if label.priority != "none"]
     others = [label.abbreviation for label in manifest.labels if label.priority == "none"]
@@ -61,7 +61,7 @@ def _what(manifest: Manifest) -> str:
 
 
 def put_section(card: str, title: str, body: str) -> str:
-    """Return a card with a section of this title, in place of one that it has, else before its weaknesses."""
+    """Return a card with this section, in place of one of the same title, or else before its weaknesses."""
     section = f"{title}\n\n{body}\n\n"
     old = re.compile(re.escape(title) + r"\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
     if old.search(card):

@@ -1,4 +1,4 @@
-"""The data sets behind the weights: what their licences ask to be named, and how they were split."""
+"""The data sets of the shipped network, with the citations that their licences ask for and their splits."""
 
 from edge.bundle.manifest import DataSet
 

@@ -1,7 +1,6 @@
-"""Makes a bundle from a checkpoint: graph, parity gate, thresholds, golden windows, metrics, card."""
+"""Makes a bundle from a checkpoint: graph, parity gate, thresholds, golden windows, figures, card."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from calibration.export.card import render_card
 from calibration.export.data_sets import DATA_SETS
 from calibration.export.golden import write_golden
 from calibration.export.graph_check import check_graph
-from calibration.export.thresholds import Choice, Judged, as_one, choose
-from calibration.held_out.windows import Windows
+from calibration.export.thresholds import Choice, ScoredWindows, choose, merge_groups
+from calibration.held_out.windows import HeldOutWindows
 from ecgnat.model import Network
 from edge.bundle.manifest import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
 from edge.core.leads import LEADS
-from training.data.labels import LABELS, NAMES, PRODUCT_LABELS
-from training.data.reporting import no_progress
+from training.data.labels import LABELS, PRODUCT_LABELS
+from training.data.reporting import ReportLine, no_progress
 from training.loop import checkpoint
 from training.loop.log import LOG
 
@@ -31,12 +30,12 @@ GRAPH = "model.onnx"
 CARD = "MODEL_CARD.md"
 SEEN = "seen_records.json"
 NAME = "ecg-nat"
-_PARITY_CASES = 256  # of each data set
+_PARITY_WINDOWS = 256  # of each data set
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to make a bundle from, and how its device shall cut and pool windows."""
+class ExportSetup:
+    """What to make a bundle from, and how the device cuts and pools windows."""
 
     source: Path  # folder of a checkpoint
     data: Path  # folder of the data sets
@@ -46,8 +45,8 @@ class Task:
     version: str
 
 
-def make_bundle(job: Task, say: Callable[[str], None]) -> Manifest:
-    """Write a bundle folder; `say` hears each figure as it is measured.
+def make_bundle(job: ExportSetup, report: ReportLine) -> Manifest:
+    """Write a bundle folder and report each figure as it is measured.
 
     Raises
     ------
@@ -56,15 +55,13 @@ def make_bundle(job: Task, say: Callable[[str], None]) -> Manifest:
     TrainingError, EdgeError
         When checkpoint, data or the finished bundle cannot be used.
     """
-    model, names = checkpoint.load_model(job.source)
-    if names != NAMES:
-        raise CalibrationError(f"{job.source}: its outputs are not today's label table; train again")
+    model = checkpoint.load_classifier(job.source)
     deployed = graph.Deployed(model, list(range(len(LABELS))))
     job.out.mkdir(parents=True, exist_ok=True)
     path = job.out / GRAPH
     graph.export(deployed, len(LEADS), job.input.window_samples, path)
     if faults := check_graph(onnx.load(path)):
-        raise CalibrationError(f"{path}: TensorRT would not take it: {faults[0]}")
+        raise CalibrationError(f"{path}: TensorRT would refuse it: {faults[0]}")
     write_golden(job.out / GOLDEN, deployed, job.input)
     (job.out / SEEN).write_text(json.dumps(validation.seen_records(job.data)) + "\n", encoding="utf-8")
     manifest = Manifest(
@@ -78,8 +75,8 @@ def make_bundle(job: Task, say: Callable[[str], None]) -> Manifest:
         files={},
         data_sets=DATA_SETS,
     )
-    windows = validation.load(job.data, manifest)
-    choices = _thresholds(validation.judge(path, windows, manifest), say)
+    windows = validation.load_validation(job.data, manifest)
+    choices = _choose_thresholds(validation.score_graph(path, windows, manifest), report)
     thresholds = {choice.label: choice.threshold for choice in choices}
     labels = tuple(
         msgspec.structs.replace(label, threshold=thresholds.get(label.abbreviation, label.threshold))
@@ -88,26 +85,26 @@ def make_bundle(job: Task, say: Callable[[str], None]) -> Manifest:
     manifest = msgspec.structs.replace(manifest, labels=labels)
     facts = [_size(model, path), *_parity(deployed, path, windows, manifest)]
     for fact in facts:
-        say(fact)
+        report(fact)
     write_manifest(job.out, manifest)
-    manifest = msgspec.structs.replace(manifest, metrics=_measure(job.out, job.data, say))
+    manifest = msgspec.structs.replace(manifest, metrics=_measure(job.out, job.data, report))
     command = _text(job.source / checkpoint.COMMAND)
     card = render_card(manifest, choices, facts, command, _text(job.source / LOG))
     (job.out / CARD).write_text(card, encoding="utf-8")
     return write_manifest(job.out, manifest)
 
 
-def _parity(deployed: graph.Deployed, path: Path, windows: Windows, manifest: Manifest) -> list[str]:
-    """Compare the graph with torch on real windows of every data set: numbers, and decisions at the thresholds."""
-    signal, keep = validation.some_of_each(windows, _PARITY_CASES)
-    here, there = graph.both(deployed, path, signal, keep)
-    difference = float(np.abs(here - there).max())
+def _parity(deployed: graph.Deployed, path: Path, windows: HeldOutWindows, manifest: Manifest) -> list[str]:
+    """Compare outputs and decisions of the graph with those of torch on real windows of every data set."""
+    signal, keep = validation.some_of_each(windows, _PARITY_WINDOWS)
+    of_torch, of_graph = graph.run_both(deployed, path, signal, keep)
+    difference = float(np.abs(of_torch - of_graph).max())
     if not difference <= MAX_DIFFERENCE:
         raise CalibrationError(f"{path}: differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}")
     thresholds = np.array([label.threshold for label in manifest.labels])
-    changed = int(((here >= thresholds) != (there >= thresholds)).sum())
+    changed = int(((of_torch >= thresholds) != (of_graph >= thresholds)).sum())
     if changed:
-        raise CalibrationError(f"{path}: {changed} decisions at the thresholds are not torch's")
+        raise CalibrationError(f"{path}: {changed} decisions at the thresholds differ from torch")
     speed = graph.latency_ms(path, signal, keep)
     return [
         f"largest difference from torch over {len(signal)} windows of all sets: {difference:.1e}; no decision differs",
@@ -120,19 +117,19 @@ def _size(model: Network, path: Path) -> str:
     return f"{millions:.2f} M parameters, graph of ONNX opset {graph.OPSET}, {path.stat().st_size / 1e6:.1f} MB"
 
 
-def _thresholds(groups: list[Judged], say: Callable[[str], None]) -> list[Choice]:
+def _choose_thresholds(groups: list[ScoredWindows], report: ReportLine) -> list[Choice]:
     """Choose thresholds for the product's labels; the statements keep 0.5."""
-    windows = as_one(groups)
+    windows = merge_groups(groups)
     choices = [choose(windows, label) for label in PRODUCT_LABELS]
     for choice in choices:
-        say(
+        report(
             f"{choice.label:10s} threshold {choice.threshold:.3f}  sinus above {choice.sinus_above} of "
             f"{choice.sinus_windows}  found {choice.found} of {choice.positive}  false {choice.false}"
         )
     return choices
 
 
-def _measure(out: Path, data: Path, say: Callable[[str], None]) -> tuple[Metric, ...]:
+def _measure(out: Path, data: Path, report: ReportLine) -> tuple[Metric, ...]:
     """Score the bundle as `ecg-train evaluate` does: PTB-XL fold 9, the judged part of CinC 2017."""
     from training.data.splits import JUDGE_FOLD
     from training.evaluation import cinc2017, ptb_xl
@@ -151,7 +148,7 @@ def _measure(out: Path, data: Path, say: Callable[[str], None]) -> tuple[Metric,
         for name, value in result["f1"].items()
     ]
     for metric in metrics:
-        say(
+        report(
             f"{metric.name} {metric.value:.4f}"
             + (f" [{metric.ci95[0]:.4f}, {metric.ci95[1]:.4f}]" if metric.ci95 else "")
         )
@@ -159,4 +156,4 @@ def _measure(out: Path, data: Path, say: Callable[[str], None]) -> tuple[Metric,
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else f"({path.name} is not there)"
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else f"(no {path.name})"

@@ -1,6 +1,6 @@
-"""Golden windows: made by the synthetic source, so that any device can make sure of its back end where it stands.
+"""Golden windows: inputs with known outputs in a bundle, so that any device can check its back end.
 
-No patient's data goes into a bundle.
+The synthetic source makes them, because no patient's data may go into a bundle.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _LEAD_SETS = (tuple(LEADS), ("II",), ("I",), ("II", "V1"))
 
 
 def golden_inputs(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return signal (windows, 12, samples) mV, conditioned, and keep (windows, 12): every rhythm, lead sets in turn."""
+    """Return signal (windows, 12, samples) mV, conditioned, and keep (windows, 12), for every rhythm and lead set."""
     signals, keeps = [], []
     for number, rhythm in enumerate(_RHYTHMS):
         keep = np.array([lead in _LEAD_SETS[number % len(_LEAD_SETS)] for lead in LEADS], np.float32)
@@ -30,7 +30,7 @@ def golden_inputs(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def write_golden(path: Path, model: Deployed, spec: InputSpec) -> None:
-    """Write `golden.npz` with the probabilities that torch gives."""
+    """Write `golden.npz` with the probabilities of the network in torch."""
     signal, keep = golden_inputs(spec)
     probabilities = model.probabilities(signal, keep)
     np.savez_compressed(path, signal=signal, keep=keep, probabilities=probabilities)

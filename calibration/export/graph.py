@@ -1,7 +1,4 @@
-"""From a network in torch to an ONNX graph of some of its outputs, and the proof that both say the same.
-
-Knows nothing of bundles or data sets.
-"""
+"""Exports a network in torch as an ONNX graph, and compares the outputs of the two."""
 
 import copy
 import logging
@@ -22,11 +19,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ecgnat.model import Network
 
 OPSET = 18
-_KEPT = ("pkg.torch.onnx.name_scopes",)  # which module a node comes from; the rest names files and lines
+_BATCH = 32
+_KEPT = ("pkg.torch.onnx.name_scopes",)  # the module of a node; other notes name files and lines of this machine
 
 
 class Deployed(nn.Module):
-    """The network as the device runs it: BatchNorm folded, some outputs only, probabilities instead of logits."""
+    """The network as it is deployed: BatchNorm folded, a choice of outputs, probabilities instead of logits."""
 
     def __init__(self, model: Network, outputs: list[int]) -> None:
         super().__init__()
@@ -44,19 +42,21 @@ class Deployed(nn.Module):
         return probabilities
 
     def probabilities(self, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run in torch, from arrays to arrays."""
+        """Run in torch; signal (n, 12, samples) and keep (n, 12) to (n, outputs)."""
         with torch.no_grad():
             result: NDArray[np.float32] = self(torch.from_numpy(signal), torch.from_numpy(keep)).numpy()
         return result
 
 
 def export(model: Deployed, leads: int, samples: int, path: Path) -> None:
-    """Write the graph: `signal`, `keep` -> `probabilities`, any batch size, a fixed number of samples."""
+    """Write the graph from `signal` and `keep` to `probabilities`, for any batch size and a fixed number of samples."""
     example = (torch.zeros(2, leads, samples), torch.ones(2, leads))
     batch = torch.export.Dim("batch", min=1, max=4096)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
+    logging.getLogger("torch.onnx").setLevel(
+        logging.ERROR
+    )  # it warns that torchvision is missing, which nothing here needs
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about itself
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             model,
             example,
@@ -74,7 +74,7 @@ def export(model: Deployed, leads: int, samples: int, path: Path) -> None:
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove, in place, what torch's exporter notes about the machine it ran on: stack traces with paths."""
+    """Remove, in place, the notes of torch's exporter about the machine it ran on, such as paths."""
     del model.metadata_props[:]
     graph = model.graph
     for item in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
@@ -87,53 +87,54 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def arrange_gelu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write each GELU, in place, in the order that runtimes know and fuse into one kernel.
+    """Rewrite each GELU, in place, in the form that runtimes fuse into one kernel.
 
-    torch's exporter gives x * (0.5 * (1 + erf(x / sqrt 2))); ONNX Runtime and TensorRT look for
-    (x * (1 + erf(x / sqrt 2))) * 0.5. Nothing but the rounding differs.
+    torch's exporter writes x * (0.5 * (1 + erf(x / sqrt 2))). ONNX Runtime and TensorRT look for
+    (x * (1 + erf(x / sqrt 2))) * 0.5. The two differ only in rounding.
     """
-    takers = {name: node for node in model.graph.node for name in node.input}
-    makers = {name: node for node in model.graph.node for name in node.output}
+    consumers = {name: node for node in model.graph.node for name in node.input}
+    producers = {name: node for node in model.graph.node for name in node.output}
     for erf in [node for node in model.graph.node if node.op_type == "Erf"]:
-        divided, added = makers[erf.input[0]], takers[erf.output[0]]
-        halved = takers[added.output[0]]
-        whole = takers[halved.output[0]]
-        kinds = [node.op_type for node in (divided, added, halved, whole)]
-        if kinds != ["Div", "Add", "Mul", "Mul"] or divided.input[0] not in whole.input:
-            continue  # in that order already, or no GELU
+        divided, added = producers[erf.input[0]], consumers[erf.output[0]]
+        halved = consumers[added.output[0]]
+        product = consumers[halved.output[0]]
+        kinds = [node.op_type for node in (divided, added, halved, product)]
+        if kinds != ["Div", "Add", "Mul", "Mul"] or divided.input[0] not in product.input:
+            continue  # already in that form, or no GELU
         (half,) = set(halved.input) - set(added.output)
         halved.input[:] = [divided.input[0], added.output[0]]
-        whole.input[:] = [halved.output[0], half]
+        product.input[:] = [halved.output[0], half]
     return model
 
 
-def session(path: Path, threads: int = 1) -> ort.InferenceSession:
-    """Open a graph on the CPU."""
+def open_graph(graph: Path | onnx.ModelProto) -> ort.InferenceSession:
+    """Open a graph, from a file or from memory, on one CPU thread."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # it warns of each float16 node that the CPU has no kernel for
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # else it warns of every float16 node without a CPU kernel
+    source = str(graph) if isinstance(graph, Path) else graph.SerializeToString()
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def both(
+def run_both(
     model: Deployed, path: Path, signal: NDArray[np.float32], keep: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what torch and what the graph say of windows, (windows, outputs) each, in batches of 32."""
-    opened, here, there = session(path), [], []
-    for first in range(0, len(signal), 32):
-        inputs = {"signal": signal[first : first + 32], "keep": keep[first : first + 32]}
-        here.append(model.probabilities(**inputs))
-        there.append(opened.run(["probabilities"], inputs)[0])
-    return np.concatenate(here), np.concatenate(there)
+    """Return the outputs of torch and of the graph on windows, (windows, outputs) each."""
+    session, of_torch, of_graph = open_graph(path), [], []
+    for first in range(0, len(signal), _BATCH):
+        inputs = {"signal": signal[first : first + _BATCH], "keep": keep[first : first + _BATCH]}
+        of_torch.append(model.probabilities(**inputs))
+        of_graph.append(session.run(["probabilities"], inputs)[0])
+    return np.concatenate(of_torch), np.concatenate(of_graph)
 
 
 def latency_ms(path: Path, signal: NDArray[np.float32], keep: NDArray[np.float32], runs: int = 200) -> float:
-    """Median milliseconds a window: ONNX Runtime, one thread, batch 1."""
-    run = session(path)
+    """Median milliseconds for one window in ONNX Runtime on one thread."""
+    session = open_graph(path)
     times = []
     for number in range(runs):
         row = slice(number % len(signal), number % len(signal) + 1)
         began = time.perf_counter()
-        run.run(["probabilities"], {"signal": signal[row], "keep": keep[row]})
+        session.run(["probabilities"], {"signal": signal[row], "keep": keep[row]})
         times.append(time.perf_counter() - began)
     return 1e3 * statistics.median(times)

@@ -1,11 +1,9 @@
-"""Says what in an ONNX graph TensorRT would refuse or misread, before there is a GPU to ask.
+"""Finds what TensorRT would refuse or misread in an ONNX graph, without a GPU.
 
-The operators are those of TensorRT 10.3's ONNX parser, the oldest that we build on. Sources, all of
-github.com/onnx/onnx-tensorrt: `docs/operators.md` of 8.5, and what `docs/Changelog.md` adds from 8.6 to 10.3; each was
-looked up in `docs/operators.md` of 10.15 as well. (The table of 10.3 itself was not at hand.) Operators with graphs
-inside (If, Loop, Scan) are left out: ours need none.
-
-Pure ONNX: knows nothing of bundles, and runs nothing.
+The operators are those of TensorRT 10.3's ONNX parser, the oldest supported version. Sources, all of
+github.com/onnx/onnx-tensorrt: `docs/operators.md` of 8.5, with the additions of `docs/Changelog.md` from 8.6 to 10.3,
+each also checked in `docs/operators.md` of 10.15. (The table of 10.3 itself was not available.) Operators that contain
+graphs (If, Loop, Scan) are left out, since the exported graphs need none.
 """
 
 from collections import defaultdict
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 MIN_OPSET = 9
-MAX_OPSET = 19  # ONNX 1.14, to which the parser was updated in 9.0 (docs/Changelog.md); the next update is 10.6's
+MAX_OPSET = 19  # ONNX 1.14, which the parser supports from 9.0 on (docs/Changelog.md); the next update is in 10.6
 _NAMES = (
     "Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization Cast Ceil Celu Clip "
     "Concat Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace DequantizeLinear Div Dropout "
@@ -40,7 +38,7 @@ _WEIGHTED = _CONSTANT_WEIGHTS | {"MatMul"}
 
 
 def check_graph(model: ModelProto) -> list[str]:
-    """Return the faults, one line each; none is a graph that TensorRT 10.3 should build, strongly typed.
+    """Return the faults, one line each. TensorRT 10.3 should build a graph without faults, strongly typed.
 
     Checked: valid ONNX of an opset that the parser knows; documented operators with constant axes; float32 inputs and
     outputs; static shapes but for the batch; Q/DQ pairs symmetric, INT8, constant, one scale a tensor for activations;
@@ -56,30 +54,30 @@ def check_graph(model: ModelProto) -> list[str]:
 
 
 class _Graph:
-    """A graph with its constants at hand, and who makes and who takes each tensor."""
+    """A graph with its constants, and the producer and consumers of each tensor."""
 
     def __init__(self, model: ModelProto) -> None:
         self.nodes = list(model.graph.node)
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.maker: dict[str, NodeProto] = {}
-        self.takers: dict[str, list[tuple[NodeProto, int]]] = defaultdict(list)  # with the number of the input
+        self.producer: dict[str, NodeProto] = {}
+        self.consumers: dict[str, list[tuple[NodeProto, int]]] = defaultdict(list)  # with the number of the input
         for node in self.nodes:
-            self.maker.update(dict.fromkeys(node.output, node))
+            self.producer.update(dict.fromkeys(node.output, node))
             for number, name in enumerate(node.input):
-                self.takers[name].append((node, number))
+                self.consumers[name].append((node, number))
             if node.op_type == "Constant":
                 for attribute in node.attribute:
                     if attribute.name == "value":
                         self.constants[node.output[0]] = attribute.t
 
     def value(self, node: NodeProto, number: int) -> NDArray[np.generic] | None:
-        """Return a constant input; None when it is absent or no constant."""
+        """Return a constant input; None if it is absent or not constant."""
         name = node.input[number] if number < len(node.input) else ""
         return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
 
     def source(self, node: NodeProto, number: int) -> NodeProto | None:
-        """Return the node that makes an input."""
-        return self.maker.get(node.input[number]) if number < len(node.input) else None
+        """Return the node that produces an input."""
+        return self.producer.get(node.input[number]) if number < len(node.input) else None
 
 
 def _title(node: NodeProto) -> str:
@@ -160,18 +158,18 @@ def _scale_faults(graph: _Graph, node: NodeProto) -> Iterator[str]:
 
 def _pair_faults(graph: _Graph, quantize: NodeProto) -> Iterator[str]:
     scale = graph.value(quantize, 1)
-    takers = [taker for taker, _ in graph.takers[quantize.output[0]]]
-    if not takers or any(taker.op_type != "DequantizeLinear" for taker in takers):
+    consumers = [consumer for consumer, _ in graph.consumers[quantize.output[0]]]
+    if not consumers or any(consumer.op_type != "DequantizeLinear" for consumer in consumers):
         yield f"{_title(quantize)}: must be followed by DequantizeLinear, and by nothing else"
-    for taker in takers:
-        other = graph.value(taker, 1)
+    for consumer in consumers:
+        other = graph.value(consumer, 1)
         if (
-            taker.op_type == "DequantizeLinear"
+            consumer.op_type == "DequantizeLinear"
             and scale is not None
             and other is not None
             and not np.array_equal(scale, other)
         ):
-            yield f"{_title(quantize)}: {_title(taker)} has another scale"
+            yield f"{_title(quantize)}: {_title(consumer)} has another scale"
     if scale is not None and scale.size > 1 and graph.value(quantize, 0) is None:
         yield f"{_title(quantize)}: an activation must have one scale, not {scale.size}"
 
@@ -185,9 +183,9 @@ def _dequantize_faults(graph: _Graph, node: NodeProto) -> Iterator[str]:
         return
     if stored.dtype != np.int8:
         yield f"{_title(node)}: dequantizes {stored.dtype}; only int8 weights are quantized, a bias stays float"
-    for taker, number in graph.takers[node.output[0]]:
-        if taker.op_type not in _WEIGHTED or number > 1:
-            yield f"{_title(taker)}: input {number} is a quantized constant; only weights may be, a bias stays float"
+    for consumer, number in graph.consumers[node.output[0]]:
+        if consumer.op_type not in _WEIGHTED or number > 1:
+            yield f"{_title(consumer)}: input {number} is a quantized constant; only weights may be, a bias stays float"
 
 
 def _weight_faults(graph: _Graph, node: NodeProto) -> Iterator[str]:

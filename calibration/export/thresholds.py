@@ -1,16 +1,15 @@
-"""Thresholds from validation patients, so that sinus rhythm does not alarm.
+"""Thresholds from validation patients, so that sinus rhythm raises no alarm.
 
-A label that has an alarm gets the lowest threshold that satisfies both
+A label with an alarm gets the lowest threshold between `FLOOR` and `CEILING` for which
 
-    at most `SINUS_RATE` of the sinus windows that do not have the label reach it, and none where the alarm's
-    priority is high (for PVC, PAC, BIGEMINY and TRIGEMINY: of those without any premature beat, since these
-    are taken for each other),
-    at least `PRECISION` of the windows that reach it have the label (where 20 or more windows have it; where
-    no threshold does that, the one of the best F1 is the least),
+    at most `SINUS_RATE` of the sinus windows without the label are over it, and none if the alarm's priority is
+    high (for PVC, PAC, BIGEMINY and TRIGEMINY only windows without any premature beat count, since these labels
+    are confused with each other), and
+    at least `PRECISION` of the windows over it have the label. This needs 20 windows with the label. If no
+    threshold does it, the threshold is at least that of the best F1.
 
-but never less than `FLOOR` nor more than `CEILING`. A label without an alarm gets the threshold of the best
-F1. Windows: the validation parts of all sets, and PTB-XL's once more as lead I alone and as lead II alone,
-since a device often has no more.
+A label without an alarm gets the threshold of the best F1. The windows are those of the validation parts, and those of
+PTB-XL also with lead I alone and lead II alone, which is all that many devices have.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import Label
 from training.data.labels import INDEX
 
-SINUS_RATE = 0.002  # of windows; single ones seldom outlast an on delay, and some are slips of the annotation
+SINUS_RATE = 0.002  # of windows; a single window seldom outlasts an on delay, and some annotations are wrong
 PRECISION = 0.8
 FLOOR = 0.3
 CEILING = 0.98
@@ -30,8 +29,8 @@ _ECTOPY = ("PVC", "PAC", "BIGEMINY", "TRIGEMINY")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Windows of one group with what the model says and what is true; (windows, labels) each."""
+class ScoredWindows:
+    """Outputs of a model on windows of one group, with their labels; arrays are (windows, labels)."""
 
     name: str
     probabilities: NDArray[np.float32]
@@ -41,7 +40,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Choice:
-    """A threshold and what it does on the windows it was chosen on."""
+    """A threshold and its counts on the windows it was chosen on."""
 
     label: str
     threshold: float
@@ -52,24 +51,24 @@ class Choice:
     false: int  # known negative windows above the threshold
 
 
-def as_one(groups: list[Judged]) -> Judged:
-    """Put groups together; a PTB-XL window in sinus rhythm counts as free of VT, which that set never names."""
-    freed = [replace(g, known=_free_of_vt(g)) if g.name.startswith("ptb-xl") else g for g in groups]
-    return Judged(
+def merge_groups(groups: list[ScoredWindows]) -> ScoredWindows:
+    """Merge groups; PTB-XL never names VT, so its windows in sinus rhythm count as windows without VT."""
+    merged = [replace(g, known=_known_without_vt(g)) if g.name.startswith("ptb-xl") else g for g in groups]
+    return ScoredWindows(
         "all",
-        np.concatenate([g.probabilities for g in freed]),
-        np.concatenate([g.target for g in freed]),
-        np.concatenate([g.known for g in freed]),
+        np.concatenate([g.probabilities for g in merged]),
+        np.concatenate([g.target for g in merged]),
+        np.concatenate([g.known for g in merged]),
     )
 
 
-def _free_of_vt(group: Judged) -> NDArray[np.uint8]:
+def _known_without_vt(group: ScoredWindows) -> NDArray[np.uint8]:
     known: NDArray[np.uint8] = group.known.copy()
     known[:, INDEX["VT"]] |= group.target[:, INDEX["SR"]]
     return known
 
 
-def choose(windows: Judged, label: Label) -> Choice:
+def choose(windows: ScoredWindows, label: Label) -> Choice:
     """Choose the threshold of one label."""
     column = INDEX[label.abbreviation]
     seen = windows.known[:, column] > 0

@@ -1,7 +1,7 @@
-"""Two sets of probabilities for the same windows: how much worse is the second, with a paired bootstrap interval.
+"""The difference of two sets of outputs on the same decisions, with a paired bootstrap interval.
 
-Records are resampled, not windows, since the windows of a record resemble each other; both sides see the same
-resamples (Efron & Tibshirani 1993, ch. 16). Knows arrays only.
+Records are resampled, not decisions, because the decisions of a record resemble each other. Both sets use the same
+resamples (Efron & Tibshirani 1993, ch. 16).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from training.evaluation.metrics import RankedScores
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of both sides and the interval of their difference, second minus first."""
+    """A figure of both sets, and the interval of their difference, second minus first."""
 
     first: float
     second: float
@@ -28,7 +28,7 @@ class Figure:
 
 
 def resample(record: NDArray[np.str_], resamples: int, seed: int) -> NDArray[np.float64]:
-    """Return (resamples + 1, windows) how often each window counts; the first row is the sample itself."""
+    """Return how often each decision counts, (resamples + 1, decisions); the first row is the sample itself."""
     names, index = np.unique(record, return_inverse=True)
     weights = np.ones((resamples + 1, record.size))
     weights[1:] = draw_counts(names.size, resamples, seed)[:, index]
@@ -50,18 +50,18 @@ def aucs(
 def f1s(
     above: NDArray[np.bool_], target: NDArray[np.uint8], known: NDArray[np.uint8], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """F1 of each label for each row of weights, (resamples + 1, labels); NaN where no window has the label."""
+    """F1 of each label for each row of weights, (resamples + 1, labels); NaN if no decision has the label."""
     seen, holds = known > 0, target > 0
-    found = weights @ (above & holds & seen)
+    right = weights @ (above & holds & seen)
     positive = weights @ (holds & seen)
-    named = weights @ (above & seen)
+    predicted = weights @ (above & seen)
     with np.errstate(invalid="ignore"):
-        scores: NDArray[np.float64] = np.where(positive > 0, 2.0 * found / (positive + named), np.nan)
+        scores: NDArray[np.float64] = np.where(positive > 0, 2.0 * right / (positive + predicted), np.nan)
     return scores
 
 
 def macro(first: NDArray[np.float64], second: NDArray[np.float64]) -> Figure:
-    """Mean over the labels defined in the sample, of both sides of (resamples + 1, labels) figures."""
+    """Return the means of (resamples + 1, labels) figures over the labels that are defined in both samples."""
     some = np.isfinite(first[0]) & np.isfinite(second[0])
     if not some.any():
         return Figure(float("nan"), float("nan"), (float("nan"), float("nan")))
@@ -69,7 +69,7 @@ def macro(first: NDArray[np.float64], second: NDArray[np.float64]) -> Figure:
 
 
 def label(first: NDArray[np.float64], second: NDArray[np.float64], column: int) -> Figure:
-    """Return one label's figure of both sides."""
+    """Return the figures of one label."""
     return _figure(first[:, column], second[:, column])
 
 

@@ -1,7 +1,4 @@
-"""The records of the data sets by their part in training, and what each says of any stretch of its time.
-
-Reads tables and annotations, but no signal. Knows the splits; nothing of windows, graphs or bundles.
-"""
+"""The records of each part of the data sets, and their labels at any time. Reads tables and annotations, no signal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,23 +14,23 @@ DATA_SETS = ("ptb-xl", "cinc2017", "mitdb")
 
 
 @dataclass(frozen=True)
-class Record:
-    """One WFDB record that is there."""
+class LabelledRecord:
+    """One WFDB record of a data set."""
 
     data_set: str
     name: str
     path: Path  # without suffix
-    marks: Callable[[float, float], WindowLabels]  # of the stretch from one time to another, in s
-    annotated_s: float | None = None  # up to here its annotation differs from stretch to stretch; None: it does not
+    labels: Callable[[float, float], WindowLabels]  # of the time from one second to another
+    annotated_s: float | None = None  # end of the annotation; None: the labels are those of the whole record
 
 
-def records_of(data: Path, data_set: str, part: str) -> list[Record]:
+def records_of(data: Path, data_set: str, part: str) -> list[LabelledRecord]:
     """Return the records of one part of a data set, in the set's own order.
 
     Raises
     ------
     DataError
-        When the data set's tables cannot be read, or none of these records is there.
+        When the data set's tables cannot be read, or it has none of these records.
     """
     match data_set:
         case "ptb-xl":
@@ -47,36 +44,36 @@ def records_of(data: Path, data_set: str, part: str) -> list[Record]:
     return found
 
 
-def _ptb_xl(folder: Path, part: str) -> list[Record]:
+def _ptb_xl(folder: Path, part: str) -> list[LabelledRecord]:
     groups = ptb_xl.read_groups(folder)
     return [
-        Record("ptb-xl", entry.ecg_id, path, _always(ptb_xl.record_labels(entry, groups)))
+        LabelledRecord("ptb-xl", entry.ecg_id, path, _always(ptb_xl.record_labels(entry, groups)))
         for entry in ptb_xl.read_entries(folder)
         if splits.ptb_xl_part(entry.patient, entry.fold) == part and (path := ptb_xl.find_record(folder, entry))
     ]
 
 
-def _cinc2017(folder: Path, part: str) -> list[Record]:
+def _cinc2017(folder: Path, part: str) -> list[LabelledRecord]:
     return [
-        Record("cinc2017", name, folder / name, _always(cinc2017.record_labels(said)))
-        for name, said in cinc2017.read_classes(folder).items()
+        LabelledRecord("cinc2017", name, folder / name, _always(cinc2017.record_labels(class_name)))
+        for name, class_name in cinc2017.read_classes(folder).items()
         if splits.cinc2017_part(name) == part and (folder / f"{name}.hea").is_file()
     ]
 
 
-def _mitdb(folder: Path, part: str) -> list[Record]:
+def _mitdb(folder: Path, part: str) -> list[LabelledRecord]:
     names = [path.stem for path in sorted(folder.glob("*.atr"))]
     return [_annotated(folder / name) for name in names if splits.mitdb_part(patient_of(name)) == part]
 
 
-def _annotated(path: Path) -> Record:
+def _annotated(path: Path) -> LabelledRecord:
     annotation = read_annotation(path)
     last_s = float(annotation.times_s[-1]) if annotation.times_s.size else 0.0
-    return Record(
+    return LabelledRecord(
         "mitdb", path.stem, path, lambda start_s, end_s: mitdb.window_labels(annotation, start_s, end_s), last_s
     )
 
 
-def _always(marks: WindowLabels) -> Callable[[float, float], WindowLabels]:
-    """Say the same of every stretch: the set labels whole records."""
-    return lambda _start_s, _end_s: marks
+def _always(labels: WindowLabels) -> Callable[[float, float], WindowLabels]:
+    """Return the same labels at any time, for sets that label whole records."""
+    return lambda _start_s, _end_s: labels

@@ -1,7 +1,6 @@
-"""What tuning found, for people and programs: figures, a table, and the curves of every label as PNG.
+"""The result of tuning as figures, as a table, and as a picture of every label's curves.
 
-A curve goes through the chosen setting and changes one thing of it: the threshold, the on delay or the off delay.
-Knows no choosing.
+Each curve goes through the chosen setting and varies one of its fields: threshold, on delay or off delay.
 """
 
 import math
@@ -10,9 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.operating_points.alarm_runs import Setting
-from calibration.operating_points.operating import Tried
-from calibration.operating_points.tuning import Run, Tuned
+from calibration.operating_points.scoring import SettingResults
+from calibration.operating_points.settings import Setting
+from calibration.operating_points.tuning import CrossvalRun, TuningResult
 from edge.lab.scoring.episodes import Counts
 
 if TYPE_CHECKING:
@@ -22,25 +21,25 @@ _CURVES = {"threshold": "tab:blue", "on_delay_s": "tab:orange", "off_delay_s": "
 _WIDTH, _HEIGHT = 3.4, 2.4
 
 
-def summary(tuned: Tuned, run: Run) -> dict[str, Any]:
+def summary(result: TuningResult, run: CrossvalRun) -> dict[str, Any]:
     """Return settings and figures for the JSON report."""
     hours = sum(record.hours for record in run.records)
     labels = {}
-    for number, one in enumerate(tuned.tried):
+    for number, one in enumerate(result.results):
         labels[one.label.abbreviation] = {
-            "setting": asdict(one.settings[tuned.chosen[number]]),
-            "before": _figures(tuned.before[number]),
-            "chosen": _figures(tuned.after[number]),
-            "chosen_without_the_fold": _figures(tuned.judged[number]),
+            "setting": asdict(one.settings[result.chosen[number]]),
+            "before": _figures(result.before[number]),
+            "chosen": _figures(result.after[number]),
+            "chosen_without_the_fold": _figures(result.nested_counts[number]),
         }
-    sets = {"before": tuned.before, "chosen": tuned.after, "chosen_without_the_fold": tuned.judged}
+    sets = {"before": result.before, "chosen": result.after, "chosen_without_the_fold": result.nested_counts}
     return {
-        "budget_per_hour": tuned.budget,
+        "budget_per_hour": result.budget_per_hour,
         "hours": hours,
         "records": [record.name for record in run.records],
         "false_alarms_per_hour": {name: _false(counts) / hours for name, counts in sets.items()},
         "labels": labels,
-        "folds": {fold: {k: asdict(v) for k, v in tuned.settings(fold).items()} for fold in run.folds},
+        "folds": {fold: {k: asdict(v) for k, v in result.settings(fold).items()} for fold in run.folds},
     }
 
 
@@ -52,25 +51,25 @@ def _figures(counts: Counts) -> dict[str, Any]:
     return counts.figures() | {"median_delay_s": counts.median_delay_s(), "episodes": counts.episodes}
 
 
-def table(tuned: Tuned) -> str:
-    """Return the chosen settings and what they did, as Markdown."""
+def table(result: TuningResult) -> str:
+    """Return the chosen settings and their figures as Markdown."""
     settings = ("label", "threshold", "clear", "on s", "off s", "windows pooled")
     names = (*settings, "episode Se / +P", "time Se / +P", "window F1", "false alarms/h", "delay s")
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    for number, one in enumerate(tuned.tried):
-        setting, nested = one.settings[tuned.chosen[number]], tuned.judged[number].figures()
+    for number, one in enumerate(result.results):
+        setting, nested = one.settings[result.chosen[number]], result.nested_counts[number].figures()
         pairs = [f"{_text(nested[f'{kind}_se'])} / {_text(nested[f'{kind}_ppv'])}" for kind in ("episode", "duration")]
         rows.append(
             f"| {one.label.abbreviation} | {setting.threshold:g} | {setting.clear_threshold:.3g} "
             f"| {setting.on_delay_s:g} | {setting.off_delay_s:g} | {setting.pooled} | {' | '.join(pairs)} "
             f"| {_text(nested['window_f1'])} | {_text(nested['false_alarms_per_hour'])} "
-            f"| {_text(tuned.judged[number].median_delay_s(), 1)} |"
+            f"| {_text(result.nested_counts[number].median_delay_s(), 1)} |"
         )
     words = (
-        f"Chosen by `ecg-calibrate tune` within {tuned.budget:g} false alarms an hour over all labels, on all records "
-        "and on those in sinus rhythm throughout, of MIT-BIH's DS1 by networks that had not seen their patients "
-        "(`ecg-train crossval`); they supersede the thresholds above. The figures are of settings chosen, fold by "
-        "fold, without the patients that they judge."
+        f"Chosen by `ecg-calibrate tune` within {result.budget_per_hour:g} false alarms an hour over all labels, on "
+        "all records of MIT-BIH's DS1 and on those in sinus rhythm throughout, with networks that had not seen their "
+        "patients (`ecg-train crossval`). These settings replace the thresholds above. The figures are of settings "
+        "that were chosen, fold by fold, without the patients that they are measured on."
     )
     return words + "\n\n" + "\n".join(rows)
 
@@ -79,49 +78,49 @@ def _text(value: float | None, places: int = 2) -> str:
     return "-" if value is None else f"{value:.{places}f}"
 
 
-def curve(one: Tried, at: int, field: str) -> list[tuple[float, Counts]]:
-    """Return what a label's settings do that differ from one of them in a field alone, by that field."""
-    chosen = one.settings[at]
+def curve(one: SettingResults, chosen_number: int, field: str) -> list[tuple[float, Counts]]:
+    """Return the counts of the settings that differ from the chosen one only in a field, by the field's value."""
+    chosen = one.settings[chosen_number]
     share = chosen.clear_threshold / chosen.threshold
     points = []
     for number, setting in enumerate(one.settings):
         value = getattr(setting, field)
-        wanted: Setting = replace(chosen, **{field: value})
+        varied: Setting = replace(chosen, **{field: value})
         if field == "threshold":
-            wanted = replace(wanted, clear_threshold=value * share)
-        if abs(setting.clear_threshold - wanted.clear_threshold) < 1e-9 and setting == replace(
-            wanted, clear_threshold=setting.clear_threshold
+            varied = replace(varied, clear_threshold=value * share)
+        if abs(setting.clear_threshold - varied.clear_threshold) < 1e-9 and setting == replace(
+            varied, clear_threshold=setting.clear_threshold
         ):
             points.append((value, one.total(number, range(len(one.counts[number])))))
     return points
 
 
-def draw_png(tuned: Tuned, path: Path) -> None:
-    """Draw the curves of all labels that occur into one picture."""
+def draw_png(result: TuningResult, path: Path) -> None:
+    """Draw the curves of all labels that occur in the records."""
     from matplotlib.figure import Figure
 
-    shown = _shown(tuned)
+    shown = _shown(result)
     figure = Figure(figsize=(2 * _WIDTH, _HEIGHT * len(shown)), layout="constrained")
     rows = figure.subplots(len(shown), 2, squeeze=False)
     for row, number in zip(rows, shown, strict=True):
-        _draw(row, tuned.tried[number], tuned.chosen[number])
+        _draw(row, result.results[number], result.chosen[number])
     figure.savefig(path, metadata={"Software": None})
 
 
-def _shown(tuned: Tuned) -> list[int]:
-    """Return the numbers of the labels that the records have."""
-    return [number for number, counts in enumerate(tuned.after) if counts.episodes]
+def _shown(result: TuningResult) -> list[int]:
+    """Return the numbers of the labels that occur in the records."""
+    return [number for number, counts in enumerate(result.after) if counts.episodes]
 
 
-def _draw(axes: Sequence["Axes"], one: Tried, at: int) -> None:
-    """Draw sensitivity and delay against false alarms an hour, the chosen setting marked."""
+def _draw(axes: Sequence["Axes"], one: SettingResults, chosen: int) -> None:
+    """Draw sensitivity and delay over false alarms an hour, with a mark at the chosen setting."""
     for field, colour in _CURVES.items():
-        false, found, late_s = zip(*(_point(counts) for _, counts in curve(one, at, field)), strict=True)
+        false, found, delay_s = zip(*(_point(counts) for _, counts in curve(one, chosen, field)), strict=True)
         axes[0].plot(false, found, ".-", color=colour, label=field)
-        axes[1].plot(false, late_s, ".-", color=colour, label=field)
-    false_here, *heights = _point(one.total(at, range(len(one.counts[at]))))
+        axes[1].plot(false, delay_s, ".-", color=colour, label=field)
+    chosen_false, *heights = _point(one.total(chosen, range(len(one.counts[chosen]))))
     for ax, height in zip(axes, heights, strict=True):
-        ax.plot([false_here], [height], "o", color="black", fillstyle="none", markersize=9)
+        ax.plot([chosen_false], [height], "o", color="black", fillstyle="none", markersize=9)
         ax.set_xscale("symlog", linthresh=0.1)
         ax.set_xlabel("false alarms an hour")
     axes[0].set(title=one.label.abbreviation, ylabel="episode sensitivity", ylim=(-0.02, 1.02))
@@ -133,5 +132,5 @@ def _point(counts: Counts) -> tuple[float, float, float]:
     """Return false alarms an hour, episode sensitivity and median delay; NaN where undefined."""
     figures = counts.figures()
     values = figures["false_alarms_per_hour"], figures["episode_se"], counts.median_delay_s()
-    false, found, late_s = (math.nan if value is None else value for value in values)
-    return false, found, late_s
+    false, found, delay_s = (math.nan if value is None else value for value in values)
+    return false, found, delay_s

@@ -1,8 +1,8 @@
-"""The windows that INT8 ranges are measured on: training records only, drawn by a seed, every kind of input in it.
+"""The windows that INT8 ranges are measured on: of training records only, drawn by a seed.
 
-Within a data set the product labels take turns, so that a rare rhythm has its place; a third of the windows
-of many leads keep one lead alone and a third any subset; a quarter carry recorded noise (nstdb `bw` and `ma`,
-the records that training may use). Knows nothing of graphs.
+They include every kind of input. Within a data set the product labels take turns, so that rare rhythms are in it. A
+third of the windows with many leads keep one lead alone, and a third any subset. A quarter have recorded noise (nstdb
+`bw` and `ma`, as in training).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
-from calibration.held_out.records import DATA_SETS, Record, records_of
+from calibration.held_out.records import DATA_SETS, LabelledRecord, records_of
 from edge.bundle.manifest import InputSpec
 from edge.core.leads import LEADS
 from training.data.augment import Batch, add_noise, read_noise
@@ -28,7 +28,7 @@ _SINGLE = ("I", "II", "V1", "V5")
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Windows as the device would give them to a graph, and where each came from."""
+    """Windows as the device would give them to a graph, and the record of each."""
 
     signal: NDArray[np.float32]  # (windows, 12, samples) mV
     keep: NDArray[np.float32]  # (windows, 12)
@@ -36,17 +36,19 @@ class CalibrationSet:
 
 
 def draw(data: Path, spec: InputSpec, count: int, seed: int) -> CalibrationSet:
-    """Draw about `count` windows, as many of each data set in `data`.
+    """Draw about `count` windows, equally many of each data set in `data`.
 
     Raises
     ------
     CalibrationError
-        When fewer than one window a data set is asked for.
+        When `count` is less than one window for each data set.
     DataError
         When a data set cannot be read.
     """
     if count < len(DATA_SETS):
-        raise CalibrationError(f"{count} calibration windows; at least {len(DATA_SETS)} are needed, one a data set")
+        raise CalibrationError(
+            f"{count} calibration windows are too few; at least {len(DATA_SETS)} are needed, one of each data set"
+        )
     random = np.random.default_rng(seed)
     parts = [_part(records_of(data, name, "train"), spec, count // len(DATA_SETS), random) for name in DATA_SETS]
     signal, keep = (np.concatenate([part[i] for part in parts]) for i in range(2))
@@ -60,7 +62,7 @@ def draw(data: Path, spec: InputSpec, count: int, seed: int) -> CalibrationSet:
 def stratified(
     target: NDArray[np.bool_], rows: NDArray[np.intp], count: int, random: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Draw up to `count` of `rows` without repetition, the labels of `target` (rows, labels) taking turns.
+    """Draw up to `count` of `rows` without repetition; the labels of `target` (rows, labels) take turns.
 
     Windows without any of the labels are one more group.
     """
@@ -78,23 +80,23 @@ def stratified(
 
 
 def _part(
-    records: list[Record], spec: InputSpec, count: int, random: np.random.Generator
+    records: list[LabelledRecord], spec: InputSpec, count: int, random: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[dict[str, Any]]]:
-    stretches = [(number, start_s) for number, record in enumerate(records) for start_s in _starts(record, spec)]
-    said = [records[number].marks(start_s, start_s + spec.window_s) for number, start_s in stretches]
-    target = np.stack([(m.target & m.known)[: len(PRODUCT_LABELS)] > 0 for m in said])
+    candidates = [(number, start_s) for number, record in enumerate(records) for start_s in _starts(record, spec)]
+    labels = [records[number].labels(start_s, start_s + spec.window_s) for number, start_s in candidates]
+    target = np.stack([(each.target & each.known)[: len(PRODUCT_LABELS)] > 0 for each in labels])
     signals, keeps = [], []
     facts: list[dict[str, Any]] = []
-    wanted: dict[int, list[float]] = {}
-    for row in stratified(target, np.arange(len(stretches)), count, random):
-        number, start_s = stretches[row]
-        wanted.setdefault(number, []).append(start_s)
-    for number, times in wanted.items():
+    drawn: dict[int, list[float]] = {}  # start times by record
+    for row in stratified(target, np.arange(len(candidates)), count, random):
+        number, start_s = candidates[row]
+        drawn.setdefault(number, []).append(start_s)
+    for number, times in drawn.items():
         record = records[number]
         start_s, signal, keep = classifiable_windows(record.path, spec, min(_GRID_S, spec.window_s))
         for time in times if start_s.size else ():
             row = int(np.argmin(np.abs(start_s - (time if record.annotated_s else random.choice(start_s)))))
-            kept = _leads(keep[row] > 0, len(facts), random)
+            kept = _choose_leads(keep[row] > 0, len(facts), random)
             signals.append(signal[row] * kept[:, None])
             keeps.append(kept)
             leads = [lead for lead, is_kept in zip(LEADS, kept, strict=True) if is_kept]
@@ -104,13 +106,13 @@ def _part(
     return np.stack(signals), np.stack(keeps), facts
 
 
-def _starts(record: Record, spec: InputSpec) -> NDArray[np.float64]:
-    """Return where windows may begin that differ in their labels; one where the record says the same throughout."""
+def _starts(record: LabelledRecord, spec: InputSpec) -> NDArray[np.float64]:
+    """Return the times at which windows may start; only one for a record whose labels do not change."""
     return np.arange(0.0, max((record.annotated_s or 0.0) - spec.window_s, _GRID_S), _GRID_S)
 
 
-def _leads(there: NDArray[np.bool_], number: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """Keep all leads, one alone, or any subset, in turn; where one lead is there, that."""
+def _choose_leads(available: NDArray[np.bool_], number: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Keep all leads, one alone, or a random subset, in turn; at least one lead is kept."""
     match number % 3:
         case 1:
             wanted = np.array([lead == _SINGLE[number // 3 % len(_SINGLE)] for lead in LEADS])
@@ -118,14 +120,14 @@ def _leads(there: NDArray[np.bool_], number: int, random: np.random.Generator) -
             wanted = random.random(len(LEADS)) < random.random()
         case _:
             wanted = np.ones(len(LEADS), bool)
-    kept = there & wanted
-    return (kept if kept.any() else there).astype(np.float32)
+    kept = available & wanted
+    return (kept if kept.any() else available).astype(np.float32)
 
 
 def _with_noise(
     signal: NDArray[np.float32], keep: NDArray[np.float32], folder: Path, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Add recorded noise to some windows as training does; returns also which."""
+    """Add recorded noise to some windows as training does; also return which windows got noise."""
     nothing = torch.zeros(len(signal), len(PRODUCT_LABELS))
     batch = Batch(torch.from_numpy(signal), torch.from_numpy(keep), nothing, nothing)
     noised = add_noise(batch, read_noise(folder), NOISY_SHARE, torch.Generator().manual_seed(seed)).signal.numpy()

@@ -1,9 +1,9 @@
-"""Quantize and dequantize pairs around the layers of an ONNX graph: the explicit INT8 that every runtime reads.
+"""Quantize and dequantize pairs (Q/DQ) around the layers of an ONNX graph: explicit INT8 that every runtime reads.
 
-A layer is a convolution or a matrix product with constant weights. Its activation gets a symmetric int8 pair,
-its weights are stored as int8 with one scale an output channel, its bias stays float, and every zero point
-is 0: what TensorRT asks of an explicitly quantized network. Scales are numbers that float16 holds exactly, so
-that the graphs around FP32 and around FP16 quantize alike. Knows nothing of how the scales were chosen.
+A layer is a convolution or a matrix product with constant weights. Its activation gets a symmetric int8 pair, its
+weights are stored as int8 with one scale for each output channel, its bias stays float, and every zero point is 0, as
+TensorRT needs for explicitly quantized networks. Float16 holds the scales exactly, so that INT8 in an FP32 graph and in
+an FP16 graph quantizes alike.
 """
 
 import ast
@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 LEVELS = 127  # symmetric int8 uses -127 to 127
 _SMALLEST_SCALE = 2.0**-14  # the smallest normal float16
-_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter says which module a node comes from
+_SCOPES = "pkg.torch.onnx.name_scopes"  # in which torch's exporter writes the module of a node
 _CHANNEL_AXIS = {"Conv": 0, "MatMul": 1}  # output channels of the weights
 _WEIGHTED = ("Conv", "MatMul", "Gemm")
 
@@ -27,9 +27,9 @@ class Layer:
     """A node with constant weights."""
 
     node: str  # name of the node
-    name: str  # of the module it came from, for people
+    name: str  # of its module, for people
     kind: str  # Conv, MatMul or Gemm
-    activation: str  # the tensor that comes in
+    activation: str  # its input tensor
     weight: str  # the initializer
     weights: int
 
@@ -52,12 +52,12 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
 
 
 def products_of_activations(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the matrix products without constant weights: those of attention."""
+    """Return the names of the matrix products without constant weights, which are those of attention."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return [n.name for n in model.graph.node if n.op_type == "MatMul" and not constants & set(n.input)]
 
 
-def wider_nodes(model: onnx.ModelProto, kinds: Collection[str]) -> dict[str, int]:
+def count_nodes(model: onnx.ModelProto, kinds: Collection[str]) -> dict[str, int]:
     """Count the nodes of some kinds."""
     found = [node.op_type for node in model.graph.node if node.op_type in kinds]
     return {kind: found.count(kind) for kind in sorted(set(found))}
@@ -72,7 +72,7 @@ def _module(node: onnx.NodeProto) -> str:
 
 
 def scale_of(limit: float) -> float:
-    """Return the scale whose 127 levels reach `limit`, rounded up to a number that float16 holds."""
+    """Return the scale whose 127 levels reach `limit`, rounded up to a float16 number."""
     wanted = max(limit / LEVELS, _SMALLEST_SCALE)
     scale = np.float16(wanted)
     return float(scale if float(scale) >= wanted else np.nextafter(scale, np.float16(np.inf)))
@@ -88,10 +88,10 @@ def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.
 
 
 def split_biases(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which the bias of each convolution is an addition behind it.
+    """Return a copy in which the bias of each convolution is a separate addition.
 
-    ONNX Runtime's CPU kernels take an int8 convolution only without a bias or with one of int32. The
-    convolution's own output is then `<output>_product`, which `insert` quantizes too.
+    ONNX Runtime's CPU kernels need an int8 convolution to have no bias or one of int32. The output of the convolution
+    itself is then `<output>_product`, which `insert` quantizes too.
     """
     out = _copy(model)
     tensors = {tensor.name: tensor for tensor in out.graph.initializer}
@@ -114,7 +114,7 @@ def split_biases(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def product_of(output: str) -> str:
-    """Name of a convolution's output before its bias."""
+    """Return the name of a convolution's output before its bias."""
     return f"{output}_product"
 
 
@@ -128,28 +128,28 @@ def ranged_tensors(model: onnx.ModelProto, layers: Collection[Layer]) -> list[st
 def insert(model: onnx.ModelProto, layers: Collection[Layer], limits: Mapping[str, float]) -> onnx.ModelProto:
     """Return a copy of a float graph in which some of its layers are quantized.
 
-    `limits` says for each of `ranged_tensors` the largest absolute value to represent.
+    `limits` holds the largest absolute value to represent for each of `ranged_tensors`.
     """
     out = _copy(model)
     chosen = {layer.node: layer for layer in layers}
     tensors = {tensor.name: tensor for tensor in out.graph.initializer}
     nodes: list[onnx.NodeProto] = []
-    twins: dict[str, str] = {}  # activation -> what is left of it after int8
+    dequantized: dict[str, str] = {}  # by activation
     for node in out.graph.node:
         layer = chosen.get(node.name)
         if layer is not None:
-            if layer.activation not in twins:
-                twins[layer.activation] = f"{layer.activation}_dequantized"
-                _pair(out.graph, nodes, layer.activation, twins[layer.activation], limits)
-            node.input[0] = twins[layer.activation]
+            if layer.activation not in dequantized:
+                dequantized[layer.activation] = f"{layer.activation}_dequantized"
+                _pair(out.graph, nodes, layer.activation, dequantized[layer.activation], limits)
+            node.input[0] = dequantized[layer.activation]
             node.input[1] = _weight(out.graph, nodes, tensors[layer.weight], _CHANNEL_AXIS[node.op_type])
         nodes.append(node)
         if layer is not None and _is_bare(node):
-            twins[node.output[0]] = f"{node.output[0]}_dequantized"
-            _pair(out.graph, nodes, node.output[0], twins[node.output[0]], limits)
+            dequantized[node.output[0]] = f"{node.output[0]}_dequantized"
+            _pair(out.graph, nodes, node.output[0], dequantized[node.output[0]], limits)
     for node in nodes:
-        if node.op_type == "Add" and node.input[0] in twins and node.name.endswith("_bias"):
-            node.input[0] = twins[node.input[0]]
+        if node.op_type == "Add" and node.input[0] in dequantized and node.name.endswith("_bias"):
+            node.input[0] = dequantized[node.input[0]]
     del out.graph.node[:]
     out.graph.node.extend(nodes)
     _drop_unused(out.graph)
@@ -168,13 +168,13 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _pair(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], tensor: str, twin: str, limits: Mapping[str, float]
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], tensor: str, result: str, limits: Mapping[str, float]
 ) -> None:
     scale, zero, levels = (f"{tensor}_{part}" for part in ("scale", "zero_point", "int8"))
     graph.initializer.append(numpy_helper.from_array(np.array(scale_of(limits[tensor]), np.float32), scale))
     graph.initializer.append(numpy_helper.from_array(np.array(0, np.int8), zero))
     nodes.append(helper.make_node("QuantizeLinear", [tensor, scale, zero], [levels], f"{tensor}_quantize"))
-    nodes.append(helper.make_node("DequantizeLinear", [levels, scale, zero], [twin], f"{tensor}_dequantize"))
+    nodes.append(helper.make_node("DequantizeLinear", [levels, scale, zero], [result], f"{tensor}_dequantize"))
 
 
 def _weight(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], tensor: onnx.TensorProto, axis: int) -> str:

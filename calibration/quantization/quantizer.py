@@ -1,13 +1,12 @@
-"""Makes the four graphs of a bundle from its FP32 graph: fp32, fp16, int8 for CPUs, int8 around fp16 for TensorRT.
+"""Makes the four graphs of a bundle from its FP32 graph: fp32, fp16, int8 for CPUs, int8 in fp16 for TensorRT.
 
-What was done is written into the bundle: `calibration_records.json` says which windows gave the ranges,
-`quantization.json` the ranges, each layer's sensitivity, and what stays wider than int8 and why.
+The bundle records how: `calibration_records.json` lists the windows that gave the ranges; `quantization.json` has the
+ranges, each layer's sensitivity, and what stays wider than int8 and why.
 """
 
 import json
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ import onnx
 
 from calibration.bundle.manifest import write_manifest
 from calibration.errors import CalibrationError
-from calibration.export.graph import arrange_gelu, strip
+from calibration.export.graph import arrange_gelu, open_graph, strip
 from calibration.export.graph_check import check_graph
-from calibration.held_out import windows as heldout
+from calibration.held_out.windows import CHOOSING, load_windows, run_windows
 from calibration.quantization import calibration_set, qdq, sensitivity
 from calibration.quantization.calibration_set import CalibrationSet
 from calibration.quantization.half import FLOAT32_KINDS, to_half
@@ -29,6 +28,7 @@ from calibration.quantization.ranges import METHODS, Histogram, Method
 from calibration.quantization.sensitivity import Mixture
 from edge.bundle.manifest import MAX_GOLDEN_TOLERANCE, Bundle, Manifest, load_bundle
 from edge.classifiers.base import GOLDEN_TOLERANCE
+from training.data.reporting import ReportLine, ReportProgress
 
 RECORDS = "calibration_records.json"
 QUANTIZATION = "quantization.json"
@@ -38,26 +38,25 @@ GRAPHS = {
     "int8": "model.int8.onnx",
     "int8_fp16": "model.int8-fp16.onnx",
 }
-_PROBE = 64  # calibration windows that the scan of layers runs over, spread evenly
-_BARS = 64  # of the histograms that are written down
-_GOLDEN_FACTOR = 3.0  # another machine's int8 kernels may differ from the golden outputs by so much more than ours
-Progress = Callable[[str, int, int], None]  # what is being done, how far, of how many
+_PROBE = 64  # calibration windows for the scan of layers, evenly spread
+_BARS = 64  # of the histograms in `quantization.json`
+_GOLDEN_FACTOR = 3.0  # int8 kernels of other machines may differ from the golden outputs by this factor more than here
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to quantize, and by what."""
+class QuantizeSetup:
+    """What to quantize, and how."""
 
     source: Path  # folder of a bundle with an FP32 graph
     data: Path  # folder of the data sets
     out: Path  # folder of the new bundle; may be the same
-    method: Method | None  # how ranges are chosen; None: for each layer the one that changes the logits least
+    method: Method | None  # of the ranges; None: for each layer the one that changes the logits least
     count: int  # windows of the calibration set
-    seed: int  # that they are drawn by
+    seed: int  # of their draw
 
 
-def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manifest:
-    """Write a bundle with all four graphs; `say` hears each figure as it is measured.
+def quantize(job: QuantizeSetup, report: ReportLine, progress: ReportProgress) -> Manifest:
+    """Write a bundle with all four graphs and report each figure as it is measured.
 
     Raises
     ------
@@ -68,15 +67,15 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
     """
     bundle = load_bundle(job.source)
     model = arrange_gelu(strip(onnx.load(bundle.graph("fp32"))))
-    layers = [layer for layer in qdq.find_layers(model) if _why_wider(layer) is None]
+    layers = [layer for layer in qdq.find_layers(model) if _reason_to_skip(layer) is None]
     if not layers:
-        raise CalibrationError(f"{job.source}: its graph has no layer that int8 would serve")
+        raise CalibrationError(f"{job.source}: its graph has no layer to quantize")
     drawn = calibration_set.draw(job.data, bundle.manifest.input, job.count, job.seed)
-    say(f"{len(drawn.records)} calibration windows of {len({r['record'] for r in drawn.records})} training records")
+    report(f"{len(drawn.records)} calibration windows of {len({r['record'] for r in drawn.records})} training records")
     bare = qdq.split_biases(model)
-    ranges = _ranges(bare, layers, drawn, job.method, say, progress)
-    mixture = _mix(bundle, bare, layers, ranges, job.data, progress)
-    say(
+    ranges = _ranges(bare, layers, drawn, job.method, report, progress)
+    mixture = _mixture(bundle, bare, layers, ranges, job.data, progress)
+    report(
         f"{len(mixture.quantized)} layers int8, {len(mixture.kept)} kept in float for accuracy; validation windows "
         f"lose {mixture.loss.auc:.4f} macro AUC, {mixture.loss.label_auc:.4f} on the worst label, "
         f"{mixture.loss.flips:.2%} change an alarm's decision"
@@ -89,12 +88,12 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
     }
     for precision, graph in graphs.items():
         if faults := check_graph(graph):
-            raise CalibrationError(f"{job.source}: TensorRT would not take its {precision} graph: {faults[0]}")
-    tolerances = _tolerances(bundle, graphs, say)
+            raise CalibrationError(f"{job.source}: TensorRT would refuse its {precision} graph: {faults[0]}")
+    tolerances = _tolerances(bundle, graphs, report)
     _copy(bundle, job.out)
     for precision, graph in graphs.items():
         (job.out / GRAPHS[precision]).write_bytes(graph.SerializeToString())
-        say(f"{precision:10s} {(job.out / GRAPHS[precision]).stat().st_size / 1e6:.1f} MB")
+        report(f"{precision:10s} {(job.out / GRAPHS[precision]).stat().st_size / 1e6:.1f} MB")
     _write_json(job.out / RECORDS, {"seed": job.seed, "windows": drawn.records})
     _write_json(job.out / QUANTIZATION, _record(model, layers, ranges, mixture))
     manifest = msgspec.structs.replace(bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=tolerances)
@@ -103,17 +102,17 @@ def quantize(job: Task, say: Callable[[str], None], progress: Progress) -> Manif
 
 @dataclass(frozen=True)
 class _Ranges:
-    """What the calibration windows say: ranges by every method, and which of them each layer takes."""
+    """The ranges by every method on the calibration windows, and the method of each layer."""
 
     histograms: dict[str, Histogram]  # by tensor
-    changes: dict[str, dict[Method, float]]  # of the logits, when a layer alone is int8; by node
+    changes: dict[str, dict[Method, float]]  # of the logits when a layer alone is int8; by node
     methods: dict[str, Method]  # by tensor
     limits: dict[str, float]  # by tensor
-    errors: dict[str, float]  # change of the logits when all layers are int8, by method and with each layer's best
+    errors: dict[str, float]  # change of the logits when all layers are int8; by method, and with each layer's best
 
     @property
     def least(self) -> dict[str, float]:
-        """Change of the logits by each layer's best method."""
+        """Change of the logits with each layer's best method."""
         return {node: min(by_method.values()) for node, by_method in self.changes.items()}
 
 
@@ -122,15 +121,15 @@ def _ranges(
     layers: list[Layer],
     drawn: CalibrationSet,
     method: Method | None,
-    say: Callable[[str], None],
-    progress: Progress,
+    report: ReportLine,
+    progress: ReportProgress,
 ) -> _Ranges:
     progress("ranges", 0, 1)
     found = sensitivity.histograms(bare, qdq.ranged_tensors(bare, layers), drawn.signal, drawn.keep)
     tried = METHODS if method is None else (method,)
     by_method = {one: {tensor: histogram.range(one) for tensor, histogram in found.items()} for one in tried}
     rows = np.linspace(0, len(drawn.records) - 1, min(_PROBE, len(drawn.records))).astype(int)
-    probe = sensitivity.Probe(bare, drawn.signal[rows], drawn.keep[rows])
+    probe = sensitivity.LogitProbe(bare, drawn.signal[rows], drawn.keep[rows])
     changes = probe.scan(layers, by_method, lambda done, total: progress("sensitivity", done, total))
     methods = sensitivity.best_methods(bare, layers, changes)
     limits = {tensor: by_method[chosen][tensor] for tensor, chosen in methods.items()}
@@ -138,12 +137,12 @@ def _ranges(
         name: probe.change(qdq.insert(bare, layers, some))
         for name, some in [*by_method.items(), ("each layer's best", limits)]
     }
-    say("RMS change of the logits, all layers int8: " + ", ".join(f"{m} {e:.3f}" for m, e in measured.items()))
+    report("RMS change of the logits, all layers int8: " + ", ".join(f"{m} {e:.3f}" for m, e in measured.items()))
     return _Ranges(found, changes, methods, limits, measured)
 
 
 def _record(model: onnx.ModelProto, layers: list[Layer], ranges: _Ranges, mixture: Mixture) -> dict[str, Any]:
-    """Return what `quantization.json` says."""
+    """Return the content of `quantization.json`."""
     return {
         "logit_change": ranges.errors,
         "layers": [
@@ -159,41 +158,39 @@ def _record(model: onnx.ModelProto, layers: list[Layer], ranges: _Ranges, mixtur
 
 
 def read_quantization(folder: Path) -> dict[str, Any]:
-    """Read `quantization.json` of a verified bundle; empty where it has none."""
+    """Read `quantization.json` of a verified bundle; empty if there is none."""
     path = folder / QUANTIZATION
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return content
 
 
-def _why_wider(layer: Layer) -> str | None:
-    """Say why a layer is not even tried in int8; None where it is."""
+def _reason_to_skip(layer: Layer) -> str | None:
+    """Return why a layer is never quantized, or None."""
     if layer.kind == "Gemm":
         return "runs once a window: no time to gain, and the keep mask and the decision go through it"
     return None
 
 
-def _mix(
+def _mixture(
     bundle: Bundle,
     bare: onnx.ModelProto,
     layers: list[Layer],
     ranges: _Ranges,
     data: Path,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> Mixture:
-    windows = heldout.load(
-        data, bundle.manifest, heldout.CHOOSING, lambda done, total: progress("validation windows", done, total)
-    )
+    windows = load_windows(data, bundle.manifest, CHOOSING, progress)
     progress("mixed precision", 0, 1)
-    judge = sensitivity.Judge(bundle.manifest, windows, bare)
-    return sensitivity.mix(bare, layers, ranges.limits, ranges.least, judge)
+    meter = sensitivity.LossMeter(bundle.manifest, windows, bare)
+    return sensitivity.choose_float_layers(bare, layers, ranges.limits, ranges.least, meter)
 
 
 def _wider(model: onnx.ModelProto, mixture: Mixture, changes: dict[str, float]) -> list[dict[str, Any]]:
-    """List what stays wider than int8 in the quantized graphs, with the reason."""
+    """List the layers and operators that stay wider than int8, with the reason."""
     rows = [
         {"node": layer.node, "name": layer.name, "kind": layer.kind, "why": why}
         for layer in qdq.find_layers(model)
-        if (why := _why_wider(layer))
+        if (why := _reason_to_skip(layer))
     ]
     rows += [
         {
@@ -213,7 +210,7 @@ def _wider(model: onnx.ModelProto, mixture: Mixture, changes: dict[str, float]) 
         }
         for name in qdq.products_of_activations(model)
     ]
-    for kind, number in qdq.wider_nodes(model, FLOAT32_KINDS).items():
+    for kind, number in qdq.count_nodes(model, FLOAT32_KINDS).items():
         why = "float32 in every graph: sums and exponentials that a narrower type loses"
         rows.append({"node": f"{number} nodes", "name": kind, "kind": kind, "why": why})
     return rows
@@ -229,18 +226,18 @@ def _summary(histogram: Histogram, chosen: Method) -> dict[str, Any]:
     }
 
 
-def _tolerances(bundle: Bundle, graphs: dict[str, onnx.ModelProto], say: Callable[[str], None]) -> dict[str, float]:
-    """Measure how far each graph is from the golden outputs, and allow a multiple of that."""
+def _tolerances(bundle: Bundle, graphs: dict[str, onnx.ModelProto], report: ReportLine) -> dict[str, float]:
+    """Measure the difference of each graph from the golden outputs, and allow a multiple of it."""
     golden, allowed = bundle.golden(), {}
     for precision, graph in graphs.items():
-        outputs = heldout.run(sensitivity.open_graph(graph), golden.signal, golden.keep)
+        outputs = run_windows(open_graph(graph), golden.signal, golden.keep)
         worst = float(np.abs(outputs - golden.probabilities).max())
         allowed[precision] = max(GOLDEN_TOLERANCE, math.ceil(1e3 * _GOLDEN_FACTOR * worst) / 1e3)
         if not allowed[precision] <= MAX_GOLDEN_TOLERANCE:
             raise CalibrationError(
-                f"{bundle.path}: {precision} is off by {worst:.2g} on golden windows; too much to ship"
+                f"{bundle.path}: {precision} differs by {worst:.2g} on golden windows, which is too much to ship"
             )
-        say(f"{precision:10s} golden windows differ by {worst:.2g} at most, {allowed[precision]:g} allowed")
+        report(f"{precision:10s} golden windows differ by {worst:.2g} at most, {allowed[precision]:g} allowed")
     return allowed
 
 

@@ -1,6 +1,6 @@
-"""From the values that an activation takes to the range that int8 shall cover: MinMax, percentile, entropy.
+"""The range that int8 covers for an activation, from a histogram of its values: MinMax, percentile or entropy.
 
-A histogram counts absolute values, because the ranges are symmetric. Knows nothing of graphs.
+Histograms count absolute values, because the ranges are symmetric.
 """
 
 from typing import Literal, get_args
@@ -17,14 +17,14 @@ _STEP = 8  # bins between two limits that the entropy search compares
 
 
 class Histogram:
-    """Counts of |x| in `BINS` equal bins from 0 to the largest value that was met."""
+    """Counts of |x| in `BINS` equal bins from 0 to the largest value so far."""
 
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
         self.limit = 0.0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Count values; a larger one than any before widens the bins by a power of two, so that none is lost."""
+        """Count values. A new largest value widens the bins by a power of two, so that no count is lost."""
         magnitudes = np.abs(values).ravel()
         largest = float(magnitudes.max(initial=0.0))
         if not self.limit:
@@ -38,7 +38,7 @@ class Histogram:
             self.counts[0] += magnitudes.size
 
     def range(self, method: Method) -> float:
-        """Return the absolute value that the largest int8 level shall stand for."""
+        """Return the absolute value of the largest int8 level."""
         match method:
             case "minmax":
                 return self._edge(int(np.flatnonzero(self.counts)[-1]) + 1) if self.counts.any() else 0.0
@@ -53,10 +53,10 @@ class Histogram:
 
 
 def divergence(counts: NDArray[np.int64], bins: int) -> float:
-    """KL divergence of the values from what 128 levels over the first `bins` bins make of them.
+    """KL divergence of the values from their quantization to 128 levels over the first `bins` bins.
 
-    As in Migacz 2017, "8-bit inference with TensorRT": values beyond the limit count in its last bin of the
-    reference; the levels spread their count evenly over those of their bins that hold anything.
+    As in Migacz 2017, "8-bit inference with TensorRT": in the reference, values over the limit count in the last bin;
+    each level spreads its count evenly over those of its bins that are not empty.
     """
     inside = counts[:bins].astype(np.float64)
     reference = inside.copy()
@@ -73,10 +73,10 @@ def divergence(counts: NDArray[np.int64], bins: int) -> float:
 
 
 def least_divergence(counts: NDArray[np.int64]) -> int:
-    """Return the number of bins whose limit has the least divergence; of equals, the larger.
+    """Return the number of bins with the least divergence; the larger one if two are equal.
 
-    The first bin counts as its neighbour does: zeros are exact in any range, and a ReLU or an absent lead makes
-    so many of them that they would decide (so does NVIDIA's pytorch-quantization, calib/histogram.py).
+    The first bin gets the count of its neighbour, as in NVIDIA's pytorch-quantization (calib/histogram.py). A ReLU or
+    an absent lead makes so many zeros that they would decide, though zeros are exact in any range.
     """
     counts = np.concatenate([counts[1:2], counts[1:]])
     used = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else BINS

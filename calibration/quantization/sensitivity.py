@@ -1,9 +1,8 @@
 """Which layers lose accuracy in int8, and how many of them must stay float.
 
-The scan quantizes one layer at a time, with the ranges of each method, and measures the RMS change of the logits: a
-layer takes the method that changes them least. Mixed precision then leaves the most sensitive layers in float, more and
-more of them, until what is lost on validation windows is small.
-Knows graphs and windows; nothing of bundles.
+The scan quantizes one layer at a time with the ranges of each method, and measures the RMS change of the logits. Each
+layer gets the method with the least change. Mixed precision then keeps the most sensitive layers in float, more and
+more of them, until the loss on validation windows is small.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,58 +10,49 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from calibration.export.graph import open_graph
 from calibration.held_out import paired
-from calibration.held_out import windows as heldout
-from calibration.held_out.windows import Windows
+from calibration.held_out.windows import HeldOutWindows, logits, predict_decisions, run_windows
 from calibration.quantization import qdq
 from calibration.quantization.qdq import Layer
 from calibration.quantization.ranges import Histogram, Method
 from edge.bundle.manifest import Manifest
 
-MOST_AUC = 0.001  # macro AUC that the chosen mixture may lose on validation windows
-MOST_LABEL_AUC = 0.002  # and any label with 30 or more windows
-MOST_FLIPS = 0.0015  # share of the windows of which any alarm's decision may change
-_COUNTS = (0, 1, 2, 3, 4, 6, 8, 12)  # layers that may stay float; a graph that needs more is better trained for int8
-FEW = 30
+MAX_AUC_LOSS = 0.001  # of the macro AUC, of the chosen mixture on validation windows
+MAX_LABEL_LOSS = 0.002  # of the AUC of any label with `MIN_POSITIVES` decisions
+MAX_FLIPS = 0.0015  # share of the decisions in which any alarm's decision changes
+MIN_POSITIVES = 30
+_COUNTS = (0, 1, 2, 3, 4, 6, 8, 12)  # of float layers to try; a graph that needs more should be trained for int8
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What a quantized graph loses on labelled windows."""
+    """The loss of a quantized graph on labelled windows."""
 
     auc: float  # macro
     label_auc: float  # of the worst label
-    flips: float  # share of cases
+    flips: float  # share of the decisions
 
     def small(self) -> bool:
-        """Tell whether mixed precision may stop here."""
-        return self.auc <= MOST_AUC and self.label_auc <= MOST_LABEL_AUC and self.flips <= MOST_FLIPS
+        """Return whether the loss is acceptable."""
+        return self.auc <= MAX_AUC_LOSS and self.label_auc <= MAX_LABEL_LOSS and self.flips <= MAX_FLIPS
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Layers that become int8, those that stay float for accuracy, and what the mixture loses."""
+    """The int8 layers, the layers that stay float for accuracy, and the loss with them."""
 
     quantized: tuple[Layer, ...]
     kept: tuple[Layer, ...]
     loss: Loss
 
 
-def open_graph(model: onnx.ModelProto) -> ort.InferenceSession:
-    """Open a graph in memory on the CPU, one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
 def histograms(
     model: onnx.ModelProto, tensors: Collection[str], signal: NDArray[np.float32], keep: NDArray[np.float32]
 ) -> dict[str, Histogram]:
-    """Run windows through a float graph and count the values of some of its tensors."""
+    """Run windows through a float graph, and make histograms of some of its tensors."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     del wide.graph.output[:]
@@ -77,15 +67,15 @@ def histograms(
     return found
 
 
-class Probe:
-    """Measures how much a graph's logits differ from a float graph's, on a few windows."""
+class LogitProbe:
+    """Measures the change of a graph's logits from those of a float graph, on a few windows."""
 
     def __init__(self, model: onnx.ModelProto, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> None:
         self._model, self._windows = model, (signal, keep)
         self._reference = self._logits(model)
 
     def change(self, model: onnx.ModelProto) -> float:
-        """RMS change of the logits."""
+        """Return the RMS change of the logits."""
         return float(np.sqrt(np.mean((self._logits(model) - self._reference) ** 2)))
 
     def scan(
@@ -94,7 +84,7 @@ class Probe:
         limits: Mapping[Method, Mapping[str, float]],
         progress: Callable[[int, int], None],
     ) -> dict[str, dict[Method, float]]:
-        """Return for each layer's node and each method's ranges the change when it alone is int8."""
+        """Return the change when a layer alone is int8, by node and by the method of its ranges."""
         changes = {}
         for number, layer in enumerate(layers, 1):
             changes[layer.node] = {
@@ -104,13 +94,13 @@ class Probe:
         return changes
 
     def _logits(self, model: onnx.ModelProto) -> NDArray[np.float64]:
-        return heldout.logits(heldout.run(open_graph(model), *self._windows))
+        return logits(run_windows(open_graph(model), *self._windows))
 
 
 def best_methods(
     model: onnx.ModelProto, layers: Collection[Layer], changes: Mapping[str, Mapping[Method, float]]
 ) -> dict[str, Method]:
-    """Return for each tensor whose range is needed the method that serves its layer best."""
+    """Return the best method of each layer, by the tensors whose ranges it needs."""
     methods: dict[str, Method] = {}
     for layer in layers:
         best = min(changes[layer.node], key=lambda method: changes[layer.node][method])
@@ -118,49 +108,49 @@ def best_methods(
     return methods
 
 
-def mix(
+def choose_float_layers(
     model: onnx.ModelProto,
     layers: Collection[Layer],
     limits: Mapping[str, float],
     changes: Mapping[str, float],
-    judge: Callable[[onnx.ModelProto], Loss],
+    measure: Callable[[onnx.ModelProto], Loss],
 ) -> Mixture:
-    """Keep the most sensitive layers in float, more and more of them, until the loss is small or no more may."""
+    """Keep the most sensitive layers in float: as many as needed for a small loss, at most the last of `_COUNTS`."""
     ordered = sorted(layers, key=lambda layer: -changes[layer.node])
     for count in _COUNTS:
         kept = ordered[:count]
         quantized = tuple(layer for layer in layers if layer not in kept)
-        loss = judge(qdq.insert(model, quantized, limits))
+        loss = measure(qdq.insert(model, quantized, limits))
         if loss.small():
             break
     return Mixture(quantized, tuple(kept), loss)
 
 
-class Judge:
+class LossMeter:
     """Measures the loss of graphs against a reference graph on labelled windows.
 
     Parameters
     ----------
     manifest : of the bundle that the graphs belong to
-    windows : with known labels
+    windows : labelled
     reference : the float graph
     """
 
-    def __init__(self, manifest: Manifest, windows: Windows, reference: onnx.ModelProto) -> None:
+    def __init__(self, manifest: Manifest, windows: HeldOutWindows, reference: onnx.ModelProto) -> None:
         self._manifest, self._windows = manifest, windows
-        self._thresholds, self._alarms = decisions(manifest)
-        self._reference = heldout.predict(open_graph(reference), windows, manifest)
+        self._thresholds, self._alarms = thresholds_and_alarms(manifest)
+        self._reference = predict_decisions(open_graph(reference), windows, manifest)
         self._once = np.ones((1, len(windows.first)))
         self._aucs = self._of(self._reference)
-        self._many = (windows.target & windows.known).sum(axis=0) >= FEW
+        self._frequent = (windows.target & windows.known).sum(axis=0) >= MIN_POSITIVES
 
     def __call__(self, model: onnx.ModelProto) -> Loss:
-        """Return what a graph loses."""
-        scores = heldout.predict(open_graph(model), self._windows, self._manifest)
+        """Return the loss of a graph."""
+        scores = predict_decisions(open_graph(model), self._windows, self._manifest)
         lost = self._aucs - self._of(scores)
         return Loss(
             auc=float(np.nanmean(lost)),
-            label_auc=float(np.nanmax(lost[self._many], initial=0.0)),
+            label_auc=float(np.nanmax(lost[self._frequent], initial=0.0)),
             flips=flips(self._reference, scores, self._thresholds, self._alarms),
         )
 
@@ -169,8 +159,8 @@ class Judge:
         return aucs
 
 
-def decisions(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return every label's threshold, and which labels alarm."""
+def thresholds_and_alarms(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the threshold of each label, and whether it has an alarm."""
     thresholds = np.array([label.threshold for label in manifest.labels])
     return thresholds, np.array([label.priority != "none" for label in manifest.labels])
 
@@ -181,6 +171,6 @@ def flips(
     thresholds: NDArray[np.float64],
     alarms: NDArray[np.bool_],
 ) -> float:
-    """Share of the cases of which any alarm's decision differs; without alarms, share of all decisions."""
+    """Share of the rows in which any alarm's decision differs; without alarms, share of all labels' decisions."""
     changed = (first >= thresholds) != (second >= thresholds)
     return float(changed[:, alarms].any(axis=1).mean() if alarms.any() else changed.mean())

@@ -11,14 +11,14 @@ from torch import nn
 from calibration.bundle.manifest import write_manifest
 from calibration.export import graph
 from calibration.export.golden import write_golden
-from calibration.quantization.quantizer import Task, quantize
+from calibration.quantization.quantizer import QuantizeSetup, quantize
 from ecgnat.model import EcgNat, named_config
 from edge.bundle.manifest import SCHEMA_VERSION, Manifest, Pooling, load_bundle
 from training.data.labels import PRODUCT_LABELS
 from training.data.windows import INPUT
 
-SHORT = msgspec.structs.replace(INPUT, window_s=2.56)  # of a length that is not the shipped one
-SPREAD = 4.0  # random logits lie together; this draws them apart, so that the outputs say something
+SHORT = msgspec.structs.replace(INPUT, window_s=2.56)  # not the length of the shipped bundle
+SPREAD = 4.0  # random logits are close together; this spreads them, so that the outputs differ
 
 
 @pytest.fixture(autouse=True)
@@ -71,5 +71,5 @@ def float_bundle(tmp_path_factory):
 def quantized(float_bundle, toys, tmp_path_factory):
     """Return that bundle with all four graphs."""
     out = tmp_path_factory.mktemp("bundles") / "quantized"
-    quantize(Task(float_bundle, toys, out, None, 60, seed=5), lambda _: None, lambda *_: None)
+    quantize(QuantizeSetup(float_bundle, toys, out, None, 60, seed=5), lambda _: None, lambda *_: None)
     return load_bundle(out)

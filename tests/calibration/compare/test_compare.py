@@ -1,4 +1,4 @@
-"""The comparison with FP32: figures that other code computes too, and a gate that a spoiled bundle does not pass."""
+"""The comparison with FP32: figures beside those of other code, and a gate that refuses a spoiled bundle."""
 
 import json
 import shutil
@@ -13,13 +13,13 @@ from onnx import numpy_helper
 from calibration.__main__ import cli
 from calibration.bundle.manifest import write_manifest
 from calibration.commands.compare import write_card
-from calibration.compare import comparison as compare
-from calibration.compare import latency, results
+from calibration.compare import comparison, latency, results
 from calibration.errors import CalibrationError
 from calibration.held_out import paired
-from calibration.held_out import windows as heldout
+from calibration.held_out.windows import CHOOSING, JUDGING, load_windows
 from calibration.quantization.quantizer import GRAPHS
 from edge.bundle.manifest import load_bundle
+from training.data.reporting import no_progress
 from training.errors import DataError
 from training.evaluation.metrics import auc, f1
 
@@ -40,7 +40,7 @@ def run(bundle, data, out):
 
 
 def spoil(folder, precision):
-    """SwapPhase the head's weights of one graph around, so that it says the opposite."""
+    """Negate the head's weights of one graph, so that its outputs are the opposite."""
     bundle = load_bundle(folder)
     model = onnx.load(bundle.graph(precision))
     head = next(n for n in reversed(model.graph.node) if n.op_type == "Gemm")
@@ -114,10 +114,10 @@ def figures(low, labels=()):
     ],
 )
 def test_the_gates_limits(found, lines):
-    assert len(compare.refusals(found)) == lines
+    assert len(comparison.refusals(found)) == lines
 
 
-def scored(windows=400, labels=4):
+def random_scores(windows=400, labels=4):
     random = np.random.default_rng(3)
     target = (random.random((windows, labels)) < 0.3).astype(np.uint8)
     known = (random.random((windows, labels)) < 0.8).astype(np.uint8)
@@ -126,7 +126,7 @@ def scored(windows=400, labels=4):
 
 
 def test_weighted_auc_is_the_auc_of_the_repeated_windows():
-    scores, target, known = scored()
+    scores, target, known = random_scores()
     weights = paired.resample(np.array([f"r{i // 4}" for i in range(len(scores))]), 5, seed=0)
     found = paired.aucs(scores, target, known, weights)
     for row, weight in enumerate(weights):
@@ -137,7 +137,7 @@ def test_weighted_auc_is_the_auc_of_the_repeated_windows():
 
 
 def test_weighted_f1_is_the_f1_of_the_repeated_windows():
-    scores, target, known = scored()
+    scores, target, known = random_scores()
     above = scores > 1.0
     weights = paired.resample(np.arange(len(scores)).astype(str), 3, seed=0)
     found = paired.f1s(above, target, known, weights)
@@ -157,8 +157,8 @@ def test_records_are_resampled_whole():
     assert (weights.sum(axis=1) == 15).all()
 
 
-def test_a_paired_difference_is_surer_than_its_sides():
-    scores, target, known = scored()
+def test_a_paired_difference_has_a_narrower_interval_than_its_terms():
+    scores, target, known = random_scores()
     weights = paired.resample(np.arange(len(scores)).astype(str), 200, seed=0)
     worse = scores + np.random.default_rng(1).normal(0, 0.1, scores.shape).astype(np.float32)
     first, second = (paired.aucs(s, target, known, weights) for s in (scores, worse))
@@ -170,7 +170,7 @@ def test_a_paired_difference_is_surer_than_its_sides():
 
 
 def test_labels_without_a_positive_are_left_out():
-    scores, target, known = scored()
+    scores, target, known = random_scores()
     target[:, 2] = 0
     weights = paired.resample(np.arange(len(scores)).astype(str), 5, seed=0)
     found = paired.aucs(scores, target, known, weights)
@@ -179,21 +179,21 @@ def test_labels_without_a_positive_are_left_out():
 
 
 def test_held_out_windows_trained_nothing(quantized, toys):
-    judged = heldout.load(toys, quantized.manifest, heldout.JUDGING)
+    judging = load_windows(toys, quantized.manifest, JUDGING)
     seen = {
         f"{w['data_set']}/{w['record']}"
         for w in json.loads((quantized.path / "calibration_records.json").read_text())["windows"]
     }
-    choosing = heldout.load(toys, quantized.manifest, heldout.CHOOSING)
-    assert not seen & set(judged.record.tolist())
-    assert not set(choosing.record.tolist()) & set(judged.record.tolist())
-    assert judged.target.shape == (len(judged.first), len(quantized.manifest.labels))
-    assert len(judged.signal) > 2 * len(judged.first), "decisions are pooled"
+    choosing = load_windows(toys, quantized.manifest, CHOOSING)
+    assert not seen & set(judging.record.tolist())
+    assert not set(choosing.record.tolist()) & set(judging.record.tolist())
+    assert judging.target.shape == (len(judging.first), len(quantized.manifest.labels))
+    assert len(judging.signal) > 2 * len(judging.first), "decisions are pooled"
 
 
-def test_a_bundle_whose_labels_no_data_set_knows(tiny_manifest, toys):
+def test_a_bundle_whose_labels_no_data_set_annotates(tiny_manifest, toys):
     with pytest.raises(DataError, match="XYZ"):
-        heldout.load(toys, tiny_manifest, heldout.JUDGING)
+        load_windows(toys, tiny_manifest, JUDGING)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_runtimes_take_turns_and_give_ordered_quantiles():
     calls = []
     runs = {name: (lambda signal, _keep, n=name: calls.append((n, len(signal)))) for name in ("a", "b")}
     signal, keep = np.zeros((64, 12, 10), np.float32), np.zeros((64, 12), np.float32)
-    times = latency.measure(runs, signal, keep, 10, lambda: None)
+    times = latency.measure(runs, signal, keep, 10, no_progress)
     assert [name for name, _ in calls[:6]] == ["a", "b"] * 3
     assert {size for _, size in calls} == {1, 8, 32}
     assert times["a"]["b1"]["runs"] == 10

@@ -50,7 +50,7 @@ def test_folding_changes_nothing_and_outputs_are_the_chosen_ones(network, export
 @pytest.mark.parametrize("count", [1, 2, 33])
 def test_the_graph_equals_torch_at_any_batch_size(exported, count):
     deployed, path = exported
-    here, there = graph.both(deployed, path, *windows(count))
+    here, there = graph.run_both(deployed, path, *windows(count))
     assert here.shape == there.shape == (count, 3)
     assert np.abs(here - there).max() < TOLERANCE
 

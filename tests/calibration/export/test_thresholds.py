@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from calibration.export.thresholds import CEILING, FLOOR, Judged, as_one, choose
+from calibration.export.thresholds import CEILING, FLOOR, ScoredWindows, choose, merge_groups
 from training.data.labels import INDEX, NAMES, PRODUCT_LABELS
 
 LABELS = {label.abbreviation: label for label in PRODUCT_LABELS}
 
 
-def judged(label, scores, holds, name="cinc2017"):
+def scored(label, scores, holds, name="cinc2017"):
     """Windows of one label; all others are sinus rhythm."""
     count = len(scores)
     probabilities = np.zeros((count, len(NAMES)), np.float32)
@@ -18,14 +18,14 @@ def judged(label, scores, holds, name="cinc2017"):
     target[:, INDEX[label]] = holds
     target[:, INDEX["SR"]] = ~np.asarray(holds)
     known[:, [INDEX[label], INDEX["SR"]]] = 1
-    return Judged(name, probabilities, target, known)
+    return ScoredWindows(name, probabilities, target, known)
 
 
 def test_sinus_rhythm_stays_quiet():
     random = np.random.default_rng(0)
     holds = np.arange(5000) < 50
     scores = np.where(holds, random.uniform(0.9, 1.0, 5000), random.uniform(0.0, 0.7, 5000))
-    choice = choose(judged("AF", scores, holds), LABELS["AF"])
+    choice = choose(scored("AF", scores, holds), LABELS["AF"])
     assert choice.sinus_above <= 4, "0.1% of 4,950"
     assert choice.found == 50
     assert 0.69 < choice.threshold < 0.71
@@ -34,7 +34,7 @@ def test_sinus_rhythm_stays_quiet():
 def test_precision_where_other_rhythms_look_alike():
     random = np.random.default_rng(0)
     holds = np.arange(1000) < 100
-    windows = judged("AF", random.uniform(0.4, 0.9, 1000) + 0.1 * holds, holds)
+    windows = scored("AF", random.uniform(0.4, 0.9, 1000) + 0.1 * holds, holds)
     windows.target[:, INDEX["SR"]] = 0
     windows.known[:, INDEX["SR"]] = 0
     choice = choose(windows, LABELS["AF"])
@@ -44,17 +44,17 @@ def test_precision_where_other_rhythms_look_alike():
 
 @pytest.mark.parametrize(("level", "expected"), [(0.0, FLOOR), (0.999, CEILING)])
 def test_floor_and_ceiling(level, expected):
-    assert choose(judged("VT", np.full(300, level), np.zeros(300, bool)), LABELS["VT"]).threshold == expected
+    assert choose(scored("VT", np.full(300, level), np.zeros(300, bool)), LABELS["VT"]).threshold == expected
 
 
 def test_a_label_without_alarm_gets_the_best_f1():
     scores = np.array([0.1, 0.2, 0.6, 0.7, 0.8])
-    choice = choose(judged("OTHER", scores, np.array([0, 0, 1, 1, 1], bool)), LABELS["OTHER"])
+    choice = choose(scored("OTHER", scores, np.array([0, 0, 1, 1, 1], bool)), LABELS["OTHER"])
     assert choice.threshold == pytest.approx(0.6, abs=0.001)
 
 
 def test_ptb_xl_sinus_counts_as_free_of_vt():
-    windows = judged("VT", np.full(2000, 0.5), np.zeros(2000, bool), name="ptb-xl.II")
+    windows = scored("VT", np.full(2000, 0.5), np.zeros(2000, bool), name="ptb-xl.II")
     windows.known[:, INDEX["VT"]] = 0
-    assert choose(as_one([windows]), LABELS["VT"]).threshold > 0.5
+    assert choose(merge_groups([windows]), LABELS["VT"]).threshold > 0.5
     assert windows.known[:, INDEX["VT"]].sum() == 0, "the windows themselves are left as they were"

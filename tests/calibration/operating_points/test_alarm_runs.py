@@ -5,7 +5,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.operating_points.alarm_runs import Evidence, Setting
+from calibration.operating_points.alarm_runs import Evidence
+from calibration.operating_points.settings import Setting
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
 from edge.alarms.specs import alarm_specs
@@ -31,7 +32,7 @@ SETTINGS = st.builds(
 
 
 def machine_alarms(windows, setting):
-    """Ask the machine and the scorer."""
+    """Return the alarms of the machine and the scorer."""
     fields = {name: getattr(setting, name) for name in ("threshold", "clear_threshold", "on_delay_s", "off_delay_s")}
     labels = (msgspec.structs.replace(AF, **fields), NOISE)
     manifest = Manifest(
@@ -81,6 +82,6 @@ def test_the_same_alarms_as_the_machine(windows, setting):
     start_s = number.astype(float)
     evidence = Evidence.of(values, start_s, start_s + WINDOW_S, np.isin(kind, ["g"]))
     if evidence.lost.any():
-        return  # what an alarm that ends with the signal speaks for is the machine's alone
-    steps = evidence.steps(setting)
-    assert evidence.alarms(steps, setting.pooled, WINDOW_S, 1.0) == machine_alarms(windows, setting)
+        return  # the machine alone knows how far an alarm reaches that ends with the signal
+    found = evidence.find_alarms(setting)
+    assert evidence.to_alarms(found, setting.pooled, WINDOW_S, 1.0) == machine_alarms(windows, setting)

@@ -12,9 +12,10 @@ import wfdb
 from click.testing import CliRunner
 
 from calibration.commands.tune import tune
-from calibration.operating_points import operating
-from calibration.operating_points.alarm_runs import Setting
-from calibration.operating_points.operating import Bench, Record, Tried, choose, own_setting, settings_of
+from calibration.operating_points import choice, settings
+from calibration.operating_points.choice import Budget, choose, unproven_labels
+from calibration.operating_points.scoring import OutOfFoldRecord, SettingResults, SettingScorer
+from calibration.operating_points.settings import THRESHOLDS, Setting, candidate_settings, manifest_setting
 from calibration.operating_points.tuned_bundles import with_settings
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmMachine
@@ -36,40 +37,40 @@ from training.loop import checkpoint
 RATE_HZ, END_S = 100, 420.0
 
 
-def tried(label, random):
-    settings = settings_of(label)[: 2 * len(operating.THRESHOLDS)]
+def random_results(label, random):
+    """Two settings of each threshold, with random counts on two records."""
+    candidates = candidate_settings(label)
+    two_of_each = candidates[:: len(candidates) // (2 * len(THRESHOLDS))]
     counts = []
-    for _ in settings:
+    for _ in two_of_each:
         found, false = random.integers(0, 5), random.integers(0, 6)
         counts.append(
             tuple(Counts(hours=1, episodes=4, found=k, alarms=k + false, right=k) for k in (found, found // 2))
         )
-    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
-    return Tried(label, settings, tuple(counts), sums)
+    return SettingResults.of(label, two_of_each, counts)
 
 
-@pytest.mark.parametrize(("budget", "quiet"), [(0, 0), (4, 9), (9, 9), (9, 2)])
-def test_the_choice_is_the_best_within_the_limits(budget, quiet):
-    random = np.random.default_rng(budget)
+@pytest.mark.parametrize(("everywhere", "second"), [(0, 0), (4, 9), (9, 9), (9, 2)])
+def test_the_choice_is_the_best_within_the_budgets(everywhere, second):
+    random = np.random.default_rng(everywhere)
     labels = [Label(abbreviation=name, name=name, priority="high") for name in ("VT", "SVT")]
-    both = [tried(label, random) for label in labels]
-    own = [one.settings[0] for one in both]
-    limits = [([0, 1], budget), ([1], quiet)]
-    picks = choose(both, own, [0, 1], limits)
-    figures = [operating._judge(one, setting, [0, 1], limits) for one, setting in zip(both, own, strict=True)]
+    both = [random_results(label, random) for label in labels]
+    current = [one.settings[0] for one in both]
+    limits = [everywhere, second]
+    budgets = [Budget((0, 1), everywhere), Budget((1,), second)]
+    picks = choose(both, current, [0, 1], budgets)
+    figures = [choice._evaluate(one, now, [0, 1], budgets) for one, now in zip(both, current, strict=True)]
 
-    def worth(numbers):
+    def utility(numbers):
         return sum(figures[k][1][number] for k, number in enumerate(numbers))
 
     def false(numbers):
         return sum(figures[k][0][number] for k, number in enumerate(numbers))
 
-    every = [
-        n for n in itertools.product(*(range(len(one.settings)) for one in both)) if (false(n) <= [budget, quiet]).all()
-    ]
+    every = [n for n in itertools.product(*(range(len(one.settings)) for one in both)) if (false(n) <= limits).all()]
     if every:
-        assert (false(picks) <= [budget, quiet]).all()
-        assert worth(picks) == pytest.approx(max(map(worth, every)))
+        assert (false(picks) <= limits).all()
+        assert utility(picks) == pytest.approx(max(map(utility, every)))
     else:
         assert false(picks)[0] == sum(counts[:, 0].min() for counts, _ in figures)
 
@@ -77,57 +78,54 @@ def test_the_choice_is_the_best_within_the_limits(budget, quiet):
 def test_windows_set_the_threshold_of_a_beat_and_alarms_its_delay():
     """One setting for each threshold and delay; a lower threshold is right more often and alarms more falsely."""
     label = Label(abbreviation="PVC", name="PVC", priority="low")
-    settings, counts = [], []
-    for step, level in enumerate(operating.THRESHOLDS):
+    tried, counts = [], []
+    for step, level in enumerate(THRESHOLDS):
         for on_s in (3.0, 10.0):
-            settings.append(Setting(level, level, on_s, 30.0, 1))
+            tried.append(Setting(level, level, on_s, 30.0, 1))
             right = 90 - abs(step - 4)
             false = 8 if on_s == 3.0 else 1
             counts.append(
                 (Counts(episodes=9, found=9, alarms=9 + false, right=9, windows_with=100, windows_over=100,
                         windows_right=right),)
             )  # fmt: skip
-    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
-    one = Tried(label, tuple(settings), tuple(counts), sums)
+    one = SettingResults.of(label, tried, counts)
     for most, on_s in ((9, 10.0), (1, 10.0)):
-        (pick,) = choose([one], settings[:1], [0], [([0], most)])
-        assert settings[pick] == Setting(operating.THRESHOLDS[4], operating.THRESHOLDS[4], on_s, 30.0, 1)
+        (pick,) = choose([one], tried[:1], [0], [Budget((0,), most)])
+        assert tried[pick] == Setting(THRESHOLDS[4], THRESHOLDS[4], on_s, 30.0, 1)
 
 
-@pytest.mark.parametrize(("found_s", "worthless"), [(10.0, True), (60.0, False)])
-def test_an_alarm_that_the_records_show_to_be_worthless_is_kept_quiet(found_s, worthless):
+@pytest.mark.parametrize(("found_s", "useless"), [(10.0, True), (60.0, False)])
+def test_a_useless_alarm_is_set_as_high_as_possible(found_s, useless):
     """The lower the threshold, the more it finds and the more false alarms it makes."""
     label = Label(abbreviation="LBBB", name="LBBB", priority="low")
-    settings = [Setting(level, level, 20.0, 30.0, 1) for level in operating.THRESHOLDS]
+    tried = [Setting(level, level, 20.0, 30.0, 1) for level in THRESHOLDS]
     counts = [
         (
             Counts(
                 episodes=1, found=1, alarms=1 + left, right=1, reference_s=100.0, alarm_s=100.0, both_s=found_s + left
             ),
         )
-        for left in reversed(range(len(settings)))
+        for left in reversed(range(len(tried)))
     ]
-    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
-    (pick,) = choose([Tried(label, tuple(settings), tuple(counts), sums)], settings[:1], [0], [([0], 99)])
-    assert (pick == len(settings) - 1) is worthless
+    (pick,) = choose([SettingResults.of(label, tried, counts)], tried[:1], [0], [Budget((0,), 99)])
+    assert (pick == len(tried) - 1) is useless
 
 
 @pytest.mark.parametrize(("priority", "most", "found"), [("high", 999, 8), ("high", 75, 4), ("medium", 999, 1)])
-def test_an_alarm_of_high_priority_is_not_bought_off(priority, most, found):
-    """A threshold higher finds one episode less of 16, and raises ten false alarms fewer: few alarms are ever right."""
+def test_an_alarm_of_high_priority_is_not_traded_away(priority, most, found):
+    """Each higher threshold finds one of the 16 episodes less, and raises ten false alarms less."""
     label = Label(abbreviation="VT", name="VT", priority=priority)
-    settings = [Setting(level, level, 0.0, 30.0, 1) for level in operating.THRESHOLDS]
+    tried = [Setting(level, level, 0.0, 30.0, 1) for level in THRESHOLDS]
     counts = [
         (Counts(episodes=16, found=left, alarms=11 * left, right=left, reference_s=99.0, alarm_s=99.0, both_s=1.0),)
-        for left in range(len(settings), 0, -1)
+        for left in range(len(tried), 0, -1)
     ]
-    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
-    (pick,) = choose([Tried(label, tuple(settings), tuple(counts), sums)], settings[:1], [0], [([0], most)])
+    (pick,) = choose([SettingResults.of(label, tried, counts)], tried[:1], [0], [Budget((0,), most)])
     assert counts[pick][0].found == found
 
 
 @pytest.mark.parametrize(
-    ("name", "priority", "both_s", "quiet"),
+    ("name", "priority", "both_s", "unproven"),
     [
         ("RBBB", "low", 10.0, True),
         ("RBBB", "low", 60.0, False),
@@ -135,21 +133,22 @@ def test_an_alarm_of_high_priority_is_not_bought_off(priority, most, found):
         ("PVC", "low", 0.0, False),
     ],
 )
-def test_an_advisory_alarm_must_prove_itself_on_records_that_did_not_set_it(name, priority, both_s, quiet):
-    """On record 0 each setting is perfect; it was set there and is judged on record 1."""
+def test_an_alarm_of_low_priority_must_be_of_use_on_records_that_did_not_set_it(name, priority, both_s, unproven):
+    """On record 0 each setting is perfect; it was set there and is measured on record 1."""
     label = Label(abbreviation=name, name=name, priority=priority)
-    settings = settings_of(label)
+    tried = candidate_settings(label)
     good = Counts(episodes=1, found=1, alarms=1, right=1, reference_s=100.0, alarm_s=100.0, both_s=100.0)
     other = Counts(episodes=1, found=0, alarms=2, right=1, reference_s=100.0, alarm_s=100.0, both_s=both_s)
-    counts = [(good, other)] * len(settings)
-    sums = np.array([[tuple(operating._numbers(one)) for one in row] for row in counts], float)
-    one = Tried(label, settings, tuple(counts), sums)
-    assert operating.useless([one], [([1], [0])]) == ({0} if quiet else set())
-    assert not operating.useless([one], [([0], [0])])
-    (pick,) = choose([one], settings[:1], [0], [([0, 1], 99)], quiet={0})
-    assert settings[pick].threshold == max(operating.THRESHOLDS)
-    assert settings[pick].on_delay_s == max(setting.on_delay_s for setting in settings)
-    assert choose([one], settings[:1], [0], [([0, 1], 0)], quiet={0}) == [pick], "its false alarm is over the limit"
+    counts = [(good, other)] * len(tried)
+    one = SettingResults.of(label, tried, counts)
+    assert unproven_labels([one], [([1], [0])]) == ({0} if unproven else set())
+    assert not unproven_labels([one], [([0], [0])])
+    (pick,) = choose([one], tried[:1], [0], [Budget((0, 1), 99)], suppressed={0})
+    assert tried[pick].threshold == max(THRESHOLDS)
+    assert tried[pick].on_delay_s == max(setting.on_delay_s for setting in tried)
+    assert choose([one], tried[:1], [0], [Budget((0, 1), 0)], suppressed={0}) == [pick], (
+        "its false alarm is over the budget"
+    )
 
 
 def random_record(seed):
@@ -166,7 +165,7 @@ def random_record(seed):
     first = np.arange(count) * RATE_HZ
     end = first + INPUT.window_samples
     outputs = RecordOutputs(float(RATE_HZ), first, end, np.where(bad, Cause.BAD_QUALITY, 0).astype(np.uint8), values)
-    return Record(str(seed), str(seed), Annotation(times, symbols, notes, END_S), outputs)
+    return OutOfFoldRecord(str(seed), str(seed), Annotation(times, symbols, notes, END_S), outputs)
 
 
 def machine_counts(record, manifest, label):
@@ -195,12 +194,12 @@ def test_settings_score_as_the_stream_would(float_bundle, label, pooled):
     manifest = msgspec.structs.replace(manifest, labels=labels, pooling=Pooling("mean", 1, {label: pooled}))
     setting = Setting(0.7, 0.5, 1.0, 5.0, pooled)
     record = random_record(5)
-    bench = Bench(manifest, [record])
-    one = next(one for one in bench.judged if one.abbreviation == label)
-    mine = bench.try_all(one, [setting], lambda: None).counts[0][0]
-    theirs = machine_counts(record, with_settings(manifest, {label: setting}), label)
-    assert mine == theirs
-    assert mine.alarms > 0
+    scorer = SettingScorer(manifest, [record])
+    one = next(one for one in scorer.scored_labels if one.abbreviation == label)
+    counts = scorer.score(one, [setting], lambda: None).counts[0][0]
+    expected = machine_counts(record, with_settings(manifest, {label: setting}), label)
+    assert counts == expected
+    assert counts.alarms > 0
 
 
 @pytest.fixture
@@ -241,7 +240,7 @@ def command(place, *more):
 
 
 def test_the_command(run, monkeypatch):
-    monkeypatch.setattr(operating, "THRESHOLDS", (0.3, 0.6, 0.9))
+    monkeypatch.setattr(settings, "THRESHOLDS", (0.3, 0.6, 0.9))
     outcome = command(run)
     assert outcome.exit_code == 0, outcome.output
     report = json.loads((run / "out" / "tune.json").read_text())
@@ -250,7 +249,7 @@ def test_the_command(run, monkeypatch):
     for label in manifest.labels:
         if label.abbreviation in report["labels"]:
             setting = Setting(**report["labels"][label.abbreviation]["setting"])
-            assert own_setting(label, manifest) == setting
+            assert manifest_setting(label, manifest) == setting
     assert "## Operating points" in (run / "out" / "bundle" / "MODEL_CARD.md").read_text()
     folds = find_bundle_or_folds(str(run / "out" / "folds"))
     assert set(folds.by_record) == {"101", "203"}

@@ -7,10 +7,11 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from calibration.held_out.windows import run
+from calibration.export.graph import open_graph
+from calibration.held_out.windows import run_windows
 from calibration.quantization import qdq
 from calibration.quantization.half import to_half
-from calibration.quantization.sensitivity import histograms, open_graph
+from calibration.quantization.sensitivity import histograms
 
 
 def load(bundle, precision):
@@ -117,7 +118,7 @@ def test_splitting_biases_changes_nothing(float_bundle):
     assert len(split.graph.node) > len(model.graph.node)
     random = np.random.default_rng(0)
     signal, keep = random.normal(size=(4, 12, 256)).astype(np.float32), np.ones((4, 12), np.float32)
-    before, after = (run(open_graph(m), signal, keep) for m in (model, split))
+    before, after = (run_windows(open_graph(m), signal, keep) for m in (model, split))
     assert np.abs(before - after).max() < 1e-5
 
 

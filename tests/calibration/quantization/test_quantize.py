@@ -1,4 +1,4 @@
-"""A quantized bundle: which windows gave its ranges, what it says it left wide, and that every graph proves itself."""
+"""A quantized bundle: the windows of its ranges, what stays wider than int8, and golden outputs of every graph."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from calibration.quantization import calibration_set, sensitivity
 from calibration.quantization.qdq import Layer
 from calibration.quantization.quantizer import GRAPHS, QUANTIZATION, RECORDS
 from calibration.quantization.ranges import METHODS
-from calibration.quantization.sensitivity import Loss, mix
+from calibration.quantization.sensitivity import Loss, choose_float_layers
 from edge.bundle.manifest import load_bundle
 from edge.classifiers.base import ClassifierConfig, check_golden
 from edge.classifiers.opening import open_classifier
@@ -30,7 +30,7 @@ def test_golden_outputs_hold_within_the_bundles_tolerance(quantized, precision):
     assert precision == "fp32" or worst > 1e-6, "another arithmetic gives other numbers"
 
 
-def test_a_spoiled_int8_graph_does_not_prove_itself(quantized, tmp_path):
+def test_a_spoiled_int8_graph_fails_the_golden_check(quantized, tmp_path):
     copy = shutil.copytree(quantized.path, tmp_path / "copy")
     with np.load(copy / "golden.npz") as arrays:
         golden = {**arrays, "probabilities": 1.0 - arrays["probabilities"]}
@@ -73,7 +73,7 @@ def test_the_calibration_set_follows_from_its_seed(toys):
     assert first.records != other.records
 
 
-def test_a_rare_label_has_its_place():
+def test_a_rare_label_is_always_drawn():
     target = np.zeros((1000, 3), bool)
     target[:, 0] = True
     target[:4, 1] = True
@@ -94,7 +94,7 @@ def test_too_few_windows(toys):
         calibration_set.draw(toys, INPUT, 2, seed=0)
 
 
-def test_the_bundle_says_what_stays_wider_and_why(quantized):
+def test_the_bundle_records_what_stays_wider_and_why(quantized):
     content = json.loads((quantized.path / QUANTIZATION).read_text())
     assert set(content["logit_change"]) == {*METHODS, "each layer's best"}
     for layer in content["layers"]:
@@ -131,10 +131,10 @@ def test_the_most_sensitive_layers_stay_float_until_the_loss_is_small(monkeypatc
     monkeypatch.setattr(sensitivity.qdq, "insert", lambda _model, chosen, _limits: {c.node for c in chosen})
     changes = {"n0": 0.1, "n1": 0.9, "n2": 0.5, "n3": 0.2}
 
-    def judge(chosen):
+    def measure(chosen):
         return Loss(auc=0.01 if chosen & {"n1", "n2"} else 0.0, label_auc=0.0, flips=0.0)
 
-    mixture = mix(None, layers(4), {}, changes, judge)
+    mixture = choose_float_layers(None, layers(4), {}, changes, measure)
     assert [layer.node for layer in mixture.kept] == ["n1", "n2"]
     assert [layer.node for layer in mixture.quantized] == ["n0", "n3"]
 
