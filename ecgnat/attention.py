@@ -40,7 +40,7 @@ def neighbours(length: int, kernel: int, dilation: int = 1, causal: bool = False
         available = (length - residue + dilation - 1) // dilation
         if causal:
             first, last = max(index - kernel + 1, 0), index + 1
-        else:
+        else:  # centred, and shifted inward at the borders
             first = min(max(index - kernel // 2, 0), available - kernel)
             last = first + kernel
         rows.append(tuple(residue + dilation * k for k in range(first, last)))
@@ -65,10 +65,11 @@ def _plan(
     rows = neighbours(length, kernel, dilation, causal)
     count = -(-length // block)
     queries = np.minimum(np.arange(count * block).reshape(count, block), length - 1)
+    # First and last neighbour of each query, (blocks, block).
     low, high = np.array([row[0] for row in rows])[queries], np.array([row[-1] for row in rows])[queries]
-    width = int((high.max(axis=1) - low.min(axis=1)).max()) + 1
+    width = int((high.max(axis=1) - low.min(axis=1)).max()) + 1  # keys that the widest block needs
     keys = np.minimum(low.min(axis=1), length - width)[:, None] + np.arange(width)
-    distance = keys[:, None, :] - queries[:, :, None]
+    distance = keys[:, None, :] - queries[:, :, None]  # (blocks, block, width)
     neighbour = (
         (keys[:, None, :] >= low[:, :, None]) & (keys[:, None, :] <= high[:, :, None]) & (distance % dilation == 0)
     )
@@ -109,7 +110,7 @@ def neighborhood_attention(  # noqa: PLR0913 - natten's own signature, and the b
         When the back end is natten and it is not installed.
     """
     length = int(q.shape[1])
-    q = q * q.shape[-1] ** -0.5
+    q = q * q.shape[-1] ** -0.5  # all back ends get scaled queries
     if backend == "gather":
         return _gather(q, k, v, neighbours(length, kernel, dilation, causal), dilation, bias)
     if backend == "natten":
@@ -134,7 +135,7 @@ def _blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, keys: Tensor) -> Tens
     if count * block > length:
         q = torch.nn.functional.pad(q, (0, 0, 0, 0, 0, count * block - length))
     q = q.reshape(batch, count, block, heads, head_dim).transpose(2, 3)  # (batch, blocks, heads, block, head_dim)
-    if count > 1:
+    if count > 1:  # blocks overlap in their halos, so keys are copied
         k, v = k.index_select(1, keys.flatten()), v.index_select(1, keys.flatten())
     k = k.reshape(batch, count, width, heads, head_dim).transpose(2, 3)
     v = v.reshape(batch, count, width, heads, head_dim).transpose(2, 3)
@@ -149,9 +150,9 @@ def _gather(
     outputs = []
     for query, row in enumerate(rows):
         index = torch.tensor(row, device=q.device)
-        logits = torch.einsum("bhd,bnhd->bhn", q[:, query], k[:, index])
+        logits = torch.einsum("bhd,bnhd->bhn", q[:, query], k[:, index])  # (batch, heads, neighbours)
         if bias is not None:
-            centre = bias.shape[1] // 2
+            centre = bias.shape[1] // 2  # column of offset 0
             logits = logits + bias[:, (index - query) // dilation + centre]
         outputs.append(torch.einsum("bhn,bnhd->bhd", logits.softmax(-1), v[:, index]))
     return torch.stack(outputs, 1)

@@ -26,7 +26,7 @@ def masked_bce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     -------
     () float; 0 when nothing is known
     """
-    loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")  # (batch, labels)
     return (loss * known).sum() / torch.clamp(ranks.total(known.sum()), min=1.0)
 
 
@@ -73,7 +73,7 @@ def jaccard(target: Tensor, known: Tensor, other: Tensor, other_known: Tensor) -
     -------
     (batch, others) float in [0, 1]; 0 if neither window has a label that is known in both
     """
-    both = known[:, None] * other_known
+    both = known[:, None] * other_known  # (batch, others, labels)
     shared = (torch.minimum(target[:, None], other) * both).sum(-1)
     either = (torch.maximum(target[:, None], other) * both).sum(-1)
     return torch.where(either > 0, shared / either.clamp(min=1e-12), 0.0)
@@ -82,10 +82,12 @@ def jaccard(target: Tensor, known: Tensor, other: Tensor, other_known: Tensor) -
 def _contrast(features: Tensor, similarity: Tensor, temperature: float) -> Tensor:
     own = functional.normalize(features, dim=1)
     every = ranks.gather(own)
+    # A window is no positive of itself. Its column in the gathered batch depends on the rank.
     anchors = torch.arange(own.shape[0], device=own.device)
     self_pair = functional.one_hot(anchors + ranks.rank() * own.shape[0], every.shape[0]).bool()
     logits = (own @ every.T / temperature).masked_fill(self_pair, _MASKED)
     weight = similarity.masked_fill(self_pair, 0.0)
     total_weight = weight.sum(dim=1)
+    # Clamped because an anchor without a positive would divide by 0; it adds nothing to the sum.
     each = -(weight * logits.log_softmax(dim=1)).sum(dim=1) / total_weight.clamp(min=1e-12)
     return each.sum() / torch.clamp(ranks.total((total_weight > 0).sum()), min=1)

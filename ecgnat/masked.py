@@ -44,11 +44,12 @@ def draw_masks(batch: int, leads: int, patches: int, config: MaskConfig, generat
     Blocks are drawn on a ring, which is then rotated at random, so that every patch is hidden equally often.
     """
     rows = (batch, 1 if config.style == "blocks" else leads)
-    hidden = min(max(round(config.ratio * patches), 1), patches - 1)
+    hidden = min(max(round(config.ratio * patches), 1), patches - 1)  # neither none nor all
     device = generator.device
     patch = torch.arange(patches, device=device)
     score = torch.rand((*rows, math.ceil(patches / config.block)), generator=generator, device=device)
     rotation = torch.randint(patches, (*rows, 1), generator=generator, device=device)
+    # Patches of a block have the same score; a stable sort keeps them together.
     order = score[:, :, patch // config.block].argsort(dim=2, descending=True, stable=True)
     chosen = (order[:, :, :hidden] + rotation) % patches
     masked = torch.zeros((*rows, patches), dtype=torch.bool, device=device).scatter_(2, chosen, value=True)
@@ -65,6 +66,7 @@ class MaskedAutoencoder(nn.Module):
         self.stride = config.stride
         self.token = nn.Linear(config.leads, config.dims[0], bias=False)  # a vector for each hidden lead
         dim, stages = masking.decoder_dim, len(config.kernels)
+        # One decoder block at the resolution of the tokens: small, so that the encoder does the work.
         shape = ModelConfig(
             outputs=1,
             dims=(dim,) * (stages + 1),
@@ -111,6 +113,7 @@ class MaskedAutoencoder(nn.Module):
 
     def embed(self, signal: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
         """Return the output of the encoder's stem with the mask token added; arguments as of `forward`."""
+        # (batch, leads, samples), with 0 in hidden patches.
         seen = self.patches(signal).masked_fill(masked.unsqueeze(-1), 0.0).flatten(2)
         hidden = (masked * keep.unsqueeze(-1)).transpose(1, 2)  # (batch, patches, leads)
         # The stem halves the rate, so a patch is stride / 2 positions long here.
@@ -132,6 +135,7 @@ class MaskedAutoencoder(nn.Module):
 
     def _scale(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of each patch, (batch, leads, patches, 1)."""
+        # A floor on the deviation: else noise in a flat patch would be magnified to the scale of a beat.
         variance, mean = torch.var_mean(self.patches(signal), dim=3, correction=0, keepdim=True)
         return mean, (variance + self.masking.floor_mv**2).sqrt()
 

@@ -131,7 +131,9 @@ class NeighborhoodAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend; a sequence shorter than the kernel is one neighbourhood."""
         batch, length, dim = x.shape
+        # Each (batch, length, heads, head_dim).
         q, k, v = self.qkv(x).reshape(batch, length, 3 * self.heads, dim // self.heads).split(self.heads, dim=2)
+        # A shorter kernel uses the middle of the bias table, whose ends are the far offsets.
         kernel = min(self.kernel, int(length) // self.dilation)
         cut = self.kernel - kernel
         bias = None if self.bias is None else self.bias[:, cut : 2 * self.kernel - 1 - cut]
@@ -156,7 +158,7 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with its three branches added."""
-        x = x + self.position(x.transpose(1, 2)).transpose(1, 2)
+        x = x + self.position(x.transpose(1, 2)).transpose(1, 2)  # the convolution is over time
         x = x + self.drop_path(self.attention(self.attention_norm(x)))
         out: Tensor = x + self.drop_path(self.mlp(self.mlp_norm(x)))
         return out
@@ -206,6 +208,7 @@ class EcgNat(Network):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        # Deeper blocks are dropped more often, as in stochastic depth.
         rates = [config.drop_path * layer / max(config.layers - 1, 1) for layer in range(config.layers)]
         dim = config.dims[0]
         self.stem = conv_norm(config.leads, dim, 7, stride=2)
@@ -228,6 +231,7 @@ class EcgNat(Network):
 
     def embed(self, signal: Tensor, keep: Tensor) -> Tensor:
         """Return the output of the stem, (batch, dims[0], samples / 2); arguments as of `forward`."""
+        # The stem cannot tell an absent lead from a flat one, so which leads are there is added to every position.
         embedded: Tensor = self.stem(signal * keep.unsqueeze(-1)) + self.leads(keep).unsqueeze(-1)
         return embedded
 
@@ -235,6 +239,7 @@ class EcgNat(Network):
         """Return the tokens for the output of `embed`, (batch, tokens, dim)."""
         x = self.convolutions(torch.relu(x))
         for down, residual, stage in zip(self.downs, self.residuals, self.stages, strict=True):
+            # Convolutions need (batch, dim, length), attention (batch, length, dim).
             x = stage(residual(down(x)).transpose(1, 2)).transpose(1, 2)
         tokens: Tensor = self.norm(x.transpose(1, 2))
         return tokens

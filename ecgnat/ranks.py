@@ -106,6 +106,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(_: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - as above
+        # Every rank's loss depends on the whole joined tensor, so the gradients of all ranks add up.
         return own_part(total(gradients[0]))
 
 
@@ -130,6 +131,7 @@ def sum_gradients(parameters: list[nn.Parameter]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     if world_size() == 1 or not gradients:
         return
+    # One transfer for all gradients: its latency counts more than its size.
     flat = total(torch.cat([gradient.flatten() for gradient in gradients]))
     for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
@@ -142,14 +144,14 @@ class SharedBatchNorm(nn.BatchNorm1d):
         """Normalise; in training by the statistics of the batches of all ranks."""
         if not self.training or world_size() == 1 or self.running_mean is None or self.running_var is None:
             return super().forward(x)
-        wide = x.float()
+        wide = x.float()  # sums of bfloat16 would lose digits
         count = wide.shape[0] * wide.shape[2] * world_size()
         mean = shared_sum(wide.sum((0, 2))) / count
         centred = wide - mean[:, None]
         variance = shared_sum(centred.square().sum((0, 2))) / count
         share = 0.1 if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.detach(), share)
-        self.running_var.lerp_(variance.detach() * count / (count - 1), share)
+        self.running_var.lerp_(variance.detach() * count / (count - 1), share)  # unbiased, as in torch
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         scaled = centred * (self.weight * torch.rsqrt(variance + self.eps))[:, None] + self.bias[:, None]
@@ -162,4 +164,4 @@ def share_batch_norm(module: nn.Module) -> None:
         return
     for part in module.modules():
         if type(part) is nn.BatchNorm1d:
-            part.__class__ = SharedBatchNorm
+            part.__class__ = SharedBatchNorm  # in place: the weights and the optimizer's references stay

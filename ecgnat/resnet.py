@@ -36,6 +36,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = conv_norm(inputs, outputs, kernel, stride)
         self.second = conv_norm(outputs, outputs, kernel)
+        # The branch starts at zero, so that a new block is the identity (Goyal et al. 2017, arXiv:1706.02677).
         nn.init.zeros_(cast("nn.BatchNorm1d", self.second[1]).weight)
         shorten = nn.AvgPool1d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
         widen = conv_norm(inputs, outputs, 1) if inputs != outputs else nn.Identity()

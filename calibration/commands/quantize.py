@@ -40,7 +40,7 @@ def quantize(*, model: Path, data: Path, out: Path, method: str | None, records:
     from calibration.quantization.quantizer import QuantizeSetup
     from calibration.quantization.quantizer import quantize as make
 
-    chosen = next((name for name in METHODS if name == method), None)
+    chosen = next((name for name in METHODS if name == method), None)  # typed, which click's text is not
     with progress_bar() as progress:
         manifest = make(QuantizeSetup(model, data, out, chosen, records, seed), click.echo, progress)
     click.echo(f"{out}: {manifest.name} {manifest.version}, graphs {', '.join(manifest.graphs)}")

@@ -55,8 +55,8 @@ def refusals(figures: dict[str, dict[str, Any]]) -> list[str]:
     for precision, found in figures.items():
         if precision == _REFERENCE:
             continue
-        bound = -found["delta_ci95"][0]
-        if not bound <= MAX_AUC_LOSS:
+        bound = -found["delta_ci95"][0]  # the largest loss that the interval allows
+        if not bound <= MAX_AUC_LOSS:  # true for NaN as well
             lines.append(f"{precision} may lose {bound:.4f} macro AUC (upper 95% bound), more than {MAX_AUC_LOSS:g}")
         for name, row in found["labels"].items():
             bound = -row["delta_ci95"][0]
@@ -99,6 +99,7 @@ class _Comparison:
         aucs, f1s = self._aucs_and_f1s(scores, self._every_row())
         macro, f1 = paired.macro(self._aucs, aucs), paired.macro(self._f1s, f1s)
         labels = self._labels(aucs)
+        # A label of few decisions would always be the worst one.
         counted = [name for name, row in labels.items() if row["positives"] >= MIN_POSITIVES] or list(labels)
         difference = np.abs(scores.astype(np.float64) - self._reference)
         return {
@@ -182,7 +183,7 @@ def compare_bundle(
     windows = load_windows(data, bundle.manifest, JUDGING, progress)
     runs = latency.candidates(bundle, weights)
     precisions = accuracy(bundle, windows, resamples, progress)
-    some = np.linspace(0, len(windows.signal) - 1, 256).astype(int)
+    some = np.linspace(0, len(windows.signal) - 1, 256).astype(int)  # windows to time
     times = latency.measure(runs, windows.signal[some], windows.keep[some], rounds, progress)
     for precision, found in precisions.items():
         found["latency_ms"] = times[f"onnxruntime/{precision}"]

@@ -60,9 +60,9 @@ def measure(
     result: dict[str, Times] = {name: {} for name in runs}
     for done, batch in enumerate(BATCHES, 1):
         times: dict[str, list[float]] = {name: [] for name in runs}
-        count = max(rounds // batch, min(rounds, _MIN_RUNS))
+        count = max(rounds // batch, min(rounds, _MIN_RUNS))  # about the same number of windows for each batch size
         for number in range(-2, count):
-            rows = (np.arange(batch) + number * batch) % len(signal)
+            rows = (np.arange(batch) + number * batch) % len(signal)  # other windows each time, as on the device
             inputs = signal[rows], keep[rows]
             for name, run in runs.items():
                 began = time.perf_counter()

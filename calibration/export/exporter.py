@@ -1,6 +1,7 @@
 """Makes a bundle from a checkpoint: graph, parity gate, thresholds, golden windows, figures, card."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from calibration.export.graph_check import check_graph
 from calibration.export.thresholds import Choice, ScoredWindows, choose, merge_groups
 from calibration.held_out.windows import HeldOutWindows
 from ecgnat.model import Network
-from edge.bundle.manifest import GOLDEN, SCHEMA_VERSION, InputSpec, Manifest, Metric, Pooling, load_bundle
+from edge.bundle.manifest import GOLDEN, SCHEMA_VERSION, InputSpec, Label, Manifest, Metric, Pooling, load_bundle
 from edge.core.leads import LEADS
 from training.data.labels import LABELS, PRODUCT_LABELS
 from training.data.reporting import ReportLine, no_progress
@@ -45,7 +46,7 @@ class ExportSetup:
     version: str
 
 
-def make_bundle(job: ExportSetup, report: ReportLine) -> Manifest:
+def make_bundle(setup: ExportSetup, report: ReportLine) -> Manifest:
     """Write a bundle folder and report each figure as it is measured.
 
     Raises
@@ -55,43 +56,57 @@ def make_bundle(job: ExportSetup, report: ReportLine) -> Manifest:
     TrainingError, EdgeError
         When checkpoint, data or the finished bundle cannot be used.
     """
-    model = checkpoint.load_classifier(job.source)
+    model = checkpoint.load_classifier(setup.source)
     deployed = graph.Deployed(model, list(range(len(LABELS))))
-    job.out.mkdir(parents=True, exist_ok=True)
-    path = job.out / GRAPH
-    graph.export(deployed, len(LEADS), job.input.window_samples, path)
+    path = _write_graph(setup, deployed)
+    write_golden(setup.out / GOLDEN, deployed, setup.input)
+    (setup.out / SEEN).write_text(json.dumps(validation.seen_records(setup.data)) + "\n", encoding="utf-8")
+    manifest = _first_manifest(setup)
+    windows = validation.load_validation(setup.data, manifest)
+    choices = _choose_thresholds(validation.score_graph(path, windows, manifest), report)
+    manifest = msgspec.structs.replace(manifest, labels=_with_thresholds(choices))
+    facts = [_size(model, path), *_parity(deployed, path, windows, manifest)]
+    for fact in facts:
+        report(fact)
+    write_manifest(setup.out, manifest)  # now, because the evaluation opens the bundle and checks its hashes
+    manifest = msgspec.structs.replace(manifest, metrics=_measure(setup.out, setup.data, report))
+    command = _text(setup.source / checkpoint.COMMAND)
+    card = render_card(manifest, choices, facts, command, _text(setup.source / LOG))
+    (setup.out / CARD).write_text(card, encoding="utf-8")
+    return write_manifest(setup.out, manifest)
+
+
+def _write_graph(setup: ExportSetup, deployed: graph.Deployed) -> Path:
+    """Write the FP32 graph and check that TensorRT could build it."""
+    setup.out.mkdir(parents=True, exist_ok=True)
+    path = setup.out / GRAPH
+    graph.export(deployed, len(LEADS), setup.input.window_samples, path)
     if faults := check_graph(onnx.load(path)):
         raise CalibrationError(f"{path}: TensorRT would refuse it: {faults[0]}")
-    write_golden(job.out / GOLDEN, deployed, job.input)
-    (job.out / SEEN).write_text(json.dumps(validation.seen_records(job.data)) + "\n", encoding="utf-8")
-    manifest = Manifest(
+    return path
+
+
+def _first_manifest(setup: ExportSetup) -> Manifest:
+    """Return the manifest before thresholds and figures are known."""
+    return Manifest(
         schema_version=SCHEMA_VERSION,
         name=NAME,
-        version=job.version,
-        input=job.input,
-        pooling=job.pooling,
+        version=setup.version,
+        input=setup.input,
+        pooling=setup.pooling,
         labels=LABELS,
         graphs={"fp32": GRAPH},
         files={},
         data_sets=DATA_SETS,
     )
-    windows = validation.load_validation(job.data, manifest)
-    choices = _choose_thresholds(validation.score_graph(path, windows, manifest), report)
+
+
+def _with_thresholds(choices: Sequence[Choice]) -> tuple[Label, ...]:
     thresholds = {choice.label: choice.threshold for choice in choices}
-    labels = tuple(
+    return tuple(
         msgspec.structs.replace(label, threshold=thresholds.get(label.abbreviation, label.threshold))
         for label in LABELS
     )
-    manifest = msgspec.structs.replace(manifest, labels=labels)
-    facts = [_size(model, path), *_parity(deployed, path, windows, manifest)]
-    for fact in facts:
-        report(fact)
-    write_manifest(job.out, manifest)
-    manifest = msgspec.structs.replace(manifest, metrics=_measure(job.out, job.data, report))
-    command = _text(job.source / checkpoint.COMMAND)
-    card = render_card(manifest, choices, facts, command, _text(job.source / LOG))
-    (job.out / CARD).write_text(card, encoding="utf-8")
-    return write_manifest(job.out, manifest)
 
 
 def _parity(deployed: graph.Deployed, path: Path, windows: HeldOutWindows, manifest: Manifest) -> list[str]:
@@ -99,7 +114,7 @@ def _parity(deployed: graph.Deployed, path: Path, windows: HeldOutWindows, manif
     signal, keep = validation.some_of_each(windows, _PARITY_WINDOWS)
     of_torch, of_graph = graph.run_both(deployed, path, signal, keep)
     difference = float(np.abs(of_torch - of_graph).max())
-    if not difference <= MAX_DIFFERENCE:
+    if not difference <= MAX_DIFFERENCE:  # true for NaN as well
         raise CalibrationError(f"{path}: differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}")
     thresholds = np.array([label.threshold for label in manifest.labels])
     changed = int(((of_torch >= thresholds) != (of_graph >= thresholds)).sum())

@@ -21,7 +21,7 @@ _LEAD_SETS = (tuple(LEADS), ("II",), ("I",), ("II", "V1"))
 def golden_inputs(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return signal (windows, 12, samples) mV, conditioned, and keep (windows, 12), for every rhythm and lead set."""
     signals, keeps = [], []
-    for number, rhythm in enumerate(_RHYTHMS):
+    for number, rhythm in enumerate(_RHYTHMS):  # its number is the seed: the same windows every time
         keep = np.array([lead in _LEAD_SETS[number % len(_LEAD_SETS)] for lead in LEADS], np.float32)
         raw = render(rhythm, spec.window_s, sample_rate_hz=spec.sample_rate_hz, seed=number)
         signals.append(condition(raw, np.zeros(raw.shape, bool), spec.sample_rate_hz) * keep[:, None])

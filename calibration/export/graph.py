@@ -31,6 +31,7 @@ class Deployed(nn.Module):
         self.network = copy.deepcopy(model).eval()
         for module in self.network.modules():
             match list(module.children()):
+                # A pair of `ecgnat.model.conv_norm`.
                 case [nn.Conv1d() as convolution, nn.BatchNorm1d() as norm] if isinstance(module, nn.Sequential):
                     module[0], module[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
         last = cast("nn.Linear", self.network.head[-1])
@@ -50,6 +51,7 @@ class Deployed(nn.Module):
 
 def export(model: Deployed, leads: int, samples: int, path: Path) -> None:
     """Write the graph from `signal` and `keep` to `probabilities`, for any batch size and a fixed number of samples."""
+    # Two rows: a batch of one would be exported as a constant.
     example = (torch.zeros(2, leads, samples), torch.ones(2, leads))
     batch = torch.export.Dim("batch", min=1, max=4096)
     logging.getLogger("torch.onnx").setLevel(

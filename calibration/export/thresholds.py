@@ -78,11 +78,11 @@ def choose(windows: ScoredWindows, label: Label) -> Choice:
     if label.abbreviation in _ECTOPY:
         sinus &= ~windows.target[seen][:, [INDEX["PVC"], INDEX["PAC"]]].any(axis=1)
     if label.priority == "none":
-        threshold = np.floor(_best_f1(scores, holds) * 1000) / 1000
+        threshold = np.floor(_best_f1(scores, holds) * 1000) / 1000  # down: the best score itself stays over it
     else:
         rate = 0.0 if label.priority == "high" else SINUS_RATE
         least = max(FLOOR, _sinus_rule(scores[sinus], rate), _precision_rule(scores, holds))
-        threshold = np.ceil(least * 1000) / 1000
+        threshold = np.ceil(least * 1000) / 1000  # up: the rules still hold
     threshold = min(max(threshold, 0.001), CEILING)
     above = scores >= threshold
     return Choice(
@@ -97,6 +97,7 @@ def choose(windows: ScoredWindows, label: Label) -> Choice:
 
 
 def _sinus_rule(scores: NDArray[np.float64], rate: float) -> float:
+    # Just above the highest score that may not be over the threshold.
     allowed = int(rate * scores.size)
     return float(np.nextafter(np.sort(scores)[-allowed - 1], 1.0)) if scores.size else 0.0
 
@@ -105,7 +106,7 @@ def _precision_rule(scores: NDArray[np.float64], holds: NDArray[np.bool_]) -> fl
     if holds.sum() < _FEW:
         return 0.0
     order = np.argsort(-scores, kind="stable")
-    precision = np.cumsum(holds[order]) / np.arange(1, scores.size + 1)
+    precision = np.cumsum(holds[order]) / np.arange(1, scores.size + 1)  # of a threshold at each score, from the top
     good = np.flatnonzero(precision >= PRECISION)
     return float(scores[order[good[-1]]]) if good.size else _best_f1(scores, holds)
 

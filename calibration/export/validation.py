@@ -52,5 +52,5 @@ def some_of_each(windows: HeldOutWindows, count: int) -> tuple[NDArray[np.float3
     """Return signal and keep of up to `count` windows of each data set, evenly spread."""
     parts = [windows.decisions_of(name) for name in DATA_SETS]
     picks = [part[np.linspace(0, part.size - 1, min(count, part.size)).astype(int)] for part in parts]
-    rows = windows.first[np.concatenate(picks)]
+    rows = windows.first[np.concatenate(picks)]  # the first window of each decision
     return windows.signal[rows], windows.keep[rows]

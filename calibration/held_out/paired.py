@@ -31,7 +31,7 @@ def resample(record: NDArray[np.str_], resamples: int, seed: int) -> NDArray[np.
     """Return how often each decision counts, (resamples + 1, decisions); the first row is the sample itself."""
     names, index = np.unique(record, return_inverse=True)
     weights = np.ones((resamples + 1, record.size))
-    weights[1:] = draw_counts(names.size, resamples, seed)[:, index]
+    weights[1:] = draw_counts(names.size, resamples, seed)[:, index]  # a record's decisions share its count
     return weights
 
 
@@ -42,6 +42,7 @@ def aucs(
     found = np.empty((len(weights), scores.shape[1]))
     for label in range(scores.shape[1]):
         rows = np.flatnonzero(known[:, label])
+        # Sorting once serves all resamples, which only change the weights.
         ranked = RankedScores(scores[rows, label], target[rows, label] > 0)
         found[:, label] = [ranked.auc(w[rows]) for w in weights]
     return found
@@ -62,7 +63,7 @@ def f1s(
 
 def macro(first: NDArray[np.float64], second: NDArray[np.float64]) -> Figure:
     """Return the means of (resamples + 1, labels) figures over the labels that are defined in both samples."""
-    some = np.isfinite(first[0]) & np.isfinite(second[0])
+    some = np.isfinite(first[0]) & np.isfinite(second[0])  # (labels,)
     if not some.any():
         return Figure(float("nan"), float("nan"), (float("nan"), float("nan")))
     return _figure(_mean(first[:, some]), _mean(second[:, some]))

@@ -61,7 +61,7 @@ class HeldOutWindows:
         """Return the windows of one data set with only one of their leads."""
         alone = np.array([name == lead for name in LEADS], np.float32)
         decisions = self.decisions_of(data_set)
-        sizes = np.diff([*self.first, len(self.signal)])
+        sizes = np.diff([*self.first, len(self.signal)])  # windows of each decision
         rows = np.repeat(np.isin(np.arange(len(sizes)), decisions), sizes)
         return HeldOutWindows(
             signal=self.signal[rows] * alone[:, None],

@@ -179,7 +179,7 @@ def _distance(one: Setting, other: Setting) -> float:
 def _best_options(false_alarms: NDArray[np.int64], utility: NDArray[np.float64]) -> list[_Option]:
     """Return the Pareto front: the settings that no other one beats in false alarms and utility together."""
     front: list[_Option] = []
-    for number in np.argsort(-utility, kind="stable"):
+    for number in np.argsort(-utility, kind="stable"):  # from the best; earlier options beat later ones
         counts = tuple(false_alarms[number].tolist())
         beaten = any(all(a <= b for a, b in zip(other.false_alarms, counts, strict=True)) for other in front)
         if np.isfinite(utility[number]) and not beaten:

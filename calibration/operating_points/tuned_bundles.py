@@ -84,7 +84,7 @@ def write_folds(bundle: Bundle, run: CrossvalRun, result: TuningResult, out: Pat
         manifest = msgspec.structs.replace(
             with_settings(bundle.manifest, result.settings(fold)),
             graphs={"fp32": GRAPH},
-            metrics=(),
+            metrics=(),  # those of the shipped network
             golden_tolerances={},
         )
         write_manifest(folder, manifest)

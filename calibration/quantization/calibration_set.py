@@ -69,6 +69,7 @@ def stratified(
     columns = [*target.T, ~target.any(axis=1)]
     queues = [list(random.permutation(rows[column])) for column in columns]
     chosen: set[int] = set()
+    # Each round takes one row of every label; rows that another label took are skipped.
     while len(chosen) < count and any(queues):
         for queue in queues:
             while queue and len(chosen) < count:
@@ -91,7 +92,7 @@ def _part(
     for row in stratified(target, np.arange(len(candidates)), count, random):
         number, start_s = candidates[row]
         drawn.setdefault(number, []).append(start_s)
-    for number, times in drawn.items():
+    for number, times in drawn.items():  # each record is read once
         record = records[number]
         start_s, signal, keep = classifiable_windows(record.path, spec, min(_GRID_S, spec.window_s))
         for time in times if start_s.size else ():
@@ -128,7 +129,7 @@ def _with_noise(
     signal: NDArray[np.float32], keep: NDArray[np.float32], folder: Path, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Add recorded noise to some windows as training does; also return which windows got noise."""
-    nothing = torch.zeros(len(signal), len(PRODUCT_LABELS))
+    nothing = torch.zeros(len(signal), len(PRODUCT_LABELS))  # the labels do not matter here
     batch = Batch(torch.from_numpy(signal), torch.from_numpy(keep), nothing, nothing)
     noised = add_noise(batch, read_noise(folder), NOISY_SHARE, torch.Generator().manual_seed(seed)).signal.numpy()
     return noised * keep[:, :, None], (noised != signal).any(axis=(1, 2))

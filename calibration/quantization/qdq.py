@@ -73,13 +73,14 @@ def _module(node: onnx.NodeProto) -> str:
 
 def scale_of(limit: float) -> float:
     """Return the scale whose 127 levels reach `limit`, rounded up to a float16 number."""
-    wanted = max(limit / LEVELS, _SMALLEST_SCALE)
+    wanted = max(limit / LEVELS, _SMALLEST_SCALE)  # an activation that is always 0 still needs a positive scale
     scale = np.float16(wanted)
     return float(scale if float(scale) >= wanted else np.nextafter(scale, np.float16(np.inf)))
 
 
 def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return int8 weights and the scale of each channel along `axis`, (channels,) float32."""
+    # One limit for each channel: a channel of small weights keeps its digits.
     limits = np.abs(weight).max(axis=tuple(i for i in range(weight.ndim) if i != axis))
     scales = np.array([scale_of(float(limit)) for limit in limits], np.float32)
     shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
@@ -138,7 +139,7 @@ def insert(model: onnx.ModelProto, layers: Collection[Layer], limits: Mapping[st
     for node in out.graph.node:
         layer = chosen.get(node.name)
         if layer is not None:
-            if layer.activation not in dequantized:
+            if layer.activation not in dequantized:  # layers that read the same tensor share its pair
                 dequantized[layer.activation] = f"{layer.activation}_dequantized"
                 _pair(out.graph, nodes, layer.activation, dequantized[layer.activation], limits)
             node.input[0] = dequantized[layer.activation]
@@ -147,6 +148,7 @@ def insert(model: onnx.ModelProto, layers: Collection[Layer], limits: Mapping[st
         if layer is not None and _is_bare(node):
             dequantized[node.output[0]] = f"{node.output[0]}_dequantized"
             _pair(out.graph, nodes, node.output[0], dequantized[node.output[0]], limits)
+    # The addition of a split bias reads the quantized output of its convolution.
     for node in nodes:
         if node.op_type == "Add" and node.input[0] in dequantized and node.name.endswith("_bias"):
             node.input[0] = dequantized[node.input[0]]
@@ -163,7 +165,7 @@ def _is_bare(node: onnx.NodeProto) -> bool:
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     out = onnx.ModelProto()
     out.CopyFrom(model)
-    del out.graph.value_info[:]
+    del out.graph.value_info[:]  # shapes of tensors that may be replaced
     return out
 
 

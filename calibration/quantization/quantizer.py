@@ -55,7 +55,7 @@ class QuantizeSetup:
     seed: int  # of their draw
 
 
-def quantize(job: QuantizeSetup, report: ReportLine, progress: ReportProgress) -> Manifest:
+def quantize(setup: QuantizeSetup, report: ReportLine, progress: ReportProgress) -> Manifest:
     """Write a bundle with all four graphs and report each figure as it is measured.
 
     Raises
@@ -65,16 +65,16 @@ def quantize(job: QuantizeSetup, report: ReportLine, progress: ReportProgress) -
     TrainingError, EdgeError
         When bundle or data cannot be used.
     """
-    bundle = load_bundle(job.source)
+    bundle = load_bundle(setup.source)
     model = arrange_gelu(strip(onnx.load(bundle.graph("fp32"))))
     layers = [layer for layer in qdq.find_layers(model) if _reason_to_skip(layer) is None]
     if not layers:
-        raise CalibrationError(f"{job.source}: its graph has no layer to quantize")
-    drawn = calibration_set.draw(job.data, bundle.manifest.input, job.count, job.seed)
+        raise CalibrationError(f"{setup.source}: its graph has no layer to quantize")
+    drawn = calibration_set.draw(setup.data, bundle.manifest.input, setup.count, setup.seed)
     report(f"{len(drawn.records)} calibration windows of {len({r['record'] for r in drawn.records})} training records")
-    bare = qdq.split_biases(model)
-    ranges = _ranges(bare, layers, drawn, job.method, report, progress)
-    mixture = _mixture(bundle, bare, layers, ranges, job.data, progress)
+    bare = qdq.split_biases(model)  # the form that CPUs run in int8, on which everything is measured
+    ranges = _ranges(bare, layers, drawn, setup.method, report, progress)
+    mixture = _mixture(bundle, bare, layers, ranges, setup.data, progress)
     report(
         f"{len(mixture.quantized)} layers int8, {len(mixture.kept)} kept in float for accuracy; validation windows "
         f"lose {mixture.loss.auc:.4f} macro AUC, {mixture.loss.label_auc:.4f} on the worst label, "
@@ -84,20 +84,25 @@ def quantize(job: QuantizeSetup, report: ReportLine, progress: ReportProgress) -
         "fp32": model,
         "fp16": to_half(model),
         "int8": qdq.insert(bare, mixture.quantized, ranges.limits),
+        # For TensorRT, which fuses a bias into the int8 convolution: so the graph with its biases.
         "int8_fp16": to_half(qdq.insert(model, mixture.quantized, ranges.limits)),
     }
+    _check_graphs(setup.source, graphs)
+    tolerances = _tolerances(bundle, graphs, report)
+    _copy(bundle, setup.out)
+    for precision, graph in graphs.items():
+        (setup.out / GRAPHS[precision]).write_bytes(graph.SerializeToString())
+        report(f"{precision:10s} {(setup.out / GRAPHS[precision]).stat().st_size / 1e6:.1f} MB")
+    _write_json(setup.out / RECORDS, {"seed": setup.seed, "windows": drawn.records})
+    _write_json(setup.out / QUANTIZATION, _record(model, layers, ranges, mixture))
+    manifest = msgspec.structs.replace(bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=tolerances)
+    return write_manifest(setup.out, manifest)
+
+
+def _check_graphs(source: Path, graphs: dict[str, onnx.ModelProto]) -> None:
     for precision, graph in graphs.items():
         if faults := check_graph(graph):
-            raise CalibrationError(f"{job.source}: TensorRT would refuse its {precision} graph: {faults[0]}")
-    tolerances = _tolerances(bundle, graphs, report)
-    _copy(bundle, job.out)
-    for precision, graph in graphs.items():
-        (job.out / GRAPHS[precision]).write_bytes(graph.SerializeToString())
-        report(f"{precision:10s} {(job.out / GRAPHS[precision]).stat().st_size / 1e6:.1f} MB")
-    _write_json(job.out / RECORDS, {"seed": job.seed, "windows": drawn.records})
-    _write_json(job.out / QUANTIZATION, _record(model, layers, ranges, mixture))
-    manifest = msgspec.structs.replace(bundle.manifest, graphs=dict(GRAPHS), golden_tolerances=tolerances)
-    return write_manifest(job.out, manifest)
+            raise CalibrationError(f"{source}: TensorRT would refuse its {precision} graph: {faults[0]}")
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ def _ranges(
     found = sensitivity.histograms(bare, qdq.ranged_tensors(bare, layers), drawn.signal, drawn.keep)
     tried = METHODS if method is None else (method,)
     by_method = {one: {tensor: histogram.range(one) for tensor, histogram in found.items()} for one in tried}
+    # The scan runs a graph for each layer and method, so it uses only some of the windows.
     rows = np.linspace(0, len(drawn.records) - 1, min(_PROBE, len(drawn.records))).astype(int)
     probe = sensitivity.LogitProbe(bare, drawn.signal[rows], drawn.keep[rows])
     changes = probe.scan(layers, by_method, lambda done, total: progress("sensitivity", done, total))

@@ -30,6 +30,7 @@ class Histogram:
         if not self.limit:
             self.limit = largest
         while self.limit and largest > self.limit:
+            # Pairs of bins merge, so that counts stay exact.
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(axis=1), np.zeros(BINS // 2, np.int64)])
             self.limit *= 2.0
         if self.limit:
@@ -61,12 +62,12 @@ def divergence(counts: NDArray[np.int64], bins: int) -> float:
     inside = counts[:bins].astype(np.float64)
     reference = inside.copy()
     reference[-1] += counts[bins:].sum()
-    level = np.arange(bins) * _LEVELS // bins
+    level = np.arange(bins) * _LEVELS // bins  # of each bin
     full = inside > 0
     sums = np.bincount(level, inside, _LEVELS)
     holders = np.bincount(level, full, _LEVELS)
     coarse = np.where(full, (sums / np.maximum(holders, 1.0))[level], 0.0)
-    p = reference / max(reference.sum(), 1.0)
+    p = reference / max(reference.sum(), 1.0)  # distributions before and after quantization
     q = coarse / max(coarse.sum(), 1.0)
     some = p > 0
     return float((p[some] * np.log(p[some] / np.maximum(q[some], 1e-12))).sum())

@@ -56,6 +56,7 @@ def histograms(
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     del wide.graph.output[:]
+    # ONNX Runtime only returns outputs, so the tensors become outputs of a copy.
     wide.graph.output.extend(onnx.helper.make_tensor_value_info(t, onnx.TensorProto.FLOAT, None) for t in tensors)
     session, found = open_graph(wide), {tensor: Histogram() for tensor in tensors}
     for first in range(0, len(signal), 16):
@@ -140,7 +141,7 @@ class LossMeter:
         self._manifest, self._windows = manifest, windows
         self._thresholds, self._alarms = thresholds_and_alarms(manifest)
         self._reference = predict_decisions(open_graph(reference), windows, manifest)
-        self._once = np.ones((1, len(windows.first)))
+        self._once = np.ones((1, len(windows.first)))  # weights of the sample itself, without resamples
         self._aucs = self._of(self._reference)
         self._frequent = (windows.target & windows.known).sum(axis=0) >= MIN_POSITIVES
 
@@ -172,5 +173,5 @@ def flips(
     alarms: NDArray[np.bool_],
 ) -> float:
     """Share of the rows in which any alarm's decision differs; without alarms, share of all labels' decisions."""
-    changed = (first >= thresholds) != (second >= thresholds)
+    changed = (first >= thresholds) != (second >= thresholds)  # (rows, labels)
     return float(changed[:, alarms].any(axis=1).mean() if alarms.any() else changed.mean())

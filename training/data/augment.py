@@ -54,7 +54,7 @@ def read_noise(folder: Path) -> Tensor:
             raise DataError(f"{folder}: no readable noise record {name} there ({exc})") from exc
         samples = resample(record.p_signal.T.astype(np.float32), record.fs)
         filtered = condition(samples, np.zeros(samples.shape, bool), INPUT.sample_rate_hz)
-        usable = filtered.shape[1] // length * length
+        usable = filtered.shape[1] // length * length  # whole pieces
         pieces.append(filtered[:, :usable].reshape(-1, length))
     noise = np.concatenate(pieces)
     return torch.from_numpy(noise / np.sqrt((noise**2).mean(axis=1, keepdims=True)))
@@ -75,6 +75,7 @@ def mixup(batch: Batch, rows: int, chance: float, generator: torch.Generator) ->
     if rows < 2:
         return batch
     mixes, drawn = uniform((2,), generator)
+    # Computed and masked instead of branched on, so that the GPU is never asked for a value.
     share = 0.5 * drawn * (mixes < chance)  # at most a half: the first window of a pair stays the stronger one
     other = torch.randperm(rows, generator=generator, device=generator.device)
 
@@ -82,6 +83,7 @@ def mixup(batch: Batch, rows: int, chance: float, generator: torch.Generator) ->
         return torch.cat([torch.lerp(x[:rows], x[:rows][other], share), x[rows:]])
 
     other_known = torch.where(mixes < chance, batch.known[:rows][other], 1.0)
+    # A label of a mixed window is known only if it is known of both windows.
     known = torch.cat([batch.known[:rows] * other_known, batch.known[rows:]])
     return replace(batch, signal=mixed(batch.signal), target=mixed(batch.target), known=known)
 
@@ -91,7 +93,7 @@ def gain(batch: Batch, generator: torch.Generator) -> Batch:
     size = batch.signal.shape[:2]
     whole = 0.2 * torch.randn((size[0], 1, 1), generator=generator, device=generator.device)
     each = 0.05 * torch.randn((*size, 1), generator=generator, device=generator.device)
-    return replace(batch, signal=batch.signal * torch.exp(whole + each))
+    return replace(batch, signal=batch.signal * torch.exp(whole + each))  # log-normal: as often smaller as larger
 
 
 def add_noise(batch: Batch, noise: Tensor, chance: float, generator: torch.Generator) -> Batch:
@@ -103,10 +105,12 @@ def add_noise(batch: Batch, noise: Tensor, chance: float, generator: torch.Gener
     chosen, worst, drawn = uniform((3, size, 1), generator)
     chosen, unreadable = chosen < chance, worst < 0.15
     snr_db = torch.where(unreadable, _UNREADABLE_SNR_DB - 9.0 * drawn, _READABLE_SNR_DB + 24.0 * drawn)
+    # Each lead gets a piece of its own, as electrodes are disturbed one by one.
     row = integers(noise.shape[0], (size, leads), generator)
     first = integers(noise.shape[1] - samples + 1, (size, leads), generator)
     added = noise.unfold(1, samples, 1)[row, first]  # (batch, 12, samples), RMS about 1
     rms = batch.signal.square().mean(dim=2).sqrt() * 10.0 ** (-snr_db / 20.0) * chosen
+    # The limit is that of the device's conditioning.
     signal = (batch.signal + added * rms.unsqueeze(-1)).clamp(-10.0, 10.0)
     unreadable &= chosen
     is_noise = torch.zeros_like(batch.target[:1])
@@ -137,6 +141,7 @@ def drop_leads(batch: Batch, chance: float, generator: torch.Generator) -> Batch
     subset = (uniform((size, leads), generator) < share).long()
     wanted = torch.where(mode < 0.5, alone, torch.where(mode < 1.0, subset, torch.ones_like(alone)))
     keep = batch.keep * wanted
+    # Where no lead of the window is wanted, it keeps the leads that it has.
     keep = torch.where(keep.sum(dim=1, keepdim=True) > 0, keep, batch.keep)
     return replace(batch, keep=keep, signal=batch.signal * keep.unsqueeze(-1))
 

@@ -14,7 +14,7 @@ from training.errors import DataError
 PHYSIONET = "https://physionet.org/files"
 _SUMS = "SHA256SUMS.txt"
 _SUM = re.compile(r"([0-9a-f]{64}) [ *]?(\S+)")
-_AT_ONCE = 4
+_AT_ONCE = 4  # parallel downloads
 _TIMEOUT_S = 60
 
 
@@ -64,7 +64,7 @@ def fetch(name: str, data: Path, progress: ReportProgress, source: str = PHYSION
         try:
             for number, there in enumerate(done, 1):
                 progress(there.name, number, len(files))
-        except BaseException:
+        except BaseException:  # also Ctrl-C: else the remaining files would be downloaded first
             pool.shutdown(cancel_futures=True)
             raise
     return len(files)
@@ -80,6 +80,7 @@ def _files(published: Published, url: str, folder: Path) -> dict[str, tuple[str,
     for path, digest in listed.items():
         if path in published.tables or wanted.fullmatch(path):
             local = PurePosixPath(path.removeprefix(published.below))
+            # The list comes from the network: it must not write outside the folder.
             if local.is_absolute() or ".." in local.parts:
                 raise DataError(f"{url}/{_SUMS}: names a file outside the set: {path!r}")
             files[path] = digest, local.name if published.flat else str(local)
@@ -95,7 +96,7 @@ def _get(url: str, digest: str | None, name: str, folder: Path) -> Path:
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")
+    pooch.get_logger().setLevel("WARNING")  # else it logs every file
     downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_S)
     try:
         return Path(pooch.retrieve(url, digest, fname=name, path=folder, downloader=downloader))

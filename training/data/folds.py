@@ -38,6 +38,7 @@ def split_without(held_out: tuple[str, ...]) -> splits.Split:
         rows = splits.rows_of(stretches, data)
         if stretches.name != "mitdb":
             return rows
+        # The usual validation patients train here, and the held-out ones validate instead.
         used = np.concatenate([rows["train"], rows["validation"]])
         out = np.isin(stretches.patient[used], held_out)
         return rows | {"train": np.sort(used[~out]), "validation": np.sort(used[out])}

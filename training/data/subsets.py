@@ -24,14 +24,16 @@ def labelled_rows(stretches: StretchSet, rows: NDArray[np.intp], share: float, s
     if share >= 1.0:
         return rows
     patients, owner = np.unique(stretches.patient[rows], return_inverse=True)
-    has = np.zeros((patients.size, stretches.target.shape[1]), bool)
+    has = np.zeros((patients.size, stretches.target.shape[1]), bool)  # any window of the patient has the label
     np.logical_or.at(has, owner, (stretches.target & stretches.known)[rows] > 0)
     frequency = has.sum(axis=0)
     rarest = np.where(has, frequency, patients.size + 1).min(axis=1)
     label = np.where(has, frequency, patients.size + 1).argmin(axis=1)
+    # Patients of the same rarest label are in a random order that the seed fixes on every machine.
     shuffled = np.array([hash_share(f"labels/{seed}/{stretches.name}/{patient}") for patient in patients])
     order = np.lexsort((shuffled, label, rarest))
     count = max(1, round(share * patients.size))
+    # Every n-th patient of the order, from a random start: each label gets its share.
     picks = ((np.arange(count) + hash_share(f"labels/{seed}")) * patients.size / count).astype(int)
     taken = np.zeros(patients.size, bool)
     taken[order[picks]] = True

@@ -17,7 +17,8 @@ from training.data.labels import INDEX
 from training.data.windows import INPUT, LAST_WINDOW_START
 
 _RARE = ("AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "PACED", "NOISE", "OTHER", "PAC", "LBBB", "RBBB")
-_MAX_BOOST = {"ptb-xl": 4.0}  # how much more often than its share a window may be drawn
+# How much more often than its share a window may be drawn.
+_MAX_BOOST = {"ptb-xl": 4.0}
 _MAX_BOOST_ELSEWHERE = 12.0
 
 
@@ -54,6 +55,7 @@ class TrainingSet:
 
     def draw(self, count: int, random: np.random.Generator) -> Batch:
         """Draw windows of training stretches, each from a random place or from where its labels hold."""
+        # Drawing by the cumulative weights takes one search for the whole batch.
         drawn = random.random(count) * self._cumulative[-1]
         rows = self.train[np.searchsorted(self._cumulative, drawn, side="right")]
         anywhere = random.integers(LAST_WINDOW_START + 1, size=count)
@@ -85,7 +87,8 @@ def conditioning_matrix() -> Tensor:
 def rarity_weights(stretches: StretchSet, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Weigh stretches by their rarest label: the square root of how much rarer it is than one in ten; (rows,)."""
     target = (stretches.target & stretches.known)[rows][:, [INDEX[name] for name in _RARE]].astype(np.float64)
-    frequency = np.maximum(target.mean(axis=0), 1e-6)
+    frequency = np.maximum(target.mean(axis=0), 1e-6)  # a label may never occur in this part
+    # The square root, and a limit: else a few windows of a rare label would be seen over and over.
     boost = np.clip(np.sqrt(0.1 / frequency), 1.0, _MAX_BOOST.get(stretches.name, _MAX_BOOST_ELSEWHERE))
     weights: NDArray[np.float64] = np.maximum((target * boost).max(axis=1), 1.0)
     return weights

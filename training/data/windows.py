@@ -71,6 +71,7 @@ def resample(samples: NDArray[np.float32], rate_hz: float) -> NDArray[np.float32
 def to_recording(samples: NDArray[Any], rate_hz: float, names: Sequence[str]) -> Recording:
     """Resample (channels, samples) mV, NaN where invalid, and sort the channels into the twelve leads by name."""
     bad = ~np.isfinite(samples)
+    # The filter would spread a NaN over the record, so gaps are 0 while resampling and marked afterwards.
     resampled = resample(np.where(bad, 0.0, samples).astype(np.float32), rate_hz)
     length = resampled.shape[1]
     leads = np.zeros((len(LEADS), length), np.float32)
@@ -98,8 +99,9 @@ def cut_stretch(recording: Recording, start: int) -> tuple[NDArray[np.float32], 
     available = recording.samples[:, part].shape[1]
     samples[:, :available] = recording.samples[:, part]
     missing[:, :available] = recording.missing[:, part]
-    keep = (1.0 - missing.mean(axis=1) >= INPUT.min_coverage - 1e-9).astype(np.uint8)
+    keep = (1.0 - missing.mean(axis=1) >= INPUT.min_coverage - 1e-9).astype(np.uint8)  # rounding must not decide
     bridged = bridge(samples, missing)
+    # The offset goes, because float16 in the cache would lose a small signal on a large offset.
     return ((bridged - bridged.mean(axis=1, keepdims=True)) * keep[:, None]).astype(np.float32), keep
 
 

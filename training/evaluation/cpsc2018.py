@@ -90,9 +90,9 @@ def class_f1(scores: NDArray[np.float32], holds: NDArray[np.bool_]) -> NDArray[n
     scores : (records, classes); the largest is the prediction
     holds : (records, classes) bool; every record has at least one class
     """
-    predicted = scores.argmax(axis=1)
+    predicted = scores.argmax(axis=1)  # (records,)
     right = np.take_along_axis(holds, predicted[:, None], axis=1)[:, 0]
-    counted = np.where(right, predicted, holds.argmax(axis=1))
+    counted = np.where(right, predicted, holds.argmax(axis=1))  # class that the record counts for
     classes = np.arange(holds.shape[1])
     hits = np.array([(right & (predicted == c)).sum() for c in classes], float)
     total = np.array([(predicted == c).sum() + (counted == c).sum() for c in classes], float)

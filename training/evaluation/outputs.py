@@ -74,6 +74,7 @@ def record_outputs(predict: Predict, path: Path, spec: InputSpec) -> RecordOutpu
     for first in range(0, good.size, _BATCH):
         some = [windows[number] for number in good[first : first + _BATCH]]
         parts.append(predict(*stack_windows(some, spec.window_samples)))
+    # Windows that are not good stay in the file: the alarms' delays depend on them.
     outputs = np.concatenate(parts)
     probabilities = np.full((len(windows), outputs.shape[1]), np.nan, np.float32)
     probabilities[good] = outputs

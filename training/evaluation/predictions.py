@@ -13,6 +13,7 @@ from training.data.windows import LAST_WINDOW_START
 def probabilities(model: Network, signal: NDArray[np.float32], keep: NDArray[np.float32]) -> NDArray[np.float32]:
     """Classify (n, 12, samples) windows with their (n, 12) keep on the model's device; (n, labels) float32."""
     device = next(model.parameters()).device
+    # Leads that are not kept are set to 0, as on the device.
     kept = torch.from_numpy(keep).to(device)
     result: NDArray[np.float32] = (
         torch.sigmoid(model(torch.from_numpy(signal).to(device) * kept.unsqueeze(-1), kept)).cpu().numpy()

@@ -100,6 +100,7 @@ def scores_by_group(
     names = {code: statement_name(code) if statement_name(code) in index else _SAME_MEANING.get(code) for code in named}
     outputs = {code: p[:, index[name]] for code, name in names.items() if name in index}
     result: dict[str, ScoredGroup] = {}
+    # Only the product labels of rhythms mean the same as statements, so the other groups need all SCP outputs.
     complete = outputs.keys() == SCP_STATEMENTS.keys()
     if complete:
         result["all"] = _columns(list(SCP_STATEMENTS), outputs, named)
@@ -111,6 +112,7 @@ def scores_by_group(
         result["subdiagnostic"] = _merged("diagnostic_subclass", groups, outputs, named)
     if set(SUPERCLASSES) <= index.keys():
         _, target = _merged("diagnostic_class", groups, dict.fromkeys(SCP_STATEMENTS, p[:, 0]), named)
+        # In alphabetical order, as `_merged` sorts the targets.
         result["superdiagnostic"] = p[:, [index[name] for name in sorted(SUPERCLASSES)]], target
     return result
 

@@ -37,6 +37,7 @@ def cut_log(folder: Path, step: int) -> None:
         return
     header, *lines = path.read_text().splitlines(keepends=True)
     column = header.strip().split(",").index("step")
+    # A run that was killed while it wrote leaves a line without its end.
     kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[column]) <= step]
     with atomic_path(path) as scratch:
         scratch.write_text(header + "".join(kept), newline="")

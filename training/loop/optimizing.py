@@ -63,6 +63,7 @@ def make_optimizer(
     top = 1 + layers.layers if isinstance(layers, ModelConfig) else 0
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
+        # Decay would pull norms and biases towards 0, which is no simpler function.
         plain = parameter.ndim < 2 or name.endswith("attention.bias")
         below = top - layer_of(name, layers) if isinstance(layers, ModelConfig) and layer_decay != 1.0 else 0
         groups.setdefault((below, plain), []).append(parameter)

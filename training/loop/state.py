@@ -50,6 +50,7 @@ class RunState:
 
     def save(self, folder: Path, extra: dict[str, Any]) -> None:
         """Write the state; `extra` is JSON."""
+        # Dropout and drop path draw from torch's own generators.
         tensors: dict[str, Tensor] = {_TORCH: torch.get_rng_state()}
         if torch.cuda.is_available():
             tensors[_CUDA] = torch.cuda.get_rng_state()
@@ -63,6 +64,7 @@ class RunState:
                 tensors[f"random.of.{name}"] = generator.get_state()
             else:
                 numpy_states[name] = generator.bit_generator.state
+        # Safetensors hold no numbers but tensors, so the rest is JSON in the metadata.
         metadata = {"state": json.dumps({"extra": extra, "numpy": numpy_states})}
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / STATE) as path:

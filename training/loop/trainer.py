@@ -94,7 +94,7 @@ class Trainer(ABC, Generic[Model]):
             began = time.monotonic()
             loss = self.step()
             self.progress.elapsed_s += time.monotonic() - began
-            if not math.isfinite(loss):
+            if not math.isfinite(loss):  # before the save: the checkpoint of the last good step must stay
                 raise TrainingError(f"the loss is {loss} at step {self.progress.step}; lower the learning rate")
             self.progress.add_loss(loss)
             finished = self.progress.share(self.config) >= 1.0
@@ -103,11 +103,12 @@ class Trainer(ABC, Generic[Model]):
 
     def step(self) -> float:
         """Take one step and return its loss."""
+        # The rate follows the spent budget, so that runs of any length end with a rate of 0.
         set_learning_rate(self.optimizer, self.config.learning_rate_at(self.progress.share(self.config)))
         loss = self.loss()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        ranks.sum_gradients(self._parameters)
+        ranks.sum_gradients(self._parameters)  # before clipping: the norm is that of the whole batch
         nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
         self.optimizer.step()
         self.average.update(self.model, self.progress.step)

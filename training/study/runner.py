@@ -56,6 +56,7 @@ def run(
             with atomic_path(result) as path:
                 path.write_text(text, encoding="utf-8")
         rows.append(json.loads(result.read_text(encoding="utf-8")))
+        # A JSON round trip turns tuples into lists, as in the file.
         if rows[-1]["arm"] != json.loads(json.dumps(asdict(arm))):
             raise CheckpointError(f"{result}: belongs to another recipe of this name; give another --out")
         report(f"{arm.name}: " + "  ".join(f"{key} {value:.4f}" for key, value in rows[-1]["figures"].items()))

@@ -53,8 +53,9 @@ def finetune(data: Path | None, out: Path, config: FinetuneConfig, setup: Finetu
     """
     console = Console(quiet=ranks.rank() != 0)
     sets = list(_open_sets(data, config, setup, console))
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # of the random weights and of dropout
     network = make_network(setup.network).to(config.device)
+    # A resumed run gets its weights from its state.
     if setup.pretrained and not resume:
         checkpoint.copy_encoder(setup.pretrained, network)
     if setup.trained and not resume:

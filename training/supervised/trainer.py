@@ -122,6 +122,7 @@ class SupervisedTrainer(Trainer[Network]):
         signal, keep = batch.signal[rows], batch.keep[rows]
         with torch.autocast(signal.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             outputs = [torch.sigmoid(teacher(signal, keep).float()) for teacher in self._teachers]
+        # Unknown labels are mixed too, but the loss skips them.
         mixed = torch.lerp(batch.target[rows], torch.stack(outputs).mean(dim=0), self.config.teacher_weight)
         return batch.target.index_copy(0, rows, mixed)
 
@@ -130,10 +131,11 @@ class SupervisedTrainer(Trainer[Network]):
         if probing is self._probing:
             return
         self._probing = probing
+        # Parameters without a gradient get none from the optimizer either: AdamW skips them.
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not probing or name.startswith("head."))
         self.model.train(not probing)
-        self.model.head.train()
+        self.model.head.train()  # its dropout is used in both phases
 
     def weights_to_use(self) -> Network:
         """Return the running average, or its blend with the weights at the start."""

@@ -20,6 +20,7 @@ from training.errors import DataError
 
 HOP_S = 5.0
 CLASSES = {"N": "SR", "A": "AF", "O": "OTHER", "~": "NOISE"}
+# A record of AF or of another rhythm may have more that is abnormal, so its class rules out little.
 _ABSENT = {
     "N": ("AF", "AFL", "SVT", "VT", "BIGEMINY", "TRIGEMINY", "PACED", "OTHER", "NOISE"),
     "A": ("SR", "OTHER", "NOISE"),

@@ -1,18 +1,6 @@
 """MIT-BIH Arrhythmia 1.0.0 (Moody & Mark 2001, doi 10.13026/C2F305): two leads, beats and rhythms annotated.
 
-The labels come from the annotations inside one window of each stretch:
-
-    sustained  SR AF AFL BIGEMINY TRIGEMINY SBRAD PACED OTHER hold if their rhythm fills at least half of the
-               window, and are unknown if it fills less
-    runs       VT SVT hold with at least 3 beats of the run in the window, and are unknown with fewer.
-               Ventricular flutter holds from 1 s
-    beats      PVC (V) and PAC (A a J S) hold with one beat. If the only beats are within 0.25 s of an edge, where
-               they may be unreadable, the label is unknown. A fusion beat (F) makes PVC unknown too
-    beat form  LBBB (L) RBBB (R) PACED (/ f) hold with at least half of the beats, and are unknown with fewer
-    rate       SBRAD is absent from 65 beats a minute, STACH below 90; else unknown, as no rate is annotated
-    NOISE      absent without an overlapping quality remark (~), else unknown
-
-AVB1, the superclasses and the statements are never annotated here, so they are unknown.
+The labels of a window come from the annotations inside it; see `window_labels`.
 """
 
 from collections.abc import Iterator
@@ -43,7 +31,20 @@ _FLUTTER_S = 1.0
 
 
 def window_labels(annotation: Annotation, start_s: float, end_s: float) -> WindowLabels:
-    """Return the labels of the window [start_s, end_s)."""
+    """Return the labels of the window [start_s, end_s), by the annotations inside it.
+
+    sustained  SR AF AFL BIGEMINY TRIGEMINY SBRAD PACED OTHER hold if their rhythm fills at least half of the window,
+               and are unknown if it fills less
+    runs       VT SVT hold with at least 3 beats of the run in the window, and are unknown with fewer. Ventricular
+               flutter holds from 1 s
+    beats      PVC (V) and PAC (A a J S) hold with one beat. If the only beats are within 0.25 s of an edge, where
+               they may be unreadable, the label is unknown. A fusion beat (F) makes PVC unknown too
+    beat form  LBBB (L) RBBB (R) PACED (/ f) hold with at least half of the beats, and are unknown with fewer
+    rate       SBRAD is absent from 65 beats a minute, STACH below 90; else unknown, as no rate is annotated
+    NOISE      absent without an overlapping quality remark (~), else unknown
+
+    AVB1, the superclasses and the statements are never annotated, so they are unknown.
+    """
     labels = WindowLabels()
     rhythm_s = {span.name: 0.0 for span in annotation.rhythms}
     for span in annotation.rhythms:
@@ -62,6 +63,7 @@ def window_labels(annotation: Annotation, start_s: float, end_s: float) -> Windo
     labels.set("OTHER", _any(_enough(share(_OTHER), _SHARE), ventricular, supraventricular))
     _beats(labels, annotation, start_s, end_s, paced_share=share({"(P"}))
     rate = 60.0 * annotation.beats(start_s, end_s).size / length_s
+    # Nobody annotated rates, so a slow or fast rhythm can be ruled out by the beats but not confirmed.
     if not labels.holds("SBRAD"):
         labels.set("SBRAD", False if rate >= 65.0 else None)
     labels.set("STACH", False if rate < 90.0 else None)
@@ -91,7 +93,7 @@ def _run(annotation: Annotation, rhythm: str, start_s: float, end_s: float) -> b
 
 def _beats(labels: WindowLabels, annotation: Annotation, start_s: float, end_s: float, paced_share: float) -> None:
     beats = annotation.beats(start_s, end_s)
-    inner = annotation.beats(start_s + _EDGE_S, end_s - _EDGE_S)
+    inner = annotation.beats(start_s + _EDGE_S, end_s - _EDGE_S)  # surely readable
     labels.set("PVC", _seen(inner, beats, "V", "VF"))
     labels.set("PAC", _seen(inner, beats, "AaJS", "AaJS"))
     for name, symbols in (("LBBB", "L"), ("RBBB", "R"), ("PACED", "/f")):

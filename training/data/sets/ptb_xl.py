@@ -38,6 +38,7 @@ _DIRECT = {
 }
 _OTHER = {"SVARR", "BIGU", "TRIGU", "SVTAC", "PSVT", "AFLT", "PACE", "2AVB", "3AVB"}
 _OTHER_UNKNOWN = {"SARRH", "SBRAD", "STACH", "PVC", "PAC"}
+# These are sinus rhythms too, so a record that names one of them does not deny SR.
 _SINUS_VARIANTS = {"SARRH", "SBRAD", "STACH"}
 _RHYTHMS = {"AFIB", "AFLT", "SVTAC", "PSVT", "SVARR", "PACE", "BIGU", "TRIGU"}
 _QUALITY_REMARKS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems")

@@ -44,6 +44,7 @@ _PTB_XL = ("ptb-xl", "WFDB_PTBXL", "HR")  # folders, and the beginning of the re
 def diagnoses(header: Path) -> frozenset[str]:
     """Read the SNOMED CT codes of a header; DataError if it names none."""
     try:
+        # Some headers have names in another encoding; only the codes matter.
         lines = header.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as exc:
         raise DataError(f"{header}: cannot be read ({exc.strerror})") from exc
@@ -80,6 +81,7 @@ def record_labels(codes: frozenset[str], occurring: frozenset[str]) -> WindowLab
         labels.set(name, bool(codes & _CODES[name]))
     if codes & _OTHER_SINUS and not codes & _CODES["SR"]:
         labels.set("SR", None)
+    # Only a record of sinus rhythm and nothing else surely has no other abnormal rhythm.
     labels.set("OTHER", True if codes & _OTHER else (False if codes == _CODES["SR"] else None))
     return labels
 

@@ -31,7 +31,7 @@ def headers(folder: Path) -> list[Path]:
     for marker, name in _KNOWN_SETS.items():
         if next(folder.rglob(marker), None):
             raise DataError(f"{folder}: this is {name}; use --set {name}, which leaves its test records out")
-    found = sorted(path for path in folder.rglob("*.hea") if not path.stem.endswith("_layout"))
+    found = sorted(path for path in folder.rglob("*.hea") if not path.stem.endswith("_layout"))  # of MIMIC, no samples
     if not found:
         raise DataError(f"{folder}: no WFDB record (*.hea) there")
     return found
@@ -39,6 +39,7 @@ def headers(folder: Path) -> list[Path]:
 
 def fingerprint(folder: Path) -> str:
     """Return a short hash of the folder's path and of name, size and time of every header in it."""
+    # The headers stand for the records: reading all samples to hash them would take as long as building the cache.
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in headers(folder)]
     return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:12]
 
