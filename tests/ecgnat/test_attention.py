@@ -1,4 +1,4 @@
-"""Neighborhood attention: the fast forms against the plain one, and against natten itself where it is installed."""
+"""Neighborhood attention: the fast back ends against the plain one, and against natten itself if it is installed."""
 
 import pytest
 import torch
@@ -80,8 +80,8 @@ def test_natten_as_a_back_end_takes_the_bias(length, kernel, dilation, causal):
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (2, 1), (7, 1), (8, 2), (13, 3)])
-def test_the_channels_of_a_bias_are_the_bias_but_for_its_mean(kernel, dilation):
-    """What `natten` is given instead of a bias: products of places give its values at every pair that can meet."""
+def test_the_channels_of_a_bias_equal_the_bias_without_its_mean(kernel, dilation):
+    """The channels that replace a bias for `natten`: their products are its values at every pair of neighbours."""
     length = 60
     bias = torch.randn(2, 2 * kernel - 1, generator=torch.Generator().manual_seed(kernel))
     for_query, for_key = _bias_as_channels(bias, length, kernel, dilation)

@@ -1,4 +1,4 @@
-"""Supervised contrast against values worked out by hand, and the similarities that weigh its positives."""
+"""Supervised contrast against values worked out by hand, and the similarities that are the weights of its positives."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_without_positives_the_loss_and_its_gradient_are_zero():
     assert alone.item() == 0
 
 
-def test_it_draws_windows_of_one_class_together():
+def test_it_moves_windows_of_one_class_together():
     torch.manual_seed(0)
     config = named_config("tiny", 1)
     inputs, label = torch.randn(16, 2 * config.dims[-1]), torch.arange(16) % 2

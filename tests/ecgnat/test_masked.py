@@ -1,4 +1,4 @@
-"""The masked autoencoder: nothing hidden leaks, masks are as they say, and only what is hidden counts as error."""
+"""The masked autoencoder: nothing hidden leaks, masks have their ratio, and only hidden patches count as error."""
 
 import dataclasses
 
@@ -36,14 +36,14 @@ def test_nothing_hidden_reaches_encoder_or_prediction(network, style):
     assert torch.equal(network(signal, keep, masked), network(changed, keep, masked))
 
 
-def test_what_is_not_hidden_is_seen(network):
+def test_visible_patches_have_influence(network):
     signal, keep = windows()
     masked = draw_masks(3, 12, PATCHES, MaskConfig(), generator())
     changed = network.patches(signal).masked_fill(~masked.unsqueeze(-1), 1e3).flatten(2)
     assert not torch.equal(network(signal, keep, masked), network(changed, keep, masked))
 
 
-def test_a_hidden_stretch_is_not_a_flat_one(network):
+def test_a_hidden_part_differs_from_a_flat_one(network):
     signal, keep = windows()
     masked = draw_masks(3, 12, PATCHES, MaskConfig(), generator())
     flat = network.patches(signal).masked_fill(masked.unsqueeze(-1), 0.0).flatten(2)
@@ -58,10 +58,10 @@ def test_masks_hide_the_same_share_everywhere(ratio, block):
         assert masked.shape == (500, 12, PATCHES)
         assert (masked.sum(dim=2) == round(ratio * PATCHES)).all()
         assert (masked == masked[:, :1]).all() == (style == "blocks")
-        assert 0.5 * ratio < masked.float().mean(dim=(0, 1)).min(), "every place is hidden at times"
+        assert 0.5 * ratio < masked.float().mean(dim=(0, 1)).min(), "every patch is hidden at times"
 
 
-def test_blocks_hold_together():
+def test_blocks_are_contiguous():
     single, triple = (
         draw_masks(200, 12, 30, MaskConfig(ratio=0.5, block=block), generator())[:, 0].int() for block in (1, 3)
     )
@@ -82,7 +82,7 @@ def test_the_error_is_of_hidden_patches_of_leads_that_are_there(network):
 
 
 def test_the_error_is_normalised_by_patch(network):
-    """A patch drawn as its own shape has no error; one drawn flat has about 1, however large its wave was."""
+    """A perfect reconstruction has no error; a flat one has an error of about 1, whatever the size of the wave."""
     signal, keep = windows()
     signal = signal * torch.logspace(-0.5, 0.5, 12).view(1, 12, 1)
     masked = draw_masks(3, 12, PATCHES, MaskConfig(), generator())
@@ -110,7 +110,7 @@ def test_running_statistics_settle_on_whole_windows():
     assert torch.allclose(out.std(dim=(0, 2)), torch.ones(out.shape[1]), atol=0.02)
 
 
-def test_what_cannot_be_is_refused(network):
+def test_invalid_arguments_are_refused(network):
     with pytest.raises(ValueError, match="250 samples are not a multiple of the stride 16"):
         network.patches(torch.zeros(1, 12, 250))
     with pytest.raises(ValueError, match="a ratio between 0 and 1"):
@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused(network):
         dataclasses.replace(MaskConfig(), block=0)
 
 
-def test_it_learns_to_draw_a_pulse_train():
+def test_it_learns_to_reconstruct_a_pulse_train():
     torch.manual_seed(0)
     network = MaskedAutoencoder(TOY, MaskConfig(decoder_dim=32))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-2)

@@ -1,4 +1,4 @@
-"""The network's promises: any length, any subset of leads, a size that fits, and a loss that skips the unknown."""
+"""The network: any length, any subset of leads, the shipped size, and a loss that skips unknown labels."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_windows_of_a_batch_do_not_touch_each_other(tiny):
     assert torch.allclose(tiny(signal, keep)[1:2], tiny(signal[1:2], keep[1:2]), atol=1e-5)
 
 
-def test_all_forms_of_attention_give_the_same_network():
+def test_all_back_ends_of_attention_give_the_same_network():
     logits = []
     for backend in ("block", "dense", "gather"):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Two real processes over gloo: they give the gradients of one."""
+"""Two real processes over gloo give the gradients of one."""
 
 import os
 import subprocess

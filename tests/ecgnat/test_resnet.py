@@ -1,4 +1,4 @@
-"""The ResNet that ECG-NAT is measured against."""
+"""The ResNet that ECG-NAT is compared with."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_any_length_and_batch(network):
         assert network.pooled(signal, keep).shape == (batch, network.width)
 
 
-def test_a_lead_that_is_not_kept_is_not_looked_at(network):
+def test_a_lead_that_is_not_kept_has_no_influence(network):
     signal, keep = torch.randn(2, 12, 256), torch.ones(2, 12)
     keep[:, 5] = 0.0
     other = signal.clone()
@@ -36,7 +36,7 @@ def test_branches_begin_at_zero(network):
     assert torch.equal(block(x), torch.relu(block.shortcut(x)))
 
 
-def test_costs_what_small_costs():
+def test_its_cost_is_that_of_small():
     millions = sum(p.numel() for p in make_network(network_config("resnet", 93)).parameters()) / 1e6
     assert 2.3 < millions < 2.5
 

@@ -1,4 +1,4 @@
-"""Torch on one thread: the toys of these tests are too small for more, and a busy machine makes many slow."""
+"""Torch on one thread: the networks of these tests are too small for more."""
 
 import sys
 
@@ -26,7 +26,7 @@ def _pictures_are_not_drawn(request, monkeypatch):
 
 @pytest.fixture
 def ecg_train(monkeypatch, capsys):
-    """Return a function that runs a command line here, and gives its exit code and what it wrote."""
+    """Return a function that runs a command line in this process, and returns its exit code and output."""
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["ecg-train", *map(str, arguments)])

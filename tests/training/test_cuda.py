@@ -1,4 +1,4 @@
-"""What runs on a GPU gives what the CPU gives. Everything here needs one."""
+"""A GPU gives the results of the CPU. All tests here need a GPU."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def test_logits_and_gradients_are_those_of_the_cpu(name, monkeypatch):
         torch.testing.assert_close(theirs, mine, atol=1e-3, rtol=1e-3)
 
 
-def test_windows_are_cut_and_conditioned_there():
+def test_windows_are_cut_and_conditioned_on_the_gpu():
     rows, starts = np.array([3, 1]), np.array([0, 400])
     there = toy_pretraining.toy_set(8, "cuda")
     signal = there.windows(rows, starts).signal
@@ -45,7 +45,7 @@ def test_windows_are_cut_and_conditioned_there():
     np.testing.assert_allclose(signal.cpu().numpy(), cut_windows(there.stretches.signal[rows], starts), atol=1e-4)
 
 
-def test_a_pretraining_runs_and_resumes_there(tmp_path):
+def test_a_pretraining_runs_and_resumes_on_the_gpu(tmp_path):
     def trainer(steps):
         torch.manual_seed(1)
         model = MaskedAutoencoder(TOY, MaskConfig(decoder_dim=16)).cuda()

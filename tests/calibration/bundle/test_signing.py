@@ -29,12 +29,12 @@ def configured(tmp_path, bundle, snippet):
 
 @pytest.fixture
 def key(tmp_path, capsys):
-    """Return a private key's file and what the configuration needs of it."""
+    """Return the file of a private key, and the public key for the configuration."""
     calibrate("keygen", "--out", tmp_path / "own.key")
     return tmp_path / "own.key", capsys.readouterr().out
 
 
-def test_a_signed_bundle_is_taken_and_signing_leaves_its_manifest_alone(tmp_path, bundle, key):
+def test_a_signed_bundle_runs_and_signing_does_not_change_its_manifest(tmp_path, bundle, key):
     before = (bundle / "manifest.json").read_bytes()
     calibrate("sign", bundle, "--key", key[0])
     assert configured(tmp_path, bundle, key[1]).manifest.name == "tiny"
@@ -42,7 +42,7 @@ def test_a_signed_bundle_is_taken_and_signing_leaves_its_manifest_alone(tmp_path
     assert (key[0].stat().st_mode & 0o777) == 0o600
 
 
-def test_what_is_refused(tmp_path, bundle, key, capsys):
+def test_unsigned_and_changed_bundles_are_refused(tmp_path, bundle, key, capsys):
     with pytest.raises(BundleError, match="not signed"):
         configured(tmp_path, bundle, key[1])
     calibrate("keygen", "--out", tmp_path / "other.key")
@@ -69,7 +69,7 @@ def test_a_shipped_bundle_needs_no_signature(tmp_path, key):
     assert configured(tmp_path, "rhythm", key[1]).path.name == "rhythm"
 
 
-def test_a_key_is_never_overwritten_and_never_read_when_others_may(key, bundle):
+def test_a_key_is_never_overwritten_and_refused_if_others_can_read_it(key, bundle):
     with pytest.raises(CalibrationError, match="never overwritten"):
         calibrate("keygen", "--out", key[0])
     key[0].chmod(0o644)

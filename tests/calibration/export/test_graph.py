@@ -1,4 +1,4 @@
-"""The exported graph says what the network says."""
+"""The exported graph gives the outputs of the network."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_the_graph_equals_torch_at_any_batch_size(exported, count):
 
 
 def test_the_network_still_runs_after_an_export(network, exported):
-    """The attention's plan was once cached as tensors; those of a trace broke the next plain call."""
+    """The attention's plan was once cached as tensors, and those of a trace broke the next plain call."""
     signal, keep = windows(2)
     assert np.isfinite(exported[0].probabilities(signal, keep)).all()
 
@@ -70,8 +70,8 @@ def test_the_graph_is_plain_onnx(exported):
     assert not operators & {"Loop", "If", "Scan", "Einsum"}
 
 
-def test_the_graph_tells_nothing_of_the_machine_that_made_it(exported):
-    """The exporter notes a stack trace at each node: the folders of whoever trained."""
+def test_the_graph_holds_no_paths_of_the_machine_that_made_it(exported):
+    """The exporter writes a stack trace with the user's folders into each node."""
     content = exported[1].read_bytes()
     assert b".py" not in content
     assert str(Path(graph.__file__).parents[2]).encode() not in content

@@ -1,4 +1,4 @@
-"""The graph check: silent on graphs that TensorRT should take, and one clear line for each kind of fault."""
+"""The graph check: nothing for graphs that TensorRT should build, and one clear line for each kind of fault."""
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ def constant(name, values, kind=np.float32):
 
 
 class Draft:
-    """A convolution quantized as it should be, then a mean and a Gemm; a test spoils one part of it."""
+    """A correctly quantized convolution, then a mean and a Gemm; each test spoils one part of it."""
 
     def __init__(self):
         weights = np.random.default_rng(0).integers(-127, 128, (4, 12, 3))
@@ -140,12 +140,12 @@ def invalid(draft):
     draft.nodes["conv"].input[0] = "nowhere"
 
 
-def test_a_graph_as_it_should_be_has_no_fault():
+def test_a_correct_graph_has_no_fault():
     assert check_graph(Draft().model()) == []
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (zero_point, "QuantizeLinear q: its zero point must be 0, not 3"),
         (unsigned, "QuantizeLinear q: must quantize to int8, not uint8"),
@@ -167,15 +167,15 @@ def test_a_graph_as_it_should_be_has_no_fault():
         (invalid, "not valid ONNX: "),
     ],
 )
-def test_each_kind_of_fault_is_named(spoil, said):
+def test_each_kind_of_fault_is_named(spoil, message):
     draft = Draft()
     spoil(draft)
     faults = check_graph(draft.model())
-    assert [fault for fault in faults if said in fault], faults
+    assert [fault for fault in faults if message in fault], faults
     assert not [fault for fault in faults if "\n" in fault]
 
 
-def test_tensors_inside_have_one_dynamic_dimension_at_most():
+def test_inner_tensors_have_at_most_one_dynamic_dimension():
     draft = Draft()
     draft.nodes["turn"] = helper.make_node("Transpose", ["m"], ["turned"], "turn", perm=[1, 0])
     draft.nodes["inner"] = helper.make_node("MatMul", ["turned", "m"], ["inner"], "inner")
@@ -185,7 +185,7 @@ def test_tensors_inside_have_one_dynamic_dimension_at_most():
     assert fault == "tensor outer: more than the batch is dynamic: ['batch', 'batch']"
 
 
-def test_the_network_as_it_is_exported_has_no_fault(tmp_path):
+def test_the_exported_network_has_no_fault(tmp_path):
     torch.manual_seed(0)
     small = ModelConfig(
         outputs=5, dims=(8, 32, 32), depths=(1, 1, 1), residuals=(0, 1), kernels=(5, 5), dilations=(1, 1)

@@ -1,4 +1,4 @@
-"""The bundles in the tree: whole, small enough, honest about what they saw, and good enough to ship."""
+"""The shipped bundles: complete, small enough, trained on no test record, and accurate enough."""
 
 import json
 
@@ -26,7 +26,7 @@ def bundle():
     return find_bundle("rhythm")
 
 
-def test_it_proves_itself_and_is_small(bundle):
+def test_it_passes_its_golden_check_and_is_small(bundle):
     with open_classifier(bundle, ClassifierConfig()) as classifier:
         assert check_golden(classifier, bundle) < 1e-4
     for precision in bundle.manifest.graphs:
@@ -52,7 +52,7 @@ def test_it_saw_no_test_record(bundle, data_dir):
     assert not set(seen["cinc2017"]["train"]) & set(seen["cinc2017"]["validation"])
 
 
-def test_tensorrt_would_take_its_graphs(bundle):
+def test_tensorrt_should_build_its_graphs(bundle):
     for path in map(bundle.graph, bundle.manifest.graphs):
         assert check_graph(onnx.load(path)) == []
 
@@ -68,7 +68,7 @@ def test_labels_and_alarms(bundle):
 
 
 def test_accuracy_on_records_that_it_never_saw(bundle, data_dir, tmp_path):
-    """A floor on some of fold 9: the first 250 records, laid out as the whole set is."""
+    """A lower limit on the first 250 records of fold 9."""
     source = data_dir / "ptb-xl"
     if not (source / "ptbxl_database.csv").is_file():
         pytest.skip(f"no PTB-XL in {data_dir}")

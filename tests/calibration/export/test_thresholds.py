@@ -1,4 +1,4 @@
-"""The rule of the thresholds, on scores made to break it."""
+"""The rules of the thresholds, on scores that test each one."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def scored(label, scores, holds, name="cinc2017"):
     return ScoredWindows(name, probabilities, target, known)
 
 
-def test_sinus_rhythm_stays_quiet():
+def test_sinus_rhythm_raises_no_alarm():
     random = np.random.default_rng(0)
     holds = np.arange(5000) < 50
     scores = np.where(holds, random.uniform(0.9, 1.0, 5000), random.uniform(0.0, 0.7, 5000))
@@ -31,7 +31,7 @@ def test_sinus_rhythm_stays_quiet():
     assert 0.69 < choice.threshold < 0.71
 
 
-def test_precision_where_other_rhythms_look_alike():
+def test_precision_among_similar_rhythms():
     random = np.random.default_rng(0)
     holds = np.arange(1000) < 100
     windows = scored("AF", random.uniform(0.4, 0.9, 1000) + 0.1 * holds, holds)

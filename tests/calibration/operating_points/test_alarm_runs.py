@@ -1,4 +1,4 @@
-"""The quick arithmetic of alarms against the alarm machine and the scorer themselves."""
+"""The fast computation of alarms against the alarm machine and the scorer."""
 
 import msgspec
 import numpy as np

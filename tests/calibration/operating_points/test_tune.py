@@ -76,7 +76,7 @@ def test_the_choice_is_the_best_within_the_budgets(everywhere, second):
 
 
 def test_windows_set_the_threshold_of_a_beat_and_alarms_its_delay():
-    """One setting for each threshold and delay; a lower threshold is right more often and alarms more falsely."""
+    """One setting for each threshold and delay: the longer delay raises fewer false alarms."""
     label = Label(abbreviation="PVC", name="PVC", priority="low")
     tried, counts = [], []
     for step, level in enumerate(THRESHOLDS):
@@ -152,7 +152,7 @@ def test_an_alarm_of_low_priority_must_be_of_use_on_records_that_did_not_set_it(
 
 
 def random_record(seed):
-    """Make beats of which some are V, and outputs that follow nothing; one window in ten is bad."""
+    """Make beats, some of them V, and random outputs; one window in ten is bad."""
     random = np.random.default_rng(seed)
     times = np.arange(0.4, END_S, 0.8)
     symbols = np.where(random.random(times.size) < 0.05, "V", "N")
@@ -204,7 +204,7 @@ def test_settings_score_as_the_stream_would(float_bundle, label, pooled):
 
 @pytest.fixture
 def run(float_bundle, tmp_path):
-    """Write a cross-validation with random outputs, and its two records; one fold, as to export a graph takes long."""
+    """Write a cross-validation of one fold with random outputs, and its two records."""
     import torch
 
     from ecgnat.model import EcgNat, named_config
@@ -234,9 +234,9 @@ def run(float_bundle, tmp_path):
     return tmp_path
 
 
-def command(place, *more):
-    arguments = ["--crossval", place / "run", "--model", place / "bundle", "--data", place / "data", *more]
-    return CliRunner().invoke(tune, list(map(str, [*arguments, "--out", place / "out", "--budget", "30"])))
+def command(root, *more):
+    arguments = ["--crossval", root / "run", "--model", root / "bundle", "--data", root / "data", *more]
+    return CliRunner().invoke(tune, list(map(str, [*arguments, "--out", root / "out", "--budget", "30"])))
 
 
 def test_the_command(run, monkeypatch):

@@ -1,4 +1,4 @@
-"""What stands in the quantized graphs: symmetric pairs, zero points of 0, float biases, int8 weights in place."""
+"""The quantized graphs: symmetric pairs, zero points of 0, float biases, int8 weights."""
 
 import re
 
@@ -76,7 +76,7 @@ def types_of(model):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8_fp16"])
-def test_the_half_graphs_are_half_but_for_norms_and_softmax(quantized, precision):
+def test_the_float16_graphs_are_float16_except_norms_and_softmax(quantized, precision):
     model = load(quantized, precision)
     types = types_of(model)
     for node in model.graph.node:
@@ -87,7 +87,7 @@ def test_the_half_graphs_are_half_but_for_norms_and_softmax(quantized, precision
 
 
 def test_both_int8_graphs_hold_the_same_levels(quantized):
-    """Their scales are numbers that float16 holds, so the device decides what was measured here."""
+    """Float16 holds their scales exactly, so the device's decisions are those that were measured here."""
     here, there = (constants(load(quantized, precision)) for precision in ("int8", "int8_fp16"))
     levels = {name for name, value in here.items() if value.dtype == np.int8 and value.ndim > 1}
     assert levels

@@ -82,7 +82,7 @@ def test_a_rare_label_is_always_drawn():
     assert {0, 1, 2, 3} <= set(chosen.tolist())
 
 
-def test_no_more_than_there_are():
+def test_no_more_rows_than_there_are():
     target = np.ones((5, 2), bool)
     assert calibration_set.stratified(target, np.arange(5) + 7, 20, np.random.default_rng(0)).tolist() == [
         *range(7, 12)

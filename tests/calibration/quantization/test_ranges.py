@@ -1,4 +1,4 @@
-"""Histograms lose no value, and the entropy search is one: it cuts a long tail where MinMax cannot."""
+"""Histograms lose no value, and the entropy search cuts a long tail, which MinMax cannot."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_the_entropy_search_keeps_a_range_that_is_evenly_used():
     assert histogram.range("entropy") == pytest.approx(1.0, rel=0.01)
 
 
-def test_zeros_do_not_decide():
+def test_zeros_do_not_decide_the_range():
     """An absent lead and a ReLU make many zeros, which any range holds exactly."""
     values = np.abs(long_tailed())
     plain = filled(values).range("entropy")
@@ -68,7 +68,7 @@ def test_an_activation_that_is_always_zero(method):
     assert filled(np.zeros(100, np.float32)).range(method) == 0.0
 
 
-def test_the_larger_of_equal_limits():
+def test_of_equal_limits_the_larger_is_chosen():
     counts = np.zeros(BINS, np.int64)
     counts[:100] = 5
     assert least_divergence(counts) == 100, "fewer bins than levels lose nothing"

@@ -1,4 +1,4 @@
-"""`ecg-train` from the outside: a pretrained encoder, from a plain folder, goes into a fine-tuned network."""
+"""The command line `ecg-train`: from a plain folder to a pretrained encoder and a fine-tuned network."""
 
 import re
 
@@ -26,7 +26,7 @@ def write(folder, name, seconds, rate_hz, leads, comments=()):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def root(tmp_path_factory):
     """Write a plain folder, a small CinC 2017 and the noise records, all as WFDB files."""
     root = tmp_path_factory.mktemp("data")
     for number in range(6):
@@ -42,42 +42,42 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _cache(place, monkeypatch):
-    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+def _cache(root, monkeypatch):
+    monkeypatch.setenv("ECG_CACHE", str(root / "cache"))
 
 
-def test_from_a_folder_to_a_network(place, ecg_train):
+def test_from_a_folder_to_a_network(root, ecg_train):
     small = ("--model", "tiny", "--batch-size", 4, "--threads", 1)
-    out, tuned = place / "pretrained", place / "tuned"
-    code, _, error = ecg_train("pretrain", "--folder", place / "mine", "--out", out, "--steps", 2, *small)
+    out, tuned = root / "pretrained", root / "tuned"
+    code, _, error = ecg_train("pretrain", "--folder", root / "mine", "--out", out, "--steps", 2, *small)
     assert code == 0, error
     wanted = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.COMMAND, STATE, LOG}
     assert {path.name for path in out.iterdir()} == wanted | {pictures.LOSS, RECONSTRUCTIONS}
-    on = ("--init", out, "--out", place / "further-pretrained", "--steps", 1, "--seed", 9, "--learning-rate", 1e-12)
-    code, _, error = ecg_train("pretrain", "--folder", place / "mine", *on, *small)
+    on = ("--init", out, "--out", root / "further-pretrained", "--steps", 1, "--seed", 9, "--learning-rate", 1e-12)
+    code, _, error = ecg_train("pretrain", "--folder", root / "mine", *on, *small)
     assert code == 0, error
     before, after = (dict(checkpoint.load_model(folder)[0].named_parameters()) for folder in (out, on[3]))
     encoder = [name for name in before if not name.startswith("head.")]
     assert all(torch.allclose(after[name], before[name]) for name in encoder), "it goes on, not anew"
     options = ("--init", f"pretrained:{out}", "--labels", "10%", "--probe", 0.5, "--contrast", 0.25, "--steps", 2)
-    code, text, error = ecg_train("finetune", "--data", place, "--set", "cinc2017", "--out", tuned, *options, *small)
+    code, text, error = ecg_train("finetune", "--data", root, "--set", "cinc2017", "--out", tuned, *options, *small)
     assert code == 0, error
     assert "cinc2017: 3 windows train" in text, "a tenth of the records that train"
     assert checkpoint.load_model(tuned)[1] == NAMES
 
 
-def test_a_folder_of_ones_own_with_diagnoses_is_enough(place, ecg_train):
-    """Names of the records decide who validates: of these twelve, some do."""
+def test_a_folder_with_diagnoses_is_enough_to_train(root, ecg_train):
+    """The names of the records decide which validate; some of these twelve do."""
     for number in range(12):
         code = ("426783006", "164889003")[number % 2]
-        write(place / "own", f"o{number}", 12, 250, ["I", "II"], [f"Dx: {code}"])
-    small = ("--folder", place / "own", "--steps", 2, "--batch-size", 4, "--threads", 1, "--model", "tiny")
-    code, text, error = ecg_train("finetune", *small, "--out", place / "of-own")
+        write(root / "own", f"o{number}", 12, 250, ["I", "II"], [f"Dx: {code}"])
+    small = ("--folder", root / "own", "--steps", 2, "--batch-size", 4, "--threads", 1, "--model", "tiny")
+    code, text, error = ecg_train("finetune", *small, "--out", root / "of-own")
     assert code == 0, error
     train, validate = map(int, re.search(r"diagnosed-\w+: (\d+) windows train, (\d+) validate", text).groups())
     assert train + validate + sum(snomed_part(f"o{n}") == "judge" for n in range(12)) == 12
     assert train > validate > 0
-    again = ("--init", f"trained:{place / 'of-own'}", "--out", place / "further")
+    again = ("--init", f"trained:{root / 'of-own'}", "--out", root / "further")
     assert ecg_train("finetune", *small, *again)[0] == 0
 
 
@@ -94,8 +94,8 @@ def test_a_folder_of_ones_own_with_diagnoses_is_enough(place, ecg_train):
         (("finetune", "--data", ".", "--out", "x", "--steps", 1, "--init", "pretrained:no"), 2, "--init is random"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(place, ecg_train, arguments, code, message):
-    arguments = [str(place / a) if a in {"cinc2017", "nstdb", "mine", "x", "."} else a for a in arguments]
+def test_errors_are_one_line(root, ecg_train, arguments, code, message):
+    arguments = [str(root / a) if a in {"cinc2017", "nstdb", "mine", "x", "."} else a for a in arguments]
     got, _, error = ecg_train(*arguments)
     assert got == code
     assert message in error

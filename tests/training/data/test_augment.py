@@ -1,4 +1,4 @@
-"""What augmentation may do to a batch, and what it must never do."""
+"""What augmentation changes in a batch, and what it must not change."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def noise(generator):
     return torch.randn(8, 2000, generator=generator)
 
 
-def test_a_lead_always_remains_and_none_is_made_up(batch, generator):
+def test_at_least_one_lead_remains_and_none_is_added(batch, generator):
     out = drop_leads(batch, 0.9, generator)
     assert (out.keep.sum(dim=1) >= 1).all()
     assert (out.keep <= batch.keep).all()
@@ -37,7 +37,7 @@ def test_a_lead_always_remains_and_none_is_made_up(batch, generator):
     assert (out.keep[:200].sum(dim=1) == 1).float().mean() > 0.25
 
 
-def test_unreadable_windows_are_noise_and_nothing_else(batch, generator):
+def test_unreadable_windows_have_the_label_noise_alone(batch, generator):
     out = add_noise(batch, noise(generator), 1.0, generator)
     column = INDEX["NOISE"]
     gone = out.known.sum(dim=1) == 1
@@ -55,7 +55,7 @@ def test_absent_leads_get_no_noise(batch, generator):
     assert (out.signal[200:, 1:] == 0).all()
 
 
-def test_time_out_takes_a_tenth_at_most_from_all_leads(batch, generator):
+def test_time_out_sets_at_most_a_tenth_of_all_leads_to_zero(batch, generator):
     out = time_out(batch, 1.0, generator)
     zeroed = (out.signal[:200] == 0).all(dim=1)
     assert zeroed.sum(dim=1).max() <= SAMPLES // 10
@@ -70,7 +70,7 @@ def test_mixup_stays_within_its_rows(batch, generator):
     assert out.target.max() <= 1
 
 
-def test_a_batch_that_does_not_mix_loses_no_label(batch, generator):
+def test_a_batch_without_mixing_keeps_its_labels(batch, generator):
     batch.known[:, 3:] = 0
     out = mixup(batch, SIZE, 0.0, generator)
     for mine, theirs in zip(
@@ -79,7 +79,7 @@ def test_a_batch_that_does_not_mix_loses_no_label(batch, generator):
         assert torch.equal(mine, theirs)
 
 
-def test_a_mixed_window_knows_what_both_know(batch, generator):
+def test_a_label_of_a_mixed_window_is_known_if_both_know_it(batch, generator):
     batch.known[:200, 3] = 0
     out = mixup(batch, SIZE, 1.0, generator)
     assert (out.known[:200, 3] == 0).all()
@@ -93,7 +93,7 @@ def test_gain_keeps_the_shape_of_a_lead(batch, generator):
     assert torch.allclose(ratio.amax(dim=2), ratio.amin(dim=2), rtol=1e-3)
 
 
-def test_all_together_changes_nothing_outside(batch, generator):
+def test_augmenting_does_not_change_its_arguments(batch, generator):
     before = batch.signal.clone(), batch.known.clone()
     out = augment(batch, 200, noise(generator), generator)
     assert torch.equal(batch.signal, before[0])

@@ -1,4 +1,4 @@
-"""`ecg-train fetch` against a server on this machine that is laid out as PhysioNet's files."""
+"""`ecg-train fetch` against a local server with the layout of PhysioNet."""
 
 import functools
 import gc
@@ -67,7 +67,7 @@ def fetch(tmp_path, monkeypatch, capsys):
     return command
 
 
-def test_a_set_comes_whole_and_nothing_else(physionet, fetch, tmp_path):
+def test_exactly_the_files_of_the_set_are_downloaded(physionet, fetch, tmp_path):
     code, text, error = fetch("mitdb", physionet[0])
     assert code == 0, error
     assert "mitdb: 3 files" in text
@@ -77,7 +77,7 @@ def test_a_set_comes_whole_and_nothing_else(physionet, fetch, tmp_path):
     }
 
 
-def test_what_is_there_and_whole_is_left_alone(physionet, fetch, tmp_path):
+def test_complete_files_are_not_downloaded_again(physionet, fetch, tmp_path):
     fetch("mitdb", physionet[0])
     here = tmp_path / "data/mitdb"
     (here / "100.dat").write_bytes(b"cut off")
@@ -89,13 +89,13 @@ def test_what_is_there_and_whole_is_left_alone(physionet, fetch, tmp_path):
     assert (here / "100.hea").stat().st_mtime_ns == before
 
 
-def test_folders_are_laid_out_as_the_project_reads_them(physionet, fetch, tmp_path):
+def test_folders_have_the_layout_that_the_readers_expect(physionet, fetch, tmp_path):
     assert fetch("cinc2017", physionet[0])[0] == 0
     here = tmp_path / "data/cinc2017"
     assert {str(path.relative_to(here)) for path in here.rglob("*")} == {"REFERENCE-v3.csv", "A00001.hea"}
 
 
-def test_it_fails_in_one_clear_line(physionet, fetch):
+def test_errors_are_one_clear_line(physionet, fetch):
     url, root = physionet
     (root / "mitdb/1.0.0/100.dat").write_bytes(b"another")
     (root / "challenge-2017/1.0.0/SHA256SUMS.txt").write_text(f"{'0' * 64} training/../../../evil.hea\n")

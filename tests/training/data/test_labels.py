@@ -1,4 +1,4 @@
-"""What each data set says about each label, on annotations written by hand and on real ones."""
+"""The labels of each data set, from annotations written by hand and from real ones."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_ptb_xl_meanings(statements, name, answer):
     assert (bool(labels.target[index]) if labels.known[index] else None) == answer
 
 
-def test_ptb_xl_a_remark_on_quality_leaves_noise_open():
+def test_ptb_xl_a_remark_on_quality_makes_noise_unknown():
     assert "NOISE" not in set.union(*known_labels(ptb_xl.record_labels(entry("SR", has_quality_remark=True), GROUPS)))
 
 
@@ -106,7 +106,7 @@ def test_mitdb_flutter_counts_as_vt_from_one_second():
     assert answer(mitdb.window_labels(beats, 0, 5.5), "VT") is None
 
 
-def test_mitdb_premature_beats_at_the_edge_are_left_open():
+def test_mitdb_premature_beats_at_the_edge_are_unknown():
     beats = annotation("VNNNNNNNNNNNN", [NamedSpan("(N", 0, 20)])
     assert answer(mitdb.window_labels(beats, 0, 10), "PVC") is None
     assert answer(mitdb.window_labels(beats, 0.2, 10), "PVC") is False
@@ -123,7 +123,7 @@ def test_mitdb_rates():
     assert answer(mitdb.window_labels(fast, 0, 10), "STACH") is None
 
 
-def test_mitdb_never_names_what_it_does_not_annotate():
+def test_mitdb_labels_without_annotation_are_unknown():
     holds, not_ = known_labels(mitdb.window_labels(annotation("N" * 30, [NamedSpan("(N", 0, 24)]), 0, 10))
     assert holds == {"SR"}
     assert not {"AVB1", "NORM", "MI", statement_name("NORM")} & not_

@@ -1,4 +1,4 @@
-"""CPSC 2018 and the Challenges of 2020 and 2021: small files in their layout, as the sets were not at hand."""
+"""CPSC 2018 and the Challenges of 2020 and 2021: small files in their layout, as the sets were not available."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_labels_come_from_the_header(challenge):
     assert found["A0001"].signal.shape == (12, 1000)
 
 
-def test_the_cache_and_the_splits_know_these_sets(challenge, monkeypatch):
+def test_the_cache_and_the_splits_support_these_sets(challenge, monkeypatch):
     monkeypatch.setenv("ECG_CACHE", str(challenge / "cache"))
     stretches = cache.load("cinc2021", challenge)
     assert stretches.windows(np.arange(4)).shape == (4, 12, 512)
@@ -64,7 +64,7 @@ def test_a_header_without_a_diagnosis_is_refused(challenge):
 
 
 def test_f1_by_the_rule_of_cpsc_2018():
-    """Four records over three classes: right, right by the second class, wrong, and a class nobody has or predicts."""
+    """Three records: right, right by the second class, and wrong; no record has or gets the last class."""
     scores = np.array([[0.9, 0.1, 0, 0], [0.2, 0.8, 0, 0], [0.7, 0.1, 0, 0]], np.float32)
     holds = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]], bool)
     f1 = class_f1(scores, holds)

@@ -1,4 +1,4 @@
-"""Few labels: the share that was asked for, whole patients, every label in its share, and nobody from elsewhere."""
+"""Few labels: the right share of whole patients, with every label in its share."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def patients(windows, rows):
 
 @pytest.mark.parametrize("share", [0.01, 0.1])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_whole_patients_in_the_share_asked_for(windows, share, seed):
+def test_the_right_share_of_whole_patients(windows, share, seed):
     candidates = np.arange(0, 3000)
     rows = labelled_rows(windows, candidates, share, seed)
     assert len(patients(windows, rows)) == round(share * 1500)
@@ -45,14 +45,14 @@ def test_every_label_keeps_its_share(windows, seed):
         assert windows.target[rows, INDEX[name]].mean() == pytest.approx(part, abs=0.006)
 
 
-def test_a_seed_says_who(windows):
+def test_another_seed_gives_other_patients(windows):
     every = np.arange(COUNT)
     first, again, other = (patients(windows, labelled_rows(windows, every, 0.1, seed)) for seed in (1, 1, 2))
     assert first == again
     assert len(first & other) < 0.5 * len(first)
 
 
-def test_all_is_all_and_little_is_one(windows):
+def test_a_share_of_one_is_all_and_a_tiny_share_is_one_patient(windows):
     rows = np.arange(10, 30)
     assert labelled_rows(windows, rows, 1.0, 1) is rows
     assert len(patients(windows, labelled_rows(windows, rows, 0.01, 1))) == 1

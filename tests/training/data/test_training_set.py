@@ -29,7 +29,7 @@ def training_set(stretches):
     return TrainingSet(stretches, np.arange(6), np.arange(0), 1.0)
 
 
-def test_a_window_is_what_the_edge_would_see(stretches, training_set):
+def test_a_window_equals_that_of_the_edge(stretches, training_set):
     signal = training_set.windows(ROWS, STARTS).signal.numpy()
     assert signal.dtype == np.float32
     np.testing.assert_allclose(signal, cut_windows(stretches.signal[ROWS], STARTS), atol=2e-5)

@@ -58,7 +58,7 @@ def test_a_folder_is_cached_until_it_changes(tmp_path):
 
 
 @pytest.mark.parametrize("marker", ["ptbxl_database.csv", "REFERENCE-v3.csv", "208.atr"])
-def test_a_known_set_is_not_taken_as_a_plain_folder(tmp_path, marker):
+def test_a_known_set_is_refused_as_a_plain_folder(tmp_path, marker):
     write(tmp_path / "set", "r1", 12, 100, ["II"])
     (tmp_path / "set" / marker).touch()
     with pytest.raises(DataError, match="use --set"):

@@ -1,4 +1,4 @@
-"""Training sees what the device sees, from the cache as well."""
+"""Training gets the windows that the device would cut, also from the cache."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ TOLERANCE_MV = 1e-4  # resampling a whole record and resampling a stream sum flo
 
 
 def test_training_and_device_cut_the_same_windows(data_dir):
-    """A model trained on one preprocessing and run behind another loses accuracy without a sign."""
+    """A model that is trained on one preprocessing and runs on another silently loses accuracy."""
     path = data_dir / "mitdb" / "208"
     start_s, signal, keep = classifiable_windows(path, INPUT, hop_s=2.0)
     recording = read_record(path)
@@ -49,7 +49,7 @@ def test_leads_go_where_the_model_expects_them():
     assert recording.missing[LEADS.index("I")].all()
 
 
-def test_a_short_record_is_filled_up_with_missing_samples():
+def test_a_short_record_is_padded_with_missing_samples():
     recording = to_recording(np.random.default_rng(0).normal(size=(1, 2700)).astype(np.float32), 300.0, ["ECG"])
     signal, keep = cut_stretch(recording, 0)
     assert keep.tolist() == [1] + [0] * 11, "nine seconds of ten are enough, and a lead without a name is lead I"
@@ -86,7 +86,7 @@ def test_the_cache_gives_back_the_windows(one_record):
     assert splits.rows_of(windows, one_record)["validation"].size == len(windows.record)
 
 
-def test_of_two_that_build_at_once_one_gives_way(one_record, monkeypatch):
+def test_two_processes_that_build_a_cache_at_once_leave_one(one_record, monkeypatch):
     read = cache.READERS["mitdb"]
 
     def overtaken(folder):

@@ -1,4 +1,4 @@
-"""`ecg-train evaluate`: what is scored, on which records, and how it fails."""
+"""`ecg-train evaluate`: the figures, the records they are from, and the error messages."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def few_records(data_dir, tmp_path):
     return tmp_path
 
 
-def test_it_scores_the_records_that_are_there(few_records, tmp_path):
+def test_it_scores_the_records_in_the_folder(few_records, tmp_path):
     result = ecg_train(
         "evaluate", "cinc2017", "--data", few_records, "--model", BUNDLES / "rhythm", "--json", tmp_path / "r.json"
     )
@@ -118,7 +118,7 @@ def test_it_scores_mitdb_by_label_and_record(data_dir, tmp_path):
         (("mitdb", "--model", "{bundle}", "--folds", "9"), 2, "--folds belongs to ptb-xl"),
     ],
 )
-def test_it_fails_in_one_clear_line(tmp_path, arguments, code, words):
+def test_errors_are_one_clear_line(tmp_path, arguments, code, words):
     filled = [word.format(bundle=BUNDLES / "rhythm") for word in arguments]
     result = ecg_train("evaluate", *filled, "--data", tmp_path)
     assert result.returncode == code
@@ -127,7 +127,7 @@ def test_it_fails_in_one_clear_line(tmp_path, arguments, code, words):
 
 
 def test_it_scores_cpsc2018(tmp_path):
-    """The set was not at hand: three synthetic records in its layout."""
+    """The set was not available: three synthetic records in its layout."""
     wave = render("sinus", 10.0, sample_rate_hz=500.0, seed=1).T.astype(float)
     for name, code in (("A0001", "426783006"), ("A0002", "164889003"), ("A0003", "426783006")):
         wfdb.wrsamp(

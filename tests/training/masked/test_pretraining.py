@@ -1,4 +1,4 @@
-"""Pretraining on a toy: the loss falls, a killed run ends as an unbroken one, and two processes as one."""
+"""Pretraining on a toy: the loss falls, a killed run ends as an uninterrupted one, and two processes as one."""
 
 import dataclasses
 import os
@@ -43,7 +43,7 @@ def same_state(one, other):
     return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
-def test_the_loss_falls_and_the_encoder_can_be_taken(tmp_path):
+def test_the_loss_falls_and_the_encoder_can_be_loaded(tmp_path):
     run = toy_pretraining.trainer(tmp_path, steps=60, ema_decay=0.9, save_every_s=1e9)
     first = run.step()
     run.run(lambda *_: None)
@@ -74,8 +74,8 @@ def test_pictures_and_log_are_written(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_killed_run_ends_as_an_unbroken_one(tmp_path):
-    """SIGKILL may hit a step or a save; the state on disk is always a whole one, from which the run goes on."""
+def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path):
+    """SIGKILL may hit a step or a save; the state on disk is always complete, and the run resumes from it."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     toy_pretraining.trainer(whole, steps=14).run(lambda *_: None)
     output = (tmp_path / "output").open("w+")
@@ -88,7 +88,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path):
     output.close()
     rest = toy_pretraining.trainer(broken, steps=14)
     rest.resume()
-    assert rest.progress.step >= 4, "it goes on, and does not begin again"
+    assert rest.progress.step >= 4, "it resumes, and does not start again"
     rest.run(lambda *_: None)
     assert same_state(whole, broken)
     assert [row["step"] for row in read_log(broken)] == list(range(1, 15)), "no row twice, none missing"
@@ -96,7 +96,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path):
     assert figures[0] == figures[1]
 
 
-def test_another_run_is_not_taken_up(tmp_path):
+def test_another_run_is_not_resumed(tmp_path):
     toy_pretraining.trainer(tmp_path, steps=1).run(lambda *_: None)
     with pytest.raises(CheckpointError, match="was begun with another learning_rate and seed"):
         toy_pretraining.trainer(tmp_path, steps=3, seed=5, learning_rate=1e-3).resume()
@@ -104,7 +104,7 @@ def test_another_run_is_not_taken_up(tmp_path):
         toy_pretraining.trainer(tmp_path / "empty").resume()
 
 
-def test_a_run_of_another_device_is_not_taken_up(tmp_path):
+def test_a_run_of_another_device_is_not_resumed(tmp_path):
     """The state of a GPU's generator has 16 bytes."""
     toy_pretraining.trainer(tmp_path, steps=1).run(lambda *_: None)
     path = tmp_path / STATE
@@ -123,7 +123,7 @@ def test_a_damaged_state_is_refused(tmp_path):
         toy_pretraining.trainer(tmp_path).resume()
 
 
-def test_two_processes_walk_the_path_of_one(tmp_path):
+def test_two_processes_take_the_steps_of_one(tmp_path):
     alone = toy_pretraining.trainer(tmp_path / "one", steps=8)
     one = {step: alone.step() for step in range(1, 9)}
     port = str(free_port())

@@ -17,7 +17,7 @@ from training.study.report import table
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("studies")
     toy_data.write(root / "data")
     for seed, name in enumerate(("tiny", "resnet")):
@@ -27,54 +27,54 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _cache(place, monkeypatch):
-    monkeypatch.setenv("ECG_CACHE", str(place / "cache"))
+def _cache(root, monkeypatch):
+    monkeypatch.setenv("ECG_CACHE", str(root / "cache"))
 
 
-def test_networks_side_by_side(place, ecg_train):
-    results = place / "RESULTS.md"
-    command = ("compare", place / "tiny", place / "resnet", "--data", place / "data", "--resamples", 20)
-    code, text, error = ecg_train(*command, "--threads", 1, "--results", results, "--json", place / "c.json")
+def test_networks_side_by_side(root, ecg_train):
+    results = root / "RESULTS.md"
+    command = ("compare", root / "tiny", root / "resnet", "--data", root / "data", "--resamples", 20)
+    code, text, error = ecg_train(*command, "--threads", 1, "--results", results, "--json", root / "c.json")
     assert code == 0, error
-    figures = json.loads((place / "c.json").read_text())
+    figures = json.loads((root / "c.json").read_text())
     assert set(figures["parts"]) == {"fold 9", "unseen patients of folds 1-8"}
     groups = figures["parts"]["fold 9"]["groups"]
     assert "delta" not in groups["all"]["tiny"]
     other = groups["all"]["resnet"]
     assert other["delta"] == pytest.approx(other["macro_auc"] - groups["all"]["tiny"]["macro_auc"])
     assert other["delta_ci95"][0] <= other["delta"] <= other["delta_ci95"][1]
-    groups_again = score_groups(checkpoint.load_model(place / "tiny")[0], place / "data", "judge")
+    groups_again = score_groups(checkpoint.load_model(root / "tiny")[0], root / "data", "judge")
     assert len(groups_again["all"][1]) == figures["parts"]["fold 9"]["records"]
     assert "2.43 M parameters" in text
     assert text.strip() in results.read_text()
     each = figures["parts"]["fold 9"]["statements"]
     assert np.mean([aucs["resnet"] for aucs in each.values()]) == pytest.approx(other["macro_auc"])
-    assert (place / "statements.png").read_bytes().startswith(b"\x89PNG")
+    assert (root / "statements.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_two_of_one_name_are_refused(place, ecg_train):
-    code, _, error = ecg_train("compare", place / "tiny", place / "tiny", "--data", place / "data")
+def test_two_of_one_name_are_refused(root, ecg_train):
+    code, _, error = ecg_train("compare", root / "tiny", root / "tiny", "--data", root / "data")
     assert (code, "the same folder name" in error) == (2, True)
 
 
-def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
+def test_a_study_is_trained_once_and_continued(root, ecg_train, monkeypatch):
     def toys():
         pretraining = arms.Pretraining("toy", steps=1, sets=("ptb-xl",))
         yield arms.Arm("probe-random-10", 1, steps=1, labels=0.1, batch_size=4, probe_share=1.0)
         yield arms.Arm("whole-toy-10", 1, steps=1, labels=0.1, batch_size=4, pretraining=pretraining)
 
     monkeypatch.setitem(arms.STUDIES, "few-labels", toys)
-    command = ("study", "few-labels", "--data", place / "data", "--out", place / "few", "--threads", 1)
-    code, text, error = ecg_train(*command, "--results", place / "few.md")
+    command = ("study", "few-labels", "--data", root / "data", "--out", root / "few", "--threads", 1)
+    code, text, error = ecg_train(*command, "--results", root / "few.md")
     assert code == 0, error
     assert "| whole-toy-10 | 1 |" in text
-    assert (place / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
-    trained = place / "few" / "arms" / "whole-toy-10-1"
-    pretrained = checkpoint.load_model(place / "few" / "pretraining" / "toy")[0].state_dict()
+    assert (root / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
+    trained = root / "few" / "arms" / "whole-toy-10-1"
+    pretrained = checkpoint.load_model(root / "few" / "pretraining" / "toy")[0].state_dict()
     assert pretrained.keys() == checkpoint.load_model(trained)[0].state_dict().keys()
-    other = ("study", "few-labels", "--data", place / "data", "--out", place / "other", "--arm", "whole-*")
-    assert ecg_train(*other, "--encoder", place / "few" / "pretraining" / "toy")[0] == 0
-    assert not (place / "other" / "pretraining").exists(), "an encoder that is given is not pretrained again"
+    other = ("study", "few-labels", "--data", root / "data", "--out", root / "other", "--arm", "whole-*")
+    assert ecg_train(*other, "--encoder", root / "few" / "pretraining" / "toy")[0] == 0
+    assert not (root / "other" / "pretraining").exists(), "an encoder that is given is not pretrained again"
     monkeypatch.setattr(runner, "finetune", lambda *_, **__: pytest.fail("it was trained already"))
     code, again, _ = ecg_train(*command, "--arm", "whole-*")
     assert (code, "probe-random" in again) == (0, False)
@@ -91,22 +91,22 @@ def test_a_study_is_trained_once_and_taken_up(place, ecg_train, monkeypatch):
         (("finetune", "--out", "x", "--minutes", "1"), "share no clock"),
     ],
 )
-def test_what_torchrun_cannot_share_is_refused(place, ecg_train, monkeypatch, arguments, reason):
+def test_what_torchrun_cannot_share_is_refused(root, ecg_train, monkeypatch, arguments, reason):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    code, _, error = ecg_train(*arguments, "--data", place / "data")
+    code, _, error = ecg_train(*arguments, "--data", root / "data")
     assert (code, reason in " ".join(error.replace("│", " ").split())) == (2, True), error
 
 
-def test_one_encoder_does_not_stand_for_many(place, ecg_train):
-    """Masks that were compared would all have been the masks of the encoder that was given."""
-    command = ("study", "ablations", "--data", place / "data", "--out", place / "a", "--encoder", place / "tiny")
+def test_one_encoder_cannot_replace_several(root, ecg_train):
+    """The arms that compare masks would all have started from the same encoder."""
+    command = ("study", "ablations", "--data", root / "data", "--out", root / "a", "--encoder", root / "tiny")
     code, _, error = ecg_train(*command, "--arm", "usual-*", "--arm", "mask-leads-*")
     assert (code, "cannot stand for leads, usual" in " ".join(error.split())) == (2, True)
-    assert not (place / "a").exists()
+    assert not (root / "a").exists()
 
 
-def test_an_encoder_that_no_arm_starts_from_is_refused(place, ecg_train):
-    command = ("study", "ablations", "--data", place / "data", "--out", place / "s", "--encoder", place / "tiny")
+def test_an_encoder_that_no_arm_starts_from_is_refused(root, ecg_train):
+    command = ("study", "ablations", "--data", root / "data", "--out", root / "s", "--encoder", root / "tiny")
     code, _, error = ecg_train(*command, "--arm", "no-pretraining-*")
     assert (code, "no arm of ablations starts from an --encoder" in error) == (2, True)
 

@@ -1,4 +1,4 @@
-"""The trainer on a toy: it learns, it resumes where it stopped, it stops when the loss breaks."""
+"""The supervised trainer on a toy: it learns, it resumes where it stopped, and it stops when the loss is not finite."""
 
 import csv
 import dataclasses
@@ -67,7 +67,7 @@ def make_trainer(stretches, out, teachers=NO_TEACHERS, seed=0, **changes):
     return SupervisedTrainer(EcgNat(TOY), [training_set(stretches)], noise, config, out, teachers)
 
 
-def test_it_learns_what_can_be_learnt(toy_set, tmp_path):
+def test_it_learns_a_tone(toy_set, tmp_path):
     trainer = make_trainer(toy_set, tmp_path, steps=60, ema_decay=0.9)
     trainer.run(lambda *_: None)
     with (tmp_path / LOG).open() as file:
@@ -135,7 +135,7 @@ def test_it_resumes_where_it_stopped(toy_set, tmp_path):
     [{}, {"probe_share": 0.3, "layer_decay": 0.7, "contrastive_weight": 0.25, "blend": 0.7}],
     ids=["plain", "all options"],
 )
-def test_a_resumed_run_ends_as_an_unbroken_one(toy_set, tmp_path, changes):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(toy_set, tmp_path, changes):
     whole = make_trainer(toy_set, tmp_path / "whole", steps=20, **changes)
     whole.run(lambda *_: None)
     broken = make_trainer(toy_set, tmp_path / "broken", steps=20, **changes)
@@ -241,7 +241,7 @@ def test_the_checkpoint_is_no_pickle(toy_set, tmp_path):
     assert json.loads((tmp_path / checkpoint.CONFIG).read_text())["labels"] == list(NAMES)
 
 
-def test_the_budget_is_given_once():
+def test_exactly_one_budget_is_given():
     with pytest.raises(TrainingError, match="either minutes or steps"):
         FinetuneConfig(minutes=1, steps=1)
     with pytest.raises(TrainingError, match="either minutes or steps"):
