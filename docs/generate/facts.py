@@ -5,8 +5,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import edge
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
 from edge.alarms.track import AlarmSpec
+from edge.beats.rules import RULES
 from edge.bundle.manifest import Bundle, load_bundle
 from edge.core.leads import LEADS, lead_index
 from edge.publish.health import DeviceHealth, LatencyHealth, PublisherHealth, QueueHealth, StreamHealth
@@ -34,7 +35,7 @@ def leads(_: str) -> str:
 
 def alarms(_: str) -> str:
     """Return every alarm with the values that hold unless the configuration changes them."""
-    specs = [spec for spec in alarm_specs(_bundle().manifest.labels) if spec.priority != "none"]
+    specs = [spec for spec in bundle_specs(_bundle().manifest) if spec.priority != "none"]
     head = ["label", "name", "SNOMED CT", "priority", "raised when", "on delay s", "off delay s"]
     return _rows(head, *(_alarm(spec) for spec in sorted(specs, key=lambda spec: spec.kind)))
 
@@ -44,16 +45,18 @@ def _alarm(spec: AlarmSpec) -> list[str]:
     return [f"`{spec.label}`", spec.name, spec.snomed or "", spec.priority, _condition(spec), *delays]
 
 
+def rules(_: str) -> str:
+    """Return the rules on the beats, with definition and source."""
+    rows = ([f"`{rule.label}`", rule.priority, rule.definition, rule.source] for rule in RULES)
+    return _rows(["label", "priority", "definition", "source"], *rows)
+
+
 def _condition(spec: AlarmSpec) -> str:
+    if spec.by_beats:
+        return "the rule below holds"
     if spec.output is not None:
         clear = spec.clear_threshold
         return f"p ≥ {spec.threshold:g}" + (f", until p < {clear:g}" if clear not in {None, spec.threshold} else "")
-    if spec.pause_s is not None:
-        return f"no beat for {spec.pause_s:g} s"
-    if spec.below_bpm is not None:
-        return f"below {spec.below_bpm:g} beats a minute"
-    if spec.above_bpm is not None:
-        return f"above {spec.above_bpm:g} beats a minute"
     if spec.storm_limit is not None:
         return f"{spec.storm_limit} alarms within {spec.storm_window_s:g} s"
     causes = ", ".join(f"`{cause.key}`" for cause in sorted(spec.causes))

@@ -24,6 +24,7 @@ GENERATORS: dict[str, Callable[[str], str]] = {
     "manifest": structs.manifest,
     "leads": facts.leads,
     "alarms": facts.alarms,
+    "rules": facts.rules,
     "outputs": facts.outputs,
     "metrics": facts.metrics,
     "serial-formats": facts.serial_formats,

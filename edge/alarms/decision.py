@@ -1,10 +1,12 @@
 """The decision about one window: the only input of the alarms."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.beats.classes import ClassifiedBeat
 from edge.core.errors import StreamError
 from edge.core.samples import Cause
 from edge.signal.analyzer import UNKNOWN_RATE, HeartRate
@@ -27,6 +29,10 @@ class Decision:
     probabilities: NDArray[np.float32] | None  # (labels,), in the manifest's order; None when not good
     overload: bool = False  # windows were being shed when it arrived
     heart_rate: HeartRate = UNKNOWN_RATE  # at the window's end; it may be known for bad windows too
+    rhythms: Mapping[str, float | None] | None = (
+        None  # those that held since the previous decision, with p; None: a gap
+    )
+    classified: tuple[ClassifiedBeat, ...] = ()  # beats whose class became known since then
     beats: tuple[int, ...] = ()  # native sample indices of the QRS complexes found since the previous decision
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ class AlarmMachine:
 
     def _event(self, track: Track, decision: Decision, kind: EventKind, reason: Reason | None) -> AlarmEvent:
         spec, onset = track.spec, track.onset or decision
-        alarm_id, outputs = self._alarm_id(track, decision), decision.probabilities
+        alarm_id = self._alarm_id(track, decision)
         return AlarmEvent(
             kind=kind,
             # Only a silence can happen to one alarm several times, so its time is part of its id.
@@ -187,7 +187,7 @@ class AlarmMachine:
             end_sample=decision.end_sample,
             end_s=decision.end_s,
             leads=decision.leads,
-            probability=None if spec.output is None or outputs is None else float(outputs[spec.output]),
+            probability=spec.probability(decision),
             reason=reason,
             storm_counts=dict(self._storm_counts) if track is self._storm else None,
         )

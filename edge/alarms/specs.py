@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from edge.alarms.track import AlarmSpec
-from edge.bundle.manifest import LABEL_IN_TOPIC, Label, Priority
+from edge.beats.rules import RULES, Limits, Rule
+from edge.bundle.manifest import LABEL_IN_TOPIC, Label, Manifest, Priority
 from edge.core.errors import ConfigError
 from edge.core.samples import Cause
 
@@ -102,6 +103,35 @@ minute for 5 beats; above 140 a minute for 17 beats. Here those 17 beats are the
 over and an on delay of five seconds.
 """
 
+_NAMES = {  # and SNOMED CT concepts, most as in the PhysioNet/CinC Challenges 2020 and 2021
+    "VF": ("ventricular fibrillation or flutter", "164896001"),
+    "VT": ("ventricular tachycardia", "164895002"),
+    "NSVT": ("short run of ventricular beats", "444658006"),
+    "PAUSE": ("pause", None),
+    "AIVR": ("accelerated idioventricular rhythm", "61277005"),
+    "SVT": ("supraventricular tachycardia", "426761007"),
+    "BIGEMINY": ("ventricular bigeminy", "11157007"),
+    "TRIGEMINY": ("ventricular trigeminy", "251180001"),
+    "R_ON_T": ("ventricular beat on the T wave", None),
+    "COUPLET": ("ventricular couplet", None),
+    "PVC": ("premature ventricular contraction", "427172004"),
+    "PAC": ("premature atrial contraction", "284470004"),
+}
+_OFF_DELAY_S = 5.0  # of rhythms: a few other beats do not end an alarm
+
+
+def _rhythm(rule: Rule) -> AlarmSpec:
+    """Return the alarm of a rule. ASYSTOLE and the extreme rates keep the limits that a configuration may change."""
+    plain = next((spec for spec in BEATS if spec.label == rule.label), None)
+    if plain is None:
+        name, snomed = _NAMES[rule.label]
+        plain = AlarmSpec(label=rule.label, name=name, snomed=snomed)
+    return replace(plain, priority=rule.priority, rhythm=True, on_delay_s=0.0, off_delay_s=_OFF_DELAY_S)
+
+
+RHYTHMS = tuple(_rhythm(rule) for rule in RULES)
+"""Alarms of the rules on classified beats, for bundles with a beat network. They replace those of `BEATS`."""
+
 _BEAT_LIMITS = {"pause_s": (2.0, 30.0), "below_bpm": (15.0, 80.0), "above_bpm": (60.0, 300.0)}  # lowest and highest
 
 
@@ -160,8 +190,27 @@ class AlarmOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = None
 
 
-def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] | None = None) -> tuple[AlarmSpec, ...]:
+def rhythm_limits(specs: Sequence[AlarmSpec]) -> Limits:
+    """Return the limits of the rules on the beats, as the alarms have them."""
+    by_label = {spec.label: spec for spec in specs}
+    usual, changes = Limits(), {}
+    for label, key, limit in (
+        ("ASYSTOLE", "asystole_s", "pause_s"),
+        ("EXTREME_BRADY", "brady_bpm", "below_bpm"),
+        ("EXTREME_TACHY", "tachy_bpm", "above_bpm"),
+    ):
+        value = getattr(by_label.get(label), limit, None)
+        if value is not None:
+            changes[key] = value
+    return replace(usual, **changes)
+
+
+def alarm_specs(
+    labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] | None = None, *, classified_beats: bool = False
+) -> tuple[AlarmSpec, ...]:
     """Return the specs of the model's labels, the beats and the technical alarms, with a configuration's changes.
+
+    With `classified_beats` the rules on the beats decide about their rhythms, and not an output of the same label.
 
     Raises
     ------
@@ -169,7 +218,10 @@ def alarm_specs(labels: Sequence[Label], overrides: Mapping[str, AlarmOverride] 
         When an override names an unknown alarm, or has a value out of range.
     """
     model = [_model_spec(output, label) for output, label in enumerate(labels)]
-    own = (*TECHNICAL, *BEATS)
+    own = (*TECHNICAL, *(RHYTHMS if classified_beats else BEATS))
+    if classified_beats:
+        ruled = {spec.label for spec in RHYTHMS}
+        model = [spec for spec in model if spec.label not in ruled]
     specs = {spec.label: spec for spec in (*own, *model)}
     if len(specs) < len(own) + len(model):
         raise ConfigError(f"the bundle's labels must be unique and none of {', '.join(s.label for s in own)}")
@@ -197,6 +249,11 @@ def _model_spec(output: int, label: Label) -> AlarmSpec:
         escalate_s=label.escalate_s,
         latch=label.latch,
     )
+
+
+def bundle_specs(manifest: Manifest, overrides: Mapping[str, AlarmOverride] | None = None) -> tuple[AlarmSpec, ...]:
+    """Return the alarms of a bundle, see `alarm_specs`."""
+    return alarm_specs(manifest.labels, overrides, classified_beats=manifest.beats is not None)
 
 
 def _override(spec: AlarmSpec, override: AlarmOverride) -> AlarmSpec:

@@ -71,6 +71,7 @@ class AlarmSpec:
     pause_s: float | None = None  # over when the last beat was so long ago
     below_bpm: float | None = None  # over when the rate of the last beats is lower
     above_bpm: float | None = None  # over when it is higher
+    rhythm: bool = False  # over while the rules on the beats say that the rhythm of this label holds
     storm_limit: int | None = None  # over when so many alarms came, withheld ones included, within `storm_window_s`
     storm_window_s: float = 60.0
     on_delay_s: float = 0.0
@@ -92,10 +93,12 @@ class AlarmSpec:
     @property
     def by_beats(self) -> bool:
         """Whether the condition is about the heart beats, and not an output of the model."""
-        return any(limit is not None for limit in (self.pause_s, self.below_bpm, self.above_bpm))
+        return self.rhythm or any(limit is not None for limit in (self.pause_s, self.below_bpm, self.above_bpm))
 
     def over(self, decision: Decision, *, on: bool = False) -> bool | None:
         """Return whether the window is over; None when it is no evidence. `on`: whether the alarm is on."""
+        if self.rhythm:
+            return None if decision.rhythms is None else self.label in decision.rhythms
         if self.by_beats:
             return self._over_by_beats(decision.heart_rate)
         if self.output is None or self.threshold is None:
@@ -104,6 +107,14 @@ class AlarmSpec:
             return None
         level = self.clear_threshold if on and self.clear_threshold is not None else self.threshold
         return bool(decision.probabilities[self.output] >= level)
+
+    def probability(self, decision: Decision) -> float | None:
+        """Return the probability of the alarm's condition in a window; None where nothing gives one."""
+        if self.rhythm:
+            return None if decision.rhythms is None else decision.rhythms.get(self.label)
+        if self.output is None or decision.probabilities is None:
+            return None
+        return float(decision.probabilities[self.output])
 
     def _over_by_beats(self, heart: HeartRate) -> bool | None:
         if self.pause_s is not None:

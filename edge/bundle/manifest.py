@@ -129,6 +129,25 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     protocol: Annotated[str, Meta(description="How it was measured.")]
 
 
+class BeatNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The network that classifies beats."""
+
+    graph: Annotated[str, Meta(description="File of the ONNX graph.")] = "beats.onnx"
+    fibrillation: Annotated[
+        str | None, Meta(description="File of the ONNX graph that finds ventricular fibrillation. Null: none.")
+    ] = None
+    spectrum: Annotated[str | None, Meta(description="File of the weights on the spectrum that go with it.")] = None
+    bias: Annotated[
+        tuple[float, ...],
+        Meta(description="Added to the log probability of each class, N S V F Q X, before the class is chosen."),
+    ] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of its files in the bundle."""
+        return tuple(filter(None, (self.graph, self.fibrillation, self.spectrum)))
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about a bundle; the contract between workstation and device."""
 
@@ -140,6 +159,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: Annotated[tuple[Label, ...], Meta(description="Outputs of the graph, in its order.")]
     graphs: Annotated[dict[str, str], Meta(description="File of the graph of each precision, such as fp32.")]
     files: Annotated[dict[str, str], Meta(description="SHA-256 of every file but the manifest and the signature.")]
+    beats: Annotated[
+        BeatNetwork | None, Meta(description="Network that classifies beats. Null: the bundle has none.")
+    ] = None
     data_sets: Annotated[tuple[DataSet, ...], Meta(description="Data sets that the weights were trained on.")] = ()
     metrics: Annotated[tuple[Metric, ...], Meta(description="Measured figures.")] = ()
     golden_tolerances: Annotated[
@@ -284,6 +306,7 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
     for precision, tolerance in manifest.golden_tolerances.items():
         if not 0 < tolerance <= MAX_GOLDEN_TOLERANCE:
             yield f"golden tolerance {tolerance} of {precision}; above 0 and up to {MAX_GOLDEN_TOLERANCE} is possible"
-    unlisted = {GOLDEN, *manifest.graphs.values()} - manifest.files.keys()
+    beats = manifest.beats.files if manifest.beats else ()
+    unlisted = {GOLDEN, *manifest.graphs.values(), *beats} - manifest.files.keys()
     if unlisted:
         yield f"no SHA-256 for {', '.join(sorted(unlisted))}"

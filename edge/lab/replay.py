@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
+from edge.beats.networks import beat_networks
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
@@ -82,9 +83,10 @@ def replay_recording(
     runtime = MonitorRuntime(
         bundle.manifest,
         lambda: open_classifier(bundle, config.classifier),
-        alarm_specs(bundle.manifest.labels),
+        bundle_specs(bundle.manifest),
         collector,
         sha256=bundle.sha256,
+        open_beats=beat_networks(bundle),
         queue_windows=_QUEUE_WINDOWS,
     )
     # The runtime outlives the transport: what arrived is classified to the end before the totals are read.

@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 import time
+from itertools import islice
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
@@ -147,6 +148,7 @@ class ClassifierThread:
 
     def _decide(self, batch: list[Job]) -> None:
         windows = [StreamWindow(job.monitor, job.window) if isinstance(job, WindowJob) else None for job in batch]
+        self._step_rhythms(batch)
         for job, outputs in zip(batch, self.models.classify(windows), strict=True):
             match job:
                 case WindowJob():
@@ -155,6 +157,16 @@ class ClassifierThread:
                     self._emit(job, None, job.monitor.on_command(job.command))
                 case EndJob():
                     self._close(job)
+
+    def _step_rhythms(self, batch: list[Job]) -> None:
+        """Classify the beats of a batch, of all streams in one run, and let the rhythms of each stream follow."""
+        seconds = [(job.monitor, second) for job in batch if not isinstance(job, CommandJob) for second in job.beats]
+        if not seconds:
+            return
+        classes, fibrillation = self.models.classify_beats([second for _, second in seconds])
+        beats = iter(classes)
+        for (monitor, second), probability in zip(seconds, fibrillation, strict=True):
+            monitor.step_rhythms(second, list(islice(beats, len(second.described))), probability)
 
     def _decide_window(self, job: WindowJob, outputs: Outputs) -> None:
         monitor = job.monitor

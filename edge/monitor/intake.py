@@ -61,7 +61,9 @@ class Intake:
         monitor = self._monitor_for(block)
         monitor.set_inputs(self._models.inputs)  # a swap may have begun or ended since the last block
         for window in monitor.push(block):
-            self._jobs.put(WindowJob(monitor, self._shed(monitor, window), arrived_s))
+            # A shed window loses its samples, not its beats: these cost little.
+            beats = monitor.describe_beats(window)
+            self._jobs.put(WindowJob(monitor, self._shed(monitor, window), arrived_s, beats))
         if block.last:
             self.end(block.stream)
 
@@ -72,8 +74,8 @@ class Intake:
             return
         arrived_s = time.monotonic()
         for window in monitor.finish():
-            self._jobs.put(WindowJob(monitor, window, arrived_s, timed=False))
-        self._jobs.put(EndJob(monitor, arrived_s))
+            self._jobs.put(WindowJob(monitor, window, arrived_s, monitor.describe_beats(window), timed=False))
+        self._jobs.put(EndJob(monitor, arrived_s, monitor.finish_beats()))
 
     def command(self, stream: str, command: Command) -> bool:
         """Queue a command for the alarms of a stream; return False when the stream is not open or the queue is full."""

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from edge.alarms.command import Command
+from edge.beats.tracker import BeatSecond
 from edge.monitor.model_switch import Swap
 from edge.monitor.stream_monitor import StreamMonitor
 from edge.signal.windows import Window
@@ -21,6 +22,7 @@ class WindowJob:
     monitor: StreamMonitor
     window: Window
     arrived_s: float  # monotonic time at which the window's last block arrived
+    beats: tuple[BeatSecond, ...] = ()  # seconds since the previous window, with the beats that became known
     timed: bool = True  # whether its latency counts; it does not where the end of the stream completed the window
 
 
@@ -30,6 +32,7 @@ class EndJob:
 
     monitor: StreamMonitor
     arrived_s: float
+    beats: tuple[BeatSecond, ...] = ()  # the last beats of the stream
 
 
 @dataclass(frozen=True, slots=True)

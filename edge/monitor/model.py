@@ -7,6 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.alarms.track import AlarmSpec
+from edge.beats.classes import ClassifiedBeat
+from edge.beats.features import Described
+from edge.beats.fibrillation import Judged
+from edge.beats.networks import BeatNetworks, BeatNetworksFactory
+from edge.beats.tracker import BeatSecond
 from edge.bundle.manifest import BundleRef, InputSpec, Manifest
 from edge.classifiers.base import Classifier, ClassifierFactory
 from edge.core.errors import BundleError
@@ -23,16 +28,24 @@ class Model:
     open_classifier : called once, by `open`
     specs : the alarms of every stream
     sha256 : of the manifest; part of the bundle's reference in payloads
+    open_beats : called once, by `open`; None: the bundle classifies no beats
     """
 
     def __init__(
-        self, manifest: Manifest, open_classifier: ClassifierFactory, specs: Sequence[AlarmSpec], sha256: str = ""
+        self,
+        manifest: Manifest,
+        open_classifier: ClassifierFactory,
+        specs: Sequence[AlarmSpec],
+        sha256: str = "",
+        open_beats: BeatNetworksFactory | None = None,
     ) -> None:
         self.manifest = manifest
         self.sha256 = sha256
         self.specs = tuple(specs)
         self.labels = tuple(label.abbreviation for label in manifest.labels)
         self._open_classifier = open_classifier
+        self._open_beats = open_beats
+        self._beats: BeatNetworks | None = None
         self._classifier: Classifier | None = None
         self._closing = ExitStack()
         self._signal = np.zeros((0, len(LEADS), 0), np.float32)
@@ -51,13 +64,27 @@ class Model:
     def open(self, max_batch: int) -> None:
         """Open the classifier for batches of up to `max_batch` windows; raise what its factory raises."""
         self._classifier = self._closing.enter_context(self._open_classifier())
+        self._beats = self._open_beats() if self._open_beats else None
         self._signal = np.zeros((max_batch, len(LEADS), self.input.window_samples), np.float32)
         self._keep = np.zeros((max_batch, len(LEADS)), np.float32)
 
     def close(self) -> None:
         """Close the classifier, if it is open."""
-        self._classifier = None
+        self._classifier = self._beats = None
         self._closing.close()
+
+    @property
+    def classifies_beats(self) -> bool:
+        """Whether the bundle has a beat network."""
+        return self._open_beats is not None
+
+    def classify_beats(self, beats: Sequence[Described]) -> list[ClassifiedBeat]:
+        """Return the classes of beats of any streams, in the same order; none where the bundle has no beat network."""
+        return [] if self._beats is None else self._beats.classify(beats)
+
+    def judge_fibrillation(self, seconds: Sequence[BeatSecond]) -> list[Judged | None]:
+        """Return what the window of each second is; None where nothing can tell."""
+        return [None] * len(seconds) if self._beats is None else self._beats.fibrillation(seconds)
 
     def classify(self, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Return (windows, labels) probabilities of good windows, `max_batch` at most.

@@ -19,6 +19,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.beats.classes import ClassifiedBeat
+from edge.beats.fibrillation import Judged
+from edge.beats.tracker import BeatSecond
 from edge.bundle.manifest import InputSpec
 from edge.core.errors import EdgeError
 from edge.core.samples import Cause
@@ -141,6 +144,17 @@ class ModelSwitch:
             for (row, _), probabilities in zip(own, found, strict=True):
                 outputs[row] = probabilities
         return outputs
+
+    def classify_beats(self, seconds: Sequence[BeatSecond]) -> tuple[list[ClassifiedBeat], list[Judged | None]]:
+        """Return the classes of the beats in some seconds, and what the window of each second is."""
+        try:
+            beats = self.serving.classify_beats([beat for second in seconds for beat in second.described])
+            return beats, self.serving.judge_fibrillation(seconds)
+        except Exception as exc:  # as above
+            if self._probation is None:
+                raise
+            self._roll_back(self._probation, exc)
+            return self.classify_beats(seconds)
 
     def switch_to(self, swap: Swap) -> None:
         """Let another model serve from here on, on probation."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge.alarms.command import Command
 from edge.alarms.machine import AlarmSpec
+from edge.beats.networks import BeatNetworksFactory
 from edge.bundle.manifest import Manifest
 from edge.classifiers.base import ClassifierFactory
 from edge.core.loops import Loop
@@ -40,6 +41,7 @@ class MonitorRuntime:
     specs : the alarms of every stream
     sink : receives each decision and the alarm events it caused
     sha256 : of the bundle
+    open_beats : opens the beat network, in the classifier thread; None: beats are not classified
     max_batch : most windows in one run of the graph
     queue_windows : most windows that may wait
     session : begins the name of every epoch; another one for each run of a service, so that alarm ids are new
@@ -55,12 +57,13 @@ class MonitorRuntime:
         sink: Sink,
         *,
         sha256: str = "",
+        open_beats: BeatNetworksFactory | None = None,
         max_batch: int = 16,
         queue_windows: int = 256,
         session: str = "",
         shed: bool = False,
     ) -> None:
-        model = Model(manifest, open_classifier, specs, sha256)
+        model = Model(manifest, open_classifier, specs, sha256, open_beats)
         shedder = Shedder(manifest.input.hop_s) if shed else None
         self._jobs = JobQueue(queue_windows * _SHED_ROOM if shed else queue_windows)
         self._registry = StreamRegistry()

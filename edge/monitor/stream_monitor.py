@@ -17,6 +17,11 @@ from edge.alarms.command import Command
 from edge.alarms.decision import Decision
 from edge.alarms.evidence import window_evidence
 from edge.alarms.machine import AlarmEvent, AlarmMachine
+from edge.alarms.specs import rhythm_limits
+from edge.beats.classes import ClassifiedBeat
+from edge.beats.fibrillation import Judged
+from edge.beats.rhythms import StreamRhythms
+from edge.beats.tracker import BeatSecond, BeatTracker
 from edge.bundle.manifest import InputSpec
 from edge.core.samples import Block, Cause
 from edge.monitor.model import Model
@@ -61,6 +66,9 @@ class StreamMonitor:
         self._inputs = inputs
         self._cutters = [WindowStream(spec, first.sample_rate_hz, first.leads) for spec in inputs]
         self._pooler = Pooler(model.manifest.pooling, model.labels)
+        self._tracker = self._new_tracker() if model.classifies_beats else None
+        self._rhythms = StreamRhythms(rhythm_limits(model.specs))
+        self._new_beats: list[ClassifiedBeat] = []  # since the last decision
         self._alarms = AlarmMachine(first.stream, epoch, model.specs)
         self._account = SampleAccount()
         self._shed_end = 0  # of the last window that was shed
@@ -118,6 +126,16 @@ class StreamMonitor:
         if missing.shape[1]:
             yield from self._take(samples, missing)
 
+    def describe_beats(self, window: Window) -> tuple[BeatSecond, ...]:
+        """Return the beats that became known since the previous window; each window may be asked for once."""
+        if self._tracker is None or window.spec != self._cutters[0].spec:
+            return ()
+        return tuple(self._tracker.describe(second) for second in window.seconds)
+
+    def finish_beats(self) -> tuple[BeatSecond, ...]:
+        """End the stream and return its last beats."""
+        return () if self._tracker is None else (self._tracker.finish(self._arrived),)
+
     def finish(self) -> Iterator[Window]:
         """End the stream: yield the last window, if it is good although the stream ended within it."""
         yield from _in_order([cutter.finish() for cutter in self._cutters])
@@ -136,6 +154,11 @@ class StreamMonitor:
         kept = (*self.rollback_windows, window)
         self.rollback_windows = [each for each in kept if each.end_sample > self.decided_sample]
 
+    def step_rhythms(self, second: BeatSecond, beats: Sequence[ClassifiedBeat], judged: Judged | None) -> None:
+        """Take the classes of the beats of a second; what follows from them is part of the next decision."""
+        self._rhythms.step(second, beats, judged)
+        self._new_beats += beats
+
     def decide(
         self, window: Window, probabilities: NDArray[np.float32] | None
     ) -> tuple[Decision, tuple[AlarmEvent, ...]]:
@@ -152,7 +175,10 @@ class StreamMonitor:
             probabilities=pooled,
             heart_rate=window.heart_rate,
             beats=tuple(self._origin + beat for beat in window.beats),
+            rhythms=self._rhythms.take(),
+            classified=tuple(self._new_beats),
         )
+        self._new_beats = []
         with self._lock:
             if decision.good:
                 self._account.classify(window.first_sample, window.end_sample)
@@ -198,7 +224,13 @@ class StreamMonitor:
     def _take(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         with self._lock:
             self._account.add(self._cutters[0].instant_causes(missing))
+        if self._tracker is not None:
+            rows = self._cutters[0].rows
+            self._tracker.push(samples[rows], missing[rows])
         yield from _in_order([cutter.push(samples, missing) for cutter in self._cutters])
+
+    def _new_tracker(self) -> BeatTracker:
+        return BeatTracker(self._cutters[0].leads, self.sample_rate_hz)
 
 
 def _in_order(cuts: list[Iterator[Window]]) -> Iterator[Window]:

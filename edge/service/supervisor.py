@@ -13,7 +13,8 @@ from contextlib import ExitStack
 import msgspec
 
 from edge.alarms.machine import AlarmSpec
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
+from edge.beats.networks import beat_networks
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ActiveBackend
 from edge.classifiers.opening import open_classifier
@@ -53,7 +54,7 @@ class Service:
         self._bundle = bundle
         self._stopping = threading.Event()
         self._publisher = new_publisher(config.broker, config.device.id, bundle, config.publish)
-        specs = alarm_specs(bundle.manifest.labels, config.alarm)
+        specs = bundle_specs(bundle.manifest, config.alarm)
         self._home_assistant = new_home_assistant(config.publish, config.device.id, specs, self._publisher)
         self.runtime = self._new_runtime(specs)
         self._publisher.on_command(self.runtime.command)
@@ -147,6 +148,7 @@ class Service:
             specs,
             AlertSink(self._publisher, predictions=config.publish.predictions, then=self._home_assistant),
             sha256=bundle.sha256,
+            open_beats=beat_networks(bundle),
             max_batch=_CPU_BATCH if config.classifier.backend == "onnxruntime" else config.classifier.max_batch,
             session=uuid.uuid4().hex[:8],  # another one at each start, so that the ids of alarms are new
             shed=True,  # live sources do not wait
@@ -190,7 +192,7 @@ class Service:
         self._publisher.set_bundle(bundle.ref)
         self.health.set_bundle(bundle.ref)
         if self._home_assistant is not None:
-            specs = alarm_specs(bundle.manifest.labels, self._config.alarm)
+            specs = bundle_specs(bundle.manifest, self._config.alarm)
             self._home_assistant.switch_model(specs, rhythms(self._config.publish, specs))
 
     def _serve_metrics(self, stack: ExitStack) -> None:

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 import numpy as np
@@ -52,6 +52,19 @@ class AnalyzedSecond:
     end_sample: int
     issues: tuple[QualityIssue, ...]  # of each lead
     heart_rate: HeartRate  # at its end
+    beats: tuple[int, ...] = ()  # native indices of the QRS complexes found in it, the oldest first
+    confirmed_sample: int = 0  # every beat before this instant has been found
+    unbroken_since: int | None = None  # the signal has no gap from here on; None during a gap
+
+    def shifted(self, samples: int) -> "AnalyzedSecond":
+        """Return the same second for a count that began so many samples earlier."""
+        return replace(
+            self,
+            end_sample=self.end_sample + samples,
+            beats=tuple(beat + samples for beat in self.beats),
+            confirmed_sample=self.confirmed_sample + samples,
+            unbroken_since=None if self.unbroken_since is None else self.unbroken_since + samples,
+        )
 
 
 _NOTHING = AnalyzedSecond(0, (), UNKNOWN_RATE)
@@ -89,7 +102,7 @@ class SignalAnalyzer:
         self._unbroken_since: int | None = None  # the signal has no gap from here on; None during a gap
         self._had_beats = False  # in this epoch
         self._heights: deque[float] = deque(maxlen=_REFERENCE_SECONDS)  # of the beats of good seconds
-        self._new_beats: deque[tuple[int, int]] = deque()  # (time, when it was found), not taken yet
+        self._new_seconds: deque[AnalyzedSecond] = deque()  # not taken yet
         self._seconds: deque[AnalyzedSecond] = deque(maxlen=math.ceil(keep_s) + 3)
 
     def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> None:
@@ -105,7 +118,9 @@ class SignalAnalyzer:
             if self._filled == self.step:
                 self._filled = 0
                 self._end += self.step
-                self._seconds.append(self._analyze())
+                second = self._analyze()
+                self._seconds.append(second)
+                self._new_seconds.append(second)
 
     def seconds_until(self, end_sample: int) -> Iterator[AnalyzedSecond]:
         """Yield the kept seconds that end at `end_sample`, a native index, or before."""
@@ -116,12 +131,12 @@ class SignalAnalyzer:
         seconds = self.seconds_until(end_sample)
         return max(seconds, key=lambda second: second.end_sample, default=_NOTHING).heart_rate
 
-    def take_beats(self, end_sample: int) -> tuple[int, ...]:
-        """Return the native indices of the beats that were found up to `end_sample`, each once."""
-        beats = []
-        while self._new_beats and self._new_beats[0][1] <= end_sample:
-            beats.append(self._new_beats.popleft()[0])
-        return tuple(beats)
+    def take_seconds(self, end_sample: int) -> tuple[AnalyzedSecond, ...]:
+        """Return the seconds that end at `end_sample`, a native index, or before, each once."""
+        taken = []
+        while self._new_seconds and self._new_seconds[0].end_sample <= end_sample:
+            taken.append(self._new_seconds.popleft())
+        return tuple(taken)
 
     def _analyze(self) -> AnalyzedSecond:
         gap = self._missing.mean(axis=1) > 1 - MIN_PRESENT
@@ -143,8 +158,10 @@ class SignalAnalyzer:
         alive = (measures.extent >= FLAT_MV) & [issue is QualityIssue.NONE for issue in issues]
         self._level = np.where(alive, measures.level, self._level)
         agreed = [_agreed(beats[lead], beats[leads + lead], _PAIR_S * self._rate_hz) for lead in range(leads)]
-        self._find_beats(measures.features[:leads], agreed, issues, near, confirmed)
-        return AnalyzedSecond(self._end, issues, self._current_rate(confirmed))
+        beats_found = self._find_beats(measures.features[:leads], agreed, issues, near, confirmed)
+        return AnalyzedSecond(
+            self._end, issues, self._current_rate(confirmed), beats_found, confirmed, self._unbroken_since
+        )
 
     def _find_beats(
         self,
@@ -153,8 +170,10 @@ class SignalAnalyzer:
         issues: tuple[QualityIssue, ...],
         near: NDArray[np.bool_],
         confirmed: int,
-    ) -> None:
-        """Find the beats of the good leads; `agreed` are those that both detectors of a lead found.
+    ) -> tuple[int, ...]:
+        """Find the beats of the good leads and return their native indices.
+
+        `agreed` are those that both detectors of a lead found.
 
         Without a good lead the signal has a gap here. A flat line `near` the signal before it is none: after beats it
         may be a heart that stopped.
@@ -168,7 +187,7 @@ class SignalAnalyzer:
         self._features[:, : 2 * self._reach] = self._features[:, -2 * self._reach :]
         if not good and not (flat and self._had_beats):
             self._begin_gap()
-            return
+            return ()
         if self._unbroken_since is None:
             self._unbroken_since = self._end - self.step
         delay = round(_DELAY_S * self._rate_hz)
@@ -176,8 +195,8 @@ class SignalAnalyzer:
         new = self._accept(summed, single)
         if summed and len(good) == len(issues):
             self._heights.append(self._sum_finder.height or 0.0)
-        self._new_beats.extend((max(time - delay, 0), self._end) for time in new)
         self._had_beats = self._had_beats or bool(new)
+        return tuple(max(time - delay, 0) for time in new)
 
     def _begin_gap(self) -> None:
         """Forget the last beats: no interval and no pause may span a gap."""

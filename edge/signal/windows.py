@@ -13,7 +13,7 @@ from edge.bundle.manifest import InputSpec
 from edge.core.errors import StreamError
 from edge.core.leads import LEADS, lead_positions
 from edge.core.samples import Cause
-from edge.signal.analyzer import UNKNOWN_RATE, HeartRate, SignalAnalyzer
+from edge.signal.analyzer import UNKNOWN_RATE, AnalyzedSecond, HeartRate, SignalAnalyzer
 from edge.signal.conditioning import condition
 from edge.signal.quality import QualityIssue
 from edge.signal.resample import Step, StepResampler
@@ -35,7 +35,12 @@ class Window:
     present: NDArray[np.float64]  # (all leads,) part of the samples that arrived, 0 to 1
     issues: tuple[QualityIssue, ...] = ()  # of all leads: the worst of the lead's seconds in the window
     heart_rate: HeartRate = UNKNOWN_RATE  # at its end
-    beats: tuple[int, ...] = ()  # native indices of the QRS complexes found since the previous window
+    seconds: tuple[AnalyzedSecond, ...] = ()  # that passed since the previous window
+
+    @property
+    def beats(self) -> tuple[int, ...]:
+        """Native indices of the QRS complexes found since the previous window."""
+        return tuple(beat for second in self.seconds for beat in second.beats)
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -71,7 +76,7 @@ class WindowStream:
             )
         self.spec = spec
         rows = [row for row, _ in positions]
-        self._rows = slice(None) if len(rows) == len(leads) else rows  # a slice copies nothing
+        self.rows = slice(None) if len(rows) == len(leads) else rows  # a slice copies nothing
         self._positions = tuple(position for _, position in positions)
         self._window, self._hop = spec.window_samples, spec.hop_samples
         self._resampler = StepResampler(
@@ -92,13 +97,18 @@ class WindowStream:
         self._analyzer = SignalAnalyzer(len(positions), sample_rate_hz, spec.window_s)
 
     @property
+    def leads(self) -> int:
+        """Number of leads that are used."""
+        return len(self._positions)
+
+    @property
     def arrived(self) -> int:
         """Native index after the last instant that was taken."""
         return self._arrived
 
     def push(self, samples: NDArray[np.float32], missing: NDArray[np.uint8]) -> Iterator[Window]:
         """Take the next (channels, n) samples in mV, with a `Cause` for each, and yield each window they complete."""
-        samples, missing = samples[self._rows], missing[self._rows]
+        samples, missing = samples[self.rows], missing[self.rows]
         # A second at a time, as the analyzer keeps only the last seconds, which the windows then ask for.
         for first in range(0, samples.shape[1], self._analyzer.step):
             piece = slice(first, first + self._analyzer.step)
@@ -123,7 +133,7 @@ class WindowStream:
 
     def instant_causes(self, missing: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Reduce (channels, n) causes to (n,): an instant is missing when every usable lead is."""
-        causes: NDArray[np.uint8] = missing[self._rows].min(axis=0)
+        causes: NDArray[np.uint8] = missing[self.rows].min(axis=0)
         return causes
 
     def _advance(self, step: Step) -> Iterator[Window]:
@@ -169,8 +179,13 @@ class WindowStream:
             present=1.0 - missing.mean(axis=1),
             issues=issues,
             heart_rate=self._analyzer.heart_rate(analyzed),
-            beats=tuple(self._begins + beat for beat in self._analyzer.take_beats(analyzed)),
+            seconds=self._take_seconds(analyzed),
         )
+
+    def _take_seconds(self, end_sample: int) -> tuple[AnalyzedSecond, ...]:
+        """Return the seconds up to `end_sample`, as the analyzer counts, with indices that count from the epoch."""
+        seconds = self._analyzer.take_seconds(end_sample)
+        return seconds if not self._begins else tuple(second.shifted(self._begins) for second in seconds)
 
     def _issues(self, first: int, end_sample: int) -> tuple[NDArray[np.bool_], tuple[QualityIssue, ...]]:
         """Return (leads, samples), True in bad seconds of the window at output `first`, and each lead's worst issue."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
 from edge.bundle.manifest import Bundle, BundleRef
 from edge.classifiers.base import ClassifierConfig
 from edge.core.errors import BundleError, RecordError
@@ -153,7 +153,7 @@ def count_record(
     bundle: Bundle, name: str, annotation: Annotation, output: StreamOutput, start_s: float
 ) -> RecordCounts:
     """Compare the output of a record's stream with its annotation."""
-    specs = alarm_specs(bundle.manifest.labels)
+    specs = bundle_specs(bundle.manifest)
     return RecordCounts(
         record=name,
         patient=patient_of(name),

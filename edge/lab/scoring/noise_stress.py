@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
 from edge.bundle.manifest import Bundle, BundleRef
 from edge.classifiers.base import ClassifierConfig
 from edge.core.errors import RecordError
@@ -152,7 +152,7 @@ class _ConditionScorer:
         output = collect_output(bundle, name, source, self.config.classifier, report, self.stopped)
         self._done_s += length_s
         # Both kinds of period begin after the learning period, which is clean.
-        scorer = AlarmScorer(bundle.manifest, alarm_specs(bundle.manifest.labels), CLEAN_START_S)
+        scorer = AlarmScorer(bundle.manifest, bundle_specs(bundle.manifest), CLEAN_START_S)
         noisy = noisy_spans(length_s)
         clean = subtract(union([(CLEAN_START_S, length_s)]), noisy)
         return (

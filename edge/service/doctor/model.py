@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
 from edge.bundle.manifest import Bundle
 from edge.classifiers.base import ClassifierConfig, check_golden
 from edge.core.errors import BundleError, ConfigError
@@ -24,7 +24,7 @@ def check_model(config: ServiceConfig) -> Iterator[Finding]:
     yield ok("bundle", f"{manifest.name} {manifest.version}, {len(manifest.files)} hashes, {bundle.sha256[:12]}")
     yield from _golden(bundle, config.classifier)
     try:
-        alarm_specs(manifest.labels, config.alarm)
+        bundle_specs(manifest, config.alarm)
     except ConfigError as exc:
         yield fail("alarms", str(exc), "correct [alarm] in the configuration")
 

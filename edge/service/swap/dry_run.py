@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge.alarms.specs import AlarmOverride, alarm_specs
+from edge.alarms.specs import AlarmOverride, bundle_specs
+from edge.beats.networks import beat_networks
 from edge.bundle.manifest import load_bundle
 from edge.classifiers.base import ClassifierConfig
 from edge.classifiers.opening import open_classifier
@@ -88,11 +89,19 @@ def dry_run(task: DryRunTask) -> DryRunResult:
     seconds: defaultdict[str, float] = defaultdict(float)
 
     def sink(update: StreamUpdate) -> None:
-        alarms.update(e.spec.label for e in update.events if e.kind == "raised" and e.spec.output is not None)
+        alarms.update(
+            e.spec.label for e in update.events if e.kind == "raised" and (e.spec.output is not None or e.spec.rhythm)
+        )
 
-    specs = alarm_specs(bundle.manifest.labels, task.alarm)
+    specs = bundle_specs(bundle.manifest, task.alarm)
     # Without `shed`: here the source waits for the classifier, and no window is dropped.
-    with MonitorRuntime(bundle.manifest, lambda: open_classifier(bundle, task.classifier), specs, sink) as runtime:
+    with MonitorRuntime(
+        bundle.manifest,
+        lambda: open_classifier(bundle, task.classifier),
+        specs,
+        sink,
+        open_beats=beat_networks(bundle),
+    ) as runtime:
         for block in stored_blocks(Path(task.stored_hour)):
             # The streams are stored one after another, so any other stream is over.
             for stream in seconds.keys() - {block.stream}:

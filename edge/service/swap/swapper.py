@@ -17,7 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge.alarms.specs import alarm_specs
+from edge.alarms.specs import bundle_specs
+from edge.beats.networks import beat_networks
 from edge.bundle.manifest import Bundle
 from edge.bundle.shipped import find_bundle
 from edge.classifiers.base import OnBackend
@@ -165,7 +166,7 @@ class Swapper:
 
     def _try_out(self, bundle: Bundle) -> Model:
         """Try the bundle on its golden windows and on the stored hour; EdgeError when it fails."""
-        specs = alarm_specs(bundle.manifest.labels, self._config.alarm)
+        specs = bundle_specs(bundle.manifest, self._config.alarm)
         self.stored_hour.flush()
         task = DryRunTask(
             bundle=str(bundle.path),
@@ -183,7 +184,13 @@ class Swapper:
             sum(result.alarms.values()),
         )
         config, set_classifier = self._config.classifier, self._hooks.set_classifier
-        return Model(bundle.manifest, lambda: open_classifier(bundle, config, set_classifier), specs, bundle.sha256)
+        return Model(
+            bundle.manifest,
+            lambda: open_classifier(bundle, config, set_classifier),
+            specs,
+            bundle.sha256,
+            beat_networks(bundle),
+        )
 
     def _take_over(self, request: SwapRequest, name: str, bundle: Bundle) -> None:
         self._record(request, "proving", name)

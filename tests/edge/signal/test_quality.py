@@ -22,7 +22,7 @@ def seconds_of(samples, missing=None, *, rate=RATE_HZ, cuts=()):
     for begin, end in zip([0, *cuts], [*cuts, samples.shape[1]], strict=True):
         analyzer.push(samples[:, begin:end], missing[:, begin:end])
     seconds = list(analyzer.seconds_until(samples.shape[1]))
-    return seconds, analyzer.take_beats(samples.shape[1])
+    return seconds, [beat for second in analyzer.take_seconds(samples.shape[1]) for beat in second.beats]
 
 
 def issues(samples, lead=0, **options):
