@@ -40,7 +40,7 @@ def _alarm(
 PRODUCT_LABELS = (
     Label(abbreviation="SR", name="sinus rhythm", snomed="426783006"),
     _alarm("AF", "atrial fibrillation", "164889003", "medium", 5.0, 10.0),
-    _alarm("AFL", "atrial flutter", "164890007", "medium", 5.0, 10.0),
+    _alarm("AFL", "atrial flutter", "164890007", "none", 5.0, 10.0),
     _alarm("SVT", "supraventricular tachycardia", "426761007", "medium", 2.0, 5.0),
     _alarm("VT", "ventricular tachycardia or flutter", "164895002", "high", 0.0, 5.0),
     _alarm("PVC", "premature ventricular contraction", "427172004", "low", 0.0, 5.0),
@@ -49,9 +49,9 @@ PRODUCT_LABELS = (
     _alarm("TRIGEMINY", "ventricular trigeminy", "251180001", "low", 3.0, 10.0),
     _alarm("SBRAD", "sinus bradycardia", "426177001", "medium", 5.0, 10.0),
     _alarm("STACH", "sinus tachycardia", "427084000", "medium", 5.0, 10.0),
-    _alarm("AVB1", "first-degree atrioventricular block", "270492004", "low", 20.0, 30.0),
-    _alarm("LBBB", "left bundle branch block", "164909002", "low", 20.0, 30.0),
-    _alarm("RBBB", "right bundle branch block", "59118001", "low", 20.0, 30.0),
+    _alarm("AVB1", "first-degree atrioventricular block", "270492004", "none", 20.0, 30.0),
+    _alarm("LBBB", "left bundle branch block", "164909002", "none", 20.0, 30.0),
+    _alarm("RBBB", "right bundle branch block", "59118001", "none", 20.0, 30.0),
     _alarm("PACED", "paced rhythm", "10370003", "low", 20.0, 30.0),
     Label(abbreviation="OTHER", name="another abnormal rhythm"),
     Label(
