@@ -9,6 +9,7 @@ from training.errors import TrainingError
 _COMMANDS = {
     "export": ("calibration.commands.export", "Make a bundle from a checkpoint."),
     "quantize": ("calibration.commands.quantize", "Add the fp16 and int8 graphs to a bundle."),
+    "add-beats": ("calibration.commands.add_beats", "Add the networks for beats and fibrillation."),
     "tune": ("calibration.commands.tune", "Set the alarms within a budget of false alarms."),
     "keygen": ("calibration.commands.keygen", "Make a key for signing bundles."),
     "sign": ("calibration.commands.sign", "Sign a bundle for devices that check signatures."),

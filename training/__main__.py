@@ -11,6 +11,7 @@ _COMMANDS = {
     "pretrain": ("training.commands.pretrain", "Pretrain the encoder without labels."),
     "finetune": ("training.commands.finetune", "Train on labelled records."),
     "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH, and predict unseen patients."),
+    "beats": ("training.commands.beats", "Train the network that classifies beats."),
     "compare": ("training.commands.compare", "Score networks side by side."),
     "study": ("training.commands.study", "Train and score the arms of a study."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),

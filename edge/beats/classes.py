@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 CLASSES = "NSVFQX"  # normal, supraventricular ectopic, ventricular ectopic, fusion, paced, no beat (EC57, and X)
+S, V, X = (CLASSES.index(kind) for kind in "SVX")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.beats.classes import CLASSES, ClassifiedBeat
+from edge.beats.classes import CLASSES, ClassifiedBeat, S
 from edge.beats.features import CHANNELS, LENGTH, Described
 
 INPUTS = ("snippets", "keep", "features")
@@ -70,6 +70,6 @@ def gate_supraventricular(probabilities: NDArray[np.float32], irregular: NDArray
     """
     loss = _GATE / (1 + np.exp(-(irregular - _GATE_AT) / _GATE_WIDTH))
     gated = probabilities.copy()
-    gated[:, CLASSES.index("S")] *= np.exp(-loss)
+    gated[:, S] *= np.exp(-loss)
     result: NDArray[np.float32] = gated / gated.sum(axis=1, keepdims=True)
     return result

@@ -22,6 +22,7 @@ from edge.beats.spectrum import SpectrumModel
 
 RATE_HZ = 100.0
 WINDOW = 500  # samples
+KINDS = ("benign", "VT", "VF")
 _LOWEST_MV = 0.05  # standard deviation of a window; less is a pause or no electrode
 _SLOW_S, _STRONG = 0.6, 0.35  # period, and height of the autocorrelation there, of a rhythm that is too slow
 _TRUST_SLOW = 0.3  # what is left of a slow rhythm's probability

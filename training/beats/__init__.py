@@ -1,0 +1,1 @@
+"""Training of the networks that judge beats, with beats described by the device's own code."""
