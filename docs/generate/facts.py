@@ -14,7 +14,10 @@ from edge.publish.health import DeviceHealth, LatencyHealth, PublisherHealth, Qu
 from edge.service.health.metrics import HealthCollector
 from edge.sources.serial_formats import _DEFAULTS as SERIAL_DEFAULTS
 
-_SPELLINGS = (*(f"ML{name}" for name in ("I", "II", "III")), *(f"MV{k}" for k in range(1, 7)), "D1", "DI", "D2", "DII")
+_SPELLINGS = (
+    *(f"{prefix}{name}" for prefix in ("ML", "D") for name in ("I", "II", "III", "1", "2", "3")),
+    *(f"{prefix}{k}" for prefix in ("MV", "MCL") for k in range(1, 7)),
+)
 
 
 def _rows(*rows: Iterable[object]) -> str:

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from edge.classifiers.base import ClassifierConfig
+from edge.core.leads import check_leads
 
 MQTT_PORT = 1883
 _MAX_THREADS = 8  # of ONNX Runtime in one run of the graph
@@ -102,6 +103,32 @@ def model_option() -> Callable[[F], F]:
     """Return the option `--model BUNDLE`, passed as `model: str`."""
     text = "Name of a shipped bundle, or folder of any bundle."
     return click.option("--model", metavar="BUNDLE", default="rhythm", show_default=True, help=text)
+
+
+class LeadChoice(NamedTuple):
+    """The leads that a command uses of each record."""
+
+    leads: tuple[str, ...] = ()  # of each channel, in order, `-` for one that is left out; empty: by their names
+    first: int | None = None  # only so many leads; None: all
+
+
+def _to_leads(_ctx: click.Context, _param: click.Parameter, value: str | None) -> LeadChoice:
+    if value is None:
+        return LeadChoice()
+    if value.strip().isdecimal() and int(value):
+        return LeadChoice(first=int(value))
+    leads = tuple(name.strip() for name in value.split(","))
+    try:
+        check_leads(leads)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+    return LeadChoice(leads)
+
+
+def leads_option() -> Callable[[F], F]:
+    """Return the option `--leads NAME,NAME`, passed as `leads: LeadChoice`."""
+    text = "Lead of each channel, in order, such as II,V1; - leaves one out. A number uses only so many leads."
+    return click.option("--leads", callback=_to_leads, metavar="NAME,...|N", help=text)
 
 
 def report_console(json_path: Path | None) -> Console:

@@ -11,8 +11,10 @@ from edge.bundle.manifest import Bundle
 from edge.bundle.shipped import find_bundle
 from edge.commands.options import (
     Address,
+    LeadChoice,
     broker_option,
     json_option,
+    leads_option,
     model_option,
     offline_classifier,
     report_console,
@@ -26,7 +28,7 @@ from edge.lab.transports import TRANSPORTS, Via
 from edge.monitor.update import Sink
 from edge.mqtt.client import BrokerConfig
 from edge.publish.sink import AlertSink, new_publisher
-from edge.sources.recordings import Recording, open_recording
+from edge.sources.recordings import Recording, lead_notice, open_recording
 
 
 class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -54,14 +56,17 @@ class Speed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
 )
 @click.option("--speed", type=Speed(), default="max", show_default=True, help="Multiple of real time.")
 @model_option()
+@leads_option()
 @broker_option()
 @click.option("--publish", is_flag=True, help="Publish the alerts on the broker too.")
 @json_option()
-def replay(
+def replay(  # noqa: PLR0913  click passes each option as an argument
+    *,
     record: str,
     via: Via,
     speed: float,
     model: str,
+    leads: LeadChoice,
     broker: Address | None,
     publish: bool,
     json_path: Path | None,
@@ -77,9 +82,11 @@ def replay(
       ecg-edge replay mitdb/208 --via serial --speed 60
       ecg-edge replay synthetic:sinus:30,af:60,lead_off:20 --via mqtt --json result.json
     """
-    recording = open_recording(record)
+    recording = open_recording(record, *leads)
     bundle = find_bundle(model)
     console = report_console(json_path)
+    if notice := lead_notice(recording):
+        console.print(f"{record}: {notice}", highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         address = BrokerConfig()
         if broker is not None:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from edge.commands.options import json_option, model_option, offline_classifier, report_console, results_option
+from edge.commands.options import (
+    LeadChoice,
+    json_option,
+    leads_option,
+    model_option,
+    offline_classifier,
+    report_console,
+    results_option,
+)
 from edge.commands.progress import ecg_progress
 from edge.commands.stopping import stop_on_signal
 from edge.core.output import write_json
@@ -39,6 +47,7 @@ from edge.lab.scoring.table import show
     help="Write the alarms of each record there as WFDB annotations (annotator: alarms).",
 )
 @click.option("--precision", default="fp32", show_default=True, help="Which graph of the bundle runs.")
+@leads_option()
 @results_option("MIT-BIH")
 @json_option()
 def score(  # noqa: PLR0913  click passes each option as an argument
@@ -50,6 +59,7 @@ def score(  # noqa: PLR0913  click passes each option as an argument
     skip: float,
     out: Path | None,
     precision: str,
+    leads: LeadChoice,
     results: Path | None,
     section: str,
     json_path: Path | None,
@@ -77,6 +87,8 @@ def score(  # noqa: PLR0913  click passes each option as an argument
         start_s=skip,
         alarms_to=out,
         classifier=offline_classifier(precision),
+        leads=leads.leads,
+        first_leads=leads.first,
     )
     console = report_console(json_path)
     began, stopped = time.monotonic(), threading.Event()

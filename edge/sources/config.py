@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from edge.core.errors import ConfigError
+from edge.core.leads import check_leads
 from edge.mqtt.client import BrokerConfig
 from edge.mqtt.topics import check_id, stream_id
 
@@ -42,12 +43,21 @@ class WfdbConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     stream: Annotated[
         str, Meta(description="Id of the stream. Empty: made from the record's name, mitdb-208 for mitdb/208.")
     ] = ""
+    leads: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Lead of each channel of the record, in order, such as II and V1; - leaves a channel out. "
+            "Empty: by the names in the record's header."
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of range."""
         _check("block_s", self.block_s, 0.01, 60.0)
         _check("speed", self.speed, 0.01, 10_000.0)
         _check_stream(self.stream_id)
+        if self.leads:
+            check_leads(self.leads)
 
     @property
     def stream_id(self) -> str:

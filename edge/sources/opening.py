@@ -18,7 +18,7 @@ def open_source(config: SourceConfig) -> Source:
         case WfdbConfig():
             from edge.sources.wfdb_record import WfdbRecordSource
 
-            return WfdbRecordSource(config.record, config.block_s, config.stream_id)
+            return WfdbRecordSource(config.record, config.block_s, config.stream_id, config.leads)
         case SyntheticConfig():
             from edge.sources.synthetic import SyntheticSource
 

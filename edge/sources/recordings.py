@@ -1,5 +1,6 @@
 """Recordings for a replay: WFDB records and the synthetic patient, both as ADC integers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from edge.sources.formats.adc import AdcSource
@@ -16,8 +17,13 @@ class Recording(AdcSource, Protocol):
         """Length in sample instants."""
 
 
-def open_recording(name: str) -> Recording:
+def open_recording(name: str, leads: Sequence[str] = (), first_leads: int | None = None) -> Recording:
     """Open a WFDB record by path or name, or `synthetic`, or `synthetic:SCENARIO`.
+
+    Parameters
+    ----------
+    leads : the lead of each channel of a record, in order, `-` to leave one out; empty: by their names
+    first_leads : use only so many leads of a record; None: all
 
     Raises
     ------
@@ -33,4 +39,11 @@ def open_recording(name: str) -> Recording:
         return SyntheticSource(scenario or "demo", leads=_SYNTHETIC_LEADS)
     from edge.sources.wfdb_record import WfdbRecord
 
-    return WfdbRecord(name)
+    return WfdbRecord(name, leads=leads, first_leads=first_leads)
+
+
+def lead_notice(recording: Recording) -> str | None:
+    """Return one line about channels whose lead was taken by default; None where there are none."""
+    from edge.sources.wfdb_record import WfdbRecord
+
+    return recording.assignment.notice if isinstance(recording, WfdbRecord) else None

@@ -1,13 +1,13 @@
 """WFDB records as a source: read as ADC integers, so that a replay can send them over any wire.
 
-Only channels that are one of the twelve leads are read. Where a signal file is shorter than its header states, the rest
-counts as missing (a last, empty block at the header's length), because a report must show that recorded instants are
-gone. Records of several segments, leads of different rates, and units that are not a voltage are refused. Needs the
-`wfdb` package, which is imported on first use.
+Only channels that `edge.core.leads` takes for one of the twelve leads are read. Where a signal file is shorter than its
+header states, the rest counts as missing (a last, empty block at the header's length), because a report must show that
+recorded instants are gone. Records of several segments, leads of different rates, and units that are not a voltage are
+refused. Needs the `wfdb` package, which is imported on first use.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +16,11 @@ from typing import Any, cast
 import numpy as np
 
 from edge.core.errors import FrameError, RecordError, SourceError
-from edge.core.leads import lead_positions
+from edge.core.leads import LEADS, LeadAssignment, assign_leads, lead_index, map_leads
 from edge.core.samples import Block, Cause
 from edge.mqtt.topics import stream_id
 from edge.sources.base import SourceBase
-from edge.sources.formats.adc import AdcBlock, AdcSpec, invalid_code
+from edge.sources.formats.adc import MAX_LEAD_NAME, AdcBlock, AdcSpec, invalid_code
 from edge.sources.record_path import data_root, resolve_record
 
 _LOG = logging.getLogger(__name__)
@@ -52,9 +52,12 @@ class WfdbRecord:
     ----------
     name : see `resolve_record`
     block_s : length of the blocks
+    leads : the lead of each channel, in order, `-` to leave one out; empty: by the names in the header
+    first_leads : use only so many of the leads, in the header's order; None: all
 
     Attributes
     ----------
+    assignment : LeadAssignment - which lead each channel is taken for
     spec : AdcSpec - leads, rate, gains and baselines
     samples : int - length in sample instants, as the header states
     available : int - sample instants that the signal files hold
@@ -67,14 +70,20 @@ class WfdbRecord:
         When wfdb is not installed.
     """
 
-    def __init__(self, name: str, block_s: float = 0.5) -> None:
+    def __init__(
+        self, name: str, block_s: float = 0.5, leads: Sequence[str] = (), first_leads: int | None = None
+    ) -> None:
         self._wfdb = _import_wfdb()
         self.name = name
         self.ref = resolve_record(name)
         header = self._header()
-        self._channels, self._per_frame = _usable_channels(name, header)
+        self.assignment = _assign_leads(name, header, leads)
+        usable = [channel for channel, position in enumerate(self.assignment.positions) if position is not None]
+        self._channels = usable[:first_leads]
+        self._per_frame = _samples_per_frame(name, header, self._channels)
         self._formats = [str(header.fmt[channel]) for channel in self._channels]
-        self.spec = _spec(name, header, self._channels, self._per_frame)
+        names = [_lead_name(header, channel, self.assignment, given=bool(leads)) for channel in self._channels]
+        self.spec = _spec(name, header, self._channels, names, self._per_frame)
         frames = self._available_frames(header)
         self.available = frames * self._per_frame
         self.samples = (header.sig_len or frames) * self._per_frame
@@ -177,11 +186,20 @@ class WfdbRecordSource(SourceBase):
     record : a name for `resolve_record`, or an open record
     block_s : length of a block, when `record` is a name
     stream : id of the stream; made from the record's name if left out
+    leads : see `WfdbRecord`, when `record` is a name
     """
 
-    def __init__(self, record: str | WfdbRecord, block_s: float = 0.5, stream: str | None = None) -> None:
+    def __init__(
+        self,
+        record: str | WfdbRecord,
+        block_s: float = 0.5,
+        stream: str | None = None,
+        leads: Sequence[str] = (),
+    ) -> None:
         super().__init__()
-        self.record = WfdbRecord(record, block_s) if isinstance(record, str) else record
+        self.record = WfdbRecord(record, block_s, leads) if isinstance(record, str) else record
+        if self.record.assignment.notice:
+            _LOG.warning("record %s: %s", self.record.name, self.record.assignment.notice)
         self.stream = stream or stream_id(self.record.name)
 
     def blocks(self) -> Iterator[Block]:
@@ -206,24 +224,44 @@ def _import_wfdb() -> ModuleType:
     return cast("ModuleType", wfdb)
 
 
-def _usable_channels(name: str, header: Any) -> tuple[list[int], int]:  # noqa: ANN401 - wfdb has no types
+def _assign_leads(name: str, header: Any, leads: Sequence[str]) -> LeadAssignment:  # noqa: ANN401 - wfdb has no types
     names = [text or "" for text in header.sig_name]
-    channels = [channel for channel, position in enumerate(lead_positions(names)) if position is not None]
-    if not channels:
-        raise RecordError(f"record {name} has none of the twelve leads; its channels: {', '.join(names) or 'no names'}")
+    try:
+        assignment = map_leads(names, leads) if leads else assign_leads(names)
+    except ValueError as exc:
+        raise RecordError(f"record {name}: {exc}") from exc
+    if not any(position is not None for position in assignment.positions):
+        raise RecordError(
+            f"record {name} has none of the twelve leads; its channels: {', '.join(names) or 'no names'}; "
+            f"--leads can name them"
+        )
+    return assignment
+
+
+def _lead_name(header: Any, channel: int, assignment: LeadAssignment, *, given: bool) -> str:  # noqa: ANN401 - wfdb has no types
+    """Return the header's name where it is short and names the lead, else the lead that the channel is taken for."""
+    position = assignment.positions[channel]
+    if position is None:
+        raise ValueError(f"channel {channel} is not used")
+    name = str(header.sig_name[channel] or "")
+    is_own = not given and len(name) <= MAX_LEAD_NAME and name.isascii() and lead_index(name) == position
+    return name if is_own else LEADS[position]
+
+
+def _samples_per_frame(name: str, header: Any, channels: list[int]) -> int:  # noqa: ANN401 - wfdb has no types
     per_frame = {int(header.samps_per_frame[channel]) for channel in channels}
     if len(per_frame) > 1:
         raise RecordError(f"record {name} has leads of different sample rates")
-    return channels, per_frame.pop()
+    return per_frame.pop()
 
 
-def _spec(name: str, header: Any, channels: list[int], per_frame: int) -> AdcSpec:  # noqa: ANN401 - wfdb has no types
+def _spec(name: str, header: Any, channels: list[int], leads: list[str], per_frame: int) -> AdcSpec:  # noqa: ANN401
     units = [str(header.units[channel]) for channel in channels]
     if unknown := [unit for unit in units if unit.lower() not in _PER_MV]:
         raise RecordError(f"record {name}: unit {unknown[0]!r} is not a voltage; V, mV, uV and nV are")
     try:
         return AdcSpec(
-            leads=tuple(header.sig_name[channel] or "" for channel in channels),
+            leads=tuple(leads),
             sample_rate_hz=float(header.fs) * per_frame,
             gain=tuple(
                 float(header.adc_gain[channel]) * _PER_MV[unit.lower()]

@@ -22,7 +22,7 @@ from edge.lab.scoring.folds import FoldBundles
 from edge.lab.scoring.record import AlarmScorer, StreamOutput, compare_qrs
 from edge.lab.scoring.summary import RecordCounts, RecordScore, SetScore, record_score, score_set
 from edge.sources.formats.adc import AdcSource
-from edge.sources.recordings import Recording, open_recording
+from edge.sources.recordings import Recording, lead_notice, open_recording
 
 SEEN = "seen_records.json"
 PROTOCOL = (
@@ -38,6 +38,7 @@ class FolderScore(SetScore, frozen=True, kw_only=True):
 
     protocol: str
     bundle: BundleRef
+    lead_notice: str | None = None  # which channels got their lead by default, in all records where any did
     seen_in_training: tuple[str, ...]  # records whose figures are too good, as the network was trained on them
     unseen: SetScore | None  # without those records; None where all or none were seen
     sinus: SetScore | None  # records in sinus rhythm throughout
@@ -54,6 +55,8 @@ class ScoreConfig:
     start_s: float = LEARNING_S
     alarms_to: Path | None = None  # folder for alarm files; None: none are written
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    leads: tuple[str, ...] = ()  # of each channel, see `edge.core.leads.map_leads`; empty: by their names
+    first_leads: int | None = None  # only so many leads; None: all
 
 
 def score_folder(
@@ -78,8 +81,7 @@ def score_folder(
     if isinstance(bundle, FoldBundles) and not config.only:
         names = [name for name in names if name in bundle.by_record]
     bundles = {name: bundle.for_record(name) if isinstance(bundle, FoldBundles) else bundle for name in names}
-    recordings = {name: open_recording(str(config.folder / name)) for name in names}
-    # All recordings are opened first: a record that cannot be read is an error before hours of replay, not after.
+    recordings = {name: open_recording(str(config.folder / name), config.leads, config.first_leads) for name in names}
     lengths_s = {name: each.samples / each.spec.sample_rate_hz for name, each in recordings.items()}
     if config.alarms_to is not None:
         config.alarms_to.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,8 @@ def score_folder(
         done.append(replace(counts, seen_in_training=seen))
     if not done:
         raise RecordError(f"{config.folder}: stopped before the first record was finished")
-    return _report(bundle, config, done)
+    notices = dict.fromkeys(notice for each in recordings.values() if (notice := lead_notice(each)))
+    return _report(bundle, config, done, " / ".join(notices) or None)
 
 
 def annotated_records(folder: Path, annotator: str, only: Sequence[str]) -> list[str]:
@@ -178,13 +181,16 @@ def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
     return frozenset(name for part in parts for names in part.values() for name in names)
 
 
-def _report(bundle: Bundle | FoldBundles, config: ScoreConfig, done: Sequence[RecordCounts]) -> FolderScore:
+def _report(
+    bundle: Bundle | FoldBundles, config: ScoreConfig, done: Sequence[RecordCounts], notice: str | None
+) -> FolderScore:
     unseen = [counts for counts in done if not counts.seen_in_training]
     sinus = [counts for counts in done if counts.sinus_throughout]
     return FolderScore(
         **msgspec.structs.asdict(score_set(done)),
         protocol=PROTOCOL.format(start_s=config.start_s),
         bundle=bundle.name if isinstance(bundle, FoldBundles) else bundle.ref,
+        lead_notice=notice,
         seen_in_training=tuple(counts.record for counts in done if counts.seen_in_training),
         unseen=score_set(unseen) if 0 < len(unseen) < len(done) else None,
         sinus=score_set(sinus) if sinus else None,

@@ -67,6 +67,8 @@ def _lines(score: FolderScore) -> Iterator[str]:
         yield _sum("sinus rhythm throughout", score.sinus)
     unannotated = ", ".join(f"{label} {rate:.2f}" for label, rate in score.other_alarms_per_hour.items() if rate)
     yield f"alarms an hour of labels without annotation: {unannotated or 'none'}"
+    if score.lead_notice is not None:
+        yield score.lead_notice
     if score.seen_in_training:
         yield f"seen in training, so their figures are too good: {' '.join(score.seen_in_training)}"
     yield f"bundle {score.bundle.name} {score.bundle.version} ({score.bundle.sha256[:12]})"

@@ -39,6 +39,10 @@ def test_a_record_is_opened_by_its_path(tmp_path):
     with open_source(WfdbConfig(record=str(tmp_path / "r"))) as source:
         assert isinstance(source, WfdbRecordSource)
         assert sum(block.samples.shape[1] for block in source.blocks()) == 100
+    with open_source(WfdbConfig(record=str(tmp_path / "r"), leads=("V5",))) as source:
+        assert next(iter(source.blocks())).leads == ("V5",)
+    with pytest.raises(ValueError, match="'x' is not a lead"):
+        WfdbConfig(record="r", leads=("x",))
 
 
 def test_the_kind_chooses_the_struct_and_unknown_keys_are_refused():

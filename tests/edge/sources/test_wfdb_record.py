@@ -9,6 +9,7 @@ import pytest
 import wfdb
 
 from edge.core.errors import RecordError
+from edge.core.leads import lead_positions
 from edge.core.samples import Block, Cause
 from edge.sources.record_path import resolve_record
 from edge.sources.wfdb_record import WfdbRecord, WfdbRecordSource
@@ -46,8 +47,7 @@ def test_a_real_record_equals_wfdbs_reading(data_dir, set_name, record):
         pytest.skip(f"no {set_name} in {data_dir}")
     blocks = list(WfdbRecordSource(f"{set_name}/{record}", block_s=1.0).blocks())
     theirs = wfdb.rdrecord(str(data_dir / set_name / record))
-    names = list(blocks[0].leads)
-    expected = theirs.p_signal[:, [theirs.sig_name.index(name) for name in names]].T
+    expected = theirs.p_signal[:, [place is not None for place in lead_positions(theirs.sig_name)]].T
     assert blocks[0].sample_rate_hz == theirs.fs
     # float32 keeps 24 bits, so values up to 16 mV differ by less than 1e-6
     assert np.nanmax(np.abs(whole(blocks) - expected)) < 1e-6
@@ -193,3 +193,58 @@ def test_stop_ends_the_record(small):
     next(blocks)
     source.stop()
     assert list(blocks) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "leads"),
+    [
+        (["ECG1", "ECG2"], ("II", "V1")),
+        (["ECG", "ECG"], ("II", "V1")),
+        (["RESP", "ECG"], ("II",)),
+        (["ECG lead II", "RESP"], ("II",)),
+        (["modified lead II", "RESP"], ("II",)),
+        (["V", "RESP"], ("V1",)),
+        (["MCL1", "II"], ("MCL1", "II")),
+        (["ML2", "V"], ("ML2", "V1")),
+        (["D3", "D1"], ("D3", "D1")),
+        (["ECG, ECG recorded using bedside monitor, lead II", "RESP"], ("II",)),
+    ],
+)
+def test_names_of_public_sets(tmp_path, names, leads):
+    path = write(tmp_path, np.arange(200).reshape(100, 2), sig_name=["first", "second"])
+    header = path.with_suffix(".hea")
+    text = header.read_text("utf-8").replace("first", names[0]).replace("second", names[1])  # wfdb refuses equal names
+    header.write_text(text, "utf-8")
+    assert WfdbRecord(str(path)).spec.leads == leads
+
+
+@pytest.mark.parametrize("name", ["EKG", "ECG"])
+def test_a_hand_held_recorders_only_channel(tmp_path, name):
+    record = WfdbRecord(str(write(tmp_path, np.arange(100).reshape(100, 1), sig_name=[name])))
+    assert record.spec.leads == ("I",)
+    assert record.assignment.notice == f"{name} taken for I; --leads says otherwise"
+
+
+def test_a_users_list_of_leads(tmp_path):
+    path = str(write(tmp_path, np.arange(200).reshape(100, 2), sig_name=["RESP", "x"]))
+    with pytest.raises(RecordError, match="--leads can name them"):
+        WfdbRecord(path)
+    (block, *_) = WfdbRecordSource(path, leads=("-", "V5")).blocks()
+    assert block.leads == ("V5",)
+    assert block.samples[0, 0] == np.float32(1 / 200)
+    with pytest.raises(RecordError, match="3 leads for 2 channels"):
+        WfdbRecord(path, leads=("I", "II", "III"))
+
+
+def test_the_first_lead_alone(tmp_path):
+    path = str(write(tmp_path, np.arange(200).reshape(100, 2), sig_name=["RESP", "V5"]))
+    assert WfdbRecord(path, leads=("I", "II"), first_leads=1).spec.leads == ("I",)
+    assert WfdbRecord(path, first_leads=1).spec.leads == ("V5",)
+
+
+@pytest.mark.parametrize("set_name", ["mitdb", "svdb", "vfdb", "cudb", "nsrdb", "cinc2015", "mimic-perform-af"])
+def test_every_record_of_a_set_opens(data_dir, set_name):
+    if not (data_dir / set_name).is_dir():
+        pytest.skip(f"no {set_name} in {data_dir}")
+    for header in sorted((data_dir / set_name).glob("*.hea")):
+        assert WfdbRecord(str(header)).spec.leads
