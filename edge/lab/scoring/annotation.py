@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.core.errors import RecordError
-from edge.lab.scoring.beats import Beats
+from edge.lab.scoring.beats import DE_CHAZAL, Beats
+from edge.lab.scoring.challenge import ListedAlarm
 
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ!")  # beats, and the waves (!) of ventricular flutter
 _QUALITY_CHANGE = "~"
+_MARKS = _QUALITY_CHANGE + "|"  # and isolated artefacts
+_PAST_END_S = 1.0  # annotators mark the last beat or the end itself a little late
 
 
 class NamedSpan(NamedTuple):
@@ -42,11 +45,19 @@ class Annotation:
     end_s: float
     qrs: Beats | None = None  # as EC57 compares them; None where no beat is annotated
     noisy: tuple[NamedSpan, ...] = ()  # spans in which the annotators found any lead noisy
+    classes: Beats | None = None  # with the classes that a beat network has; None where no class is annotated
+    marks_s: tuple[float, ...] = ()  # artefacts and changes of signal quality; beats near them may not be annotated
+    judged: frozenset[str] | None = None  # labels that the annotation tells; None: all that its content allows
+    listed: ListedAlarm | None = None  # the alarm of a bedside monitor that the record is about
 
     def beats(self, start_s: float, end_s: float) -> NDArray[np.str_]:
         """Symbols of the beats in [start_s, end_s)."""
         first, last = np.searchsorted(self.times_s, (start_s, end_s))
         return self.symbols[first:last]
+
+    def judges(self, label: str) -> bool:
+        """Return whether the annotation may tell where a label holds."""
+        return self.judged is None or label in self.judged
 
     def noted(self, *notes: str) -> list[tuple[float, float]]:
         """Start and end of the spans with one of these rhythm notes."""
@@ -77,6 +88,7 @@ def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
     except (OSError, ValueError, IndexError, TypeError) as exc:  # all seen on bad files
         raise RecordError(f"{path}.{annotator}: cannot be read as a WFDB annotation ({exc})") from exc
     times, symbols = raw.sample / float(raw.fs or header.fs), np.array(raw.symbol, np.str_)
+    _check(path, annotator, times, end_s)
     beats = np.isin(symbols, list(_BEATS))
     return Annotation(
         times[beats],
@@ -85,7 +97,27 @@ def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
         end_s,
         Beats.of(times, raw.symbol) if beats.any() else None,
         tuple(_noisy(raw, times, end_s)),
+        Beats.of(times, raw.symbol, DE_CHAZAL) if beats.any() else None,
+        tuple(map(float, times[np.isin(symbols, list(_MARKS))])),
     )
+
+
+def _check(path: Path, annotator: str, times: NDArray[np.float64], end_s: float) -> None:
+    """Raise RecordError when annotations at these times cannot belong to the record."""
+    name = f"{path.name}.{annotator}"
+    if not times.size:
+        raise RecordError(f"{path}: {name} holds no annotations")
+    if _is_text(Path(f"{path}.{annotator}")):
+        raise RecordError(f"{path}: {name} is a text file, not a WFDB annotation")
+    if (np.diff(times) < 0).any() or times[0] < 0:
+        raise RecordError(f"{path}: the annotations in {name} are not in order of time")
+    if times[-1] > end_s + _PAST_END_S:
+        raise RecordError(f"{path}: the annotations end at {times[-1]:.0f} s, the record at {end_s:.0f} s")
+
+
+def _is_text(path: Path) -> bool:
+    content = path.read_bytes()
+    return content.isascii() and "".join(content.decode("ascii").split()).isprintable()
 
 
 def patient_of(record: str) -> str:

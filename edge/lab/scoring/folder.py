@@ -13,13 +13,19 @@ import msgspec
 from edge.alarms.specs import bundle_specs
 from edge.bundle.manifest import Bundle, BundleRef
 from edge.classifiers.base import ClassifierConfig
-from edge.core.errors import BundleError, RecordError
+from edge.core.errors import BundleError, RecordError, SourceError, StreamError
 from edge.lab.replay import ReplayConfig, replay_recording
 from edge.lab.scoring.alarm_file import write_alarms
-from edge.lab.scoring.annotation import Annotation, patient_of, read_annotation
+from edge.lab.scoring.annotation import Annotation, patient_of
+from edge.lab.scoring.beat_classes import count_classes
 from edge.lab.scoring.beats import LEARNING_S
+from edge.lab.scoring.challenge import judge
 from edge.lab.scoring.folds import FoldBundles
-from edge.lab.scoring.record import AlarmScorer, StreamOutput, compare_qrs
+from edge.lab.scoring.lethal import count_lethal
+from edge.lab.scoring.pauses import count_pauses
+from edge.lab.scoring.record import AlarmCounts, AlarmScorer, StreamOutput, alarm_times, compare_qrs
+from edge.lab.scoring.set_reference import read_reference, reference_records
+from edge.lab.scoring.sets import set_of
 from edge.lab.scoring.summary import RecordCounts, RecordScore, SetScore, record_score, score_set
 from edge.sources.formats.adc import AdcSource
 from edge.sources.recordings import Recording, lead_notice, open_recording
@@ -33,6 +39,13 @@ PROTOCOL = (
 Progress = Callable[[str, float, float], None]  # record, seconds of ECG done, seconds of ECG in all
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """A record that could not be scored."""
+
+    record: str
+    reason: str
+
+
 class FolderScore(SetScore, frozen=True, kw_only=True):
     """The report of `ecg-edge score`: figures of all records, of some groups of them, and of each."""
 
@@ -41,6 +54,7 @@ class FolderScore(SetScore, frozen=True, kw_only=True):
     lead_notice: str | None = None  # which channels got their lead by default, in all records where any did
     seen_in_training: tuple[str, ...]  # records whose figures are too good, as the network was trained on them
     unseen: SetScore | None  # without those records; None where all or none were seen
+    left_out: tuple[LeftOut, ...] = ()
     sinus: SetScore | None  # records in sinus rhythm throughout
     records: tuple[RecordScore, ...]
 
@@ -77,64 +91,81 @@ def score_folder(
         When there is nothing to score, or a record, an annotation or the bundle fails.
     """
     stopped = stopped or threading.Event()
-    names = annotated_records(config.folder, config.annotator, config.only)
+    names = reference_records(config.folder, config.annotator, config.only)
     if isinstance(bundle, FoldBundles) and not config.only:
         names = [name for name in names if name in bundle.by_record]
     bundles = {name: bundle.for_record(name) if isinstance(bundle, FoldBundles) else bundle for name in names}
-    recordings = {name: open_recording(str(config.folder / name), config.leads, config.first_leads) for name in names}
-    lengths_s = {name: each.samples / each.spec.sample_rate_hz for name, each in recordings.items()}
+    opened, left_out = _open_records(config, names)
     if config.alarms_to is not None:
         config.alarms_to.mkdir(parents=True, exist_ok=True)
     done: list[RecordCounts] = []
-    for number, (name, recording) in enumerate(recordings.items()):
-        before_s = sum(lengths_s[other] for other in names[:number])
+    total_s, before_s = sum(each.length_s for each in opened), 0.0
+    for each in opened:
 
-        def report(seconds: float, name: str = name, before_s: float = before_s) -> None:
+        def report(seconds: float, name: str = each.name, before_s: float = before_s) -> None:
             if progress is not None:
-                progress(name, before_s + seconds, sum(lengths_s.values()))
+                progress(name, before_s + seconds, total_s)
 
-        counts = _replay_record(bundles[name], config, name, recording, report, stopped)
+        try:
+            counts = _replay_record(bundles[each.name], config, each, report, stopped)
+        except (RecordError, SourceError, StreamError) as exc:
+            left_out.append(LeftOut(each.name, str(exc)))
+            continue
         if stopped.is_set():
             break
+        before_s += each.length_s
         # Each bundle of a cross-validation has its own list.
-        seen = name in seen_records(bundles[name], config.folder.resolve().name)
+        seen = each.name in seen_records(bundles[each.name], set_of(config.folder))
         done.append(replace(counts, seen_in_training=seen))
     if not done:
+        if left_out and not stopped.is_set():
+            raise RecordError(f"{config.folder}: no record can be scored; {left_out[0].reason}")
         raise RecordError(f"{config.folder}: stopped before the first record was finished")
-    notices = dict.fromkeys(notice for each in recordings.values() if (notice := lead_notice(each)))
-    return _report(bundle, config, done, " / ".join(notices) or None)
+    return _report(bundle, config, done, opened, left_out)
 
 
-def annotated_records(folder: Path, annotator: str, only: Sequence[str]) -> list[str]:
-    """Return the names of the annotated records of a folder, or of those in `only`.
+@dataclass(frozen=True)
+class _Opened:
+    """A record and its reference."""
 
-    Raises
-    ------
-    RecordError
-        When the folder has none, or lacks one of `only`.
-    """
-    names = sorted(path.stem for path in folder.glob(f"*.{annotator}"))
-    if not names:
-        raise RecordError(f"{folder}: no annotated record (*.{annotator})")
-    absent = sorted(set(only) - set(names))
-    if absent:
-        raise RecordError(f"{folder}: no annotated record {', '.join(absent)}; there are {', '.join(names)}")
-    return [name for name in names if not only or name in only]
+    name: str
+    recording: Recording
+    annotation: Annotation
+    length_s: float
+
+
+def _open_records(config: ScoreConfig, names: Sequence[str]) -> tuple[list[_Opened], list[LeftOut]]:
+    """Open the records and read their references; those that cannot be used are left out with the reason."""
+    opened, left_out = [], []
+    for name in names:
+        try:
+            opened.append(_open_record(config, name))
+        except (RecordError, SourceError, StreamError) as exc:
+            left_out.append(LeftOut(name, str(exc)))
+    return opened, left_out
+
+
+def _open_record(config: ScoreConfig, name: str) -> _Opened:
+    recording = open_recording(str(config.folder / name), config.leads, config.first_leads)
+    length_s = recording.samples / recording.spec.sample_rate_hz
+    annotation = read_reference(config.folder, name, config.annotator, length_s)
+    if annotation.listed is None and length_s <= config.start_s:
+        raise RecordError(f"record {name} is {length_s:.0f} s long; --skip leaves out the first {config.start_s:g} s")
+    return _Opened(name, recording, annotation, length_s)
 
 
 def _replay_record(
     bundle: Bundle,
     config: ScoreConfig,
-    name: str,
-    recording: Recording,
+    record: _Opened,
     progress: Callable[[float], None],
     stopped: threading.Event,
 ) -> RecordCounts:
-    annotation = read_annotation(config.folder / name, config.annotator)
-    output = collect_output(bundle, name, recording, config.classifier, progress, stopped)
+    output = collect_output(bundle, record.name, record.recording, config.classifier, progress, stopped)
     if config.alarms_to is not None and not stopped.is_set():
-        write_alarms(config.alarms_to, name, recording.spec.sample_rate_hz, output.events)
-    return count_record(bundle, name, annotation, output, config.start_s)
+        write_alarms(config.alarms_to, record.name, record.recording.spec.sample_rate_hz, output.events)
+    counts = count_record(bundle, record.name, record.annotation, output, config.start_s)
+    return replace(counts, first_lead=config.first_leads == 1)
 
 
 def collect_output(
@@ -157,7 +188,10 @@ def count_record(
 ) -> RecordCounts:
     """Compare the output of a record's stream with its annotation."""
     specs = bundle_specs(bundle.manifest)
-    return RecordCounts(
+    on = alarm_times(output, annotation.end_s)
+    if annotation.listed is not None:  # about one moment: there is no time in which an alarm is known to be false
+        return RecordCounts(name, patient_of(name), 0.0, AlarmCounts({}, {}), outcome=judge(annotation.listed, on))
+    counts = RecordCounts(
         record=name,
         patient=patient_of(name),
         hours=max(annotation.end_s - start_s, 0.0) / 3600,
@@ -165,10 +199,17 @@ def count_record(
         qrs=compare_qrs(annotation, output, start_s),
         sinus_throughout=annotation.sinus_throughout,
     )
+    if bundle.manifest.beats is not None:
+        counts = replace(counts, classes=count_classes(annotation, output.decisions, start_s))
+    if annotation.qrs is not None and annotation.judges("ASYSTOLE"):
+        counts = replace(counts, pauses=count_pauses(annotation.qrs, on, start_s, annotation.marks_s))
+    if annotation.judges("VT") and (annotation.rhythms or annotation.judged):
+        counts = replace(counts, lethal=count_lethal(annotation, on, start_s))
+    return counts
 
 
 def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
-    """Return the records listed as seen in training: those of the set named as the folder, else those of all sets."""
+    """Return the records of a set that are listed as seen in training; the same name in another set is another one."""
     path = bundle.path / SEEN
     if not path.is_file():
         return frozenset()
@@ -176,21 +217,25 @@ def seen_records(bundle: Bundle, set_name: str) -> frozenset[str]:
         sets = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[str]]])
     except (OSError, msgspec.DecodeError) as exc:
         raise BundleError(f"{path}: cannot be read: {exc}") from exc
-    # A folder may have any name; then a record counts as seen if any set has one of that name, to be on the safe side.
-    parts = [sets[set_name]] if set_name in sets else list(sets.values())
-    return frozenset(name for part in parts for names in part.values() for name in names)
+    return frozenset(name for names in sets.get(set_name, {}).values() for name in names)
 
 
 def _report(
-    bundle: Bundle | FoldBundles, config: ScoreConfig, done: Sequence[RecordCounts], notice: str | None
+    bundle: Bundle | FoldBundles,
+    config: ScoreConfig,
+    done: Sequence[RecordCounts],
+    opened: Sequence[_Opened],
+    left_out: Sequence[LeftOut],
 ) -> FolderScore:
     unseen = [counts for counts in done if not counts.seen_in_training]
     sinus = [counts for counts in done if counts.sinus_throughout]
+    notices = dict.fromkeys(notice for each in opened if (notice := lead_notice(each.recording)))
     return FolderScore(
         **msgspec.structs.asdict(score_set(done)),
         protocol=PROTOCOL.format(start_s=config.start_s),
         bundle=bundle.name if isinstance(bundle, FoldBundles) else bundle.ref,
-        lead_notice=notice,
+        lead_notice=" / ".join(notices) or None,
+        left_out=tuple(left_out),
         seen_in_training=tuple(counts.record for counts in done if counts.seen_in_training),
         unseen=score_set(unseen) if 0 < len(unseen) < len(done) else None,
         sinus=score_set(sinus) if sinus else None,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from edge.lab.scoring.bootstrap import Interval
 from edge.lab.scoring.folder import FolderScore
 from edge.lab.scoring.summary import LabelScore, QrsScore, RecordScore, SetScore
+from edge.lab.scoring.table import figures_of_set
 
 TITLE = "# Alarms\n\n`ecg-edge score` and `ecg-edge score-noise` write the sections of this page.\n"
 SEEN = "*seen in training*"
@@ -26,6 +27,7 @@ def render(score: FolderScore, heading: str, how: str) -> str:
         _labels(score),
         _LEGEND,
         _qrs(score),
+        "\n".join(f"* {line}" for line in figures_of_set(score)),
         "### Patient by patient",
         _records(score.records),
         "AF: duration Se / +P. VT, SVT: runs found of runs noted. PVC, PAC: F1 by window. QRS: Se / +P.",

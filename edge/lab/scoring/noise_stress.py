@@ -16,11 +16,12 @@ from edge.bundle.manifest import Bundle, BundleRef
 from edge.classifiers.base import ClassifierConfig
 from edge.core.errors import RecordError
 from edge.lab.scoring.annotation import read_annotation
-from edge.lab.scoring.folder import annotated_records, collect_output, count_record
+from edge.lab.scoring.folder import collect_output, count_record
 from edge.lab.scoring.folds import FoldBundles
 from edge.lab.scoring.noise import CLEAN_START_S, NoisyRecording, noisy_spans, read_noise
 from edge.lab.scoring.periods import PeriodCounts, PeriodScore, count_periods
 from edge.lab.scoring.record import AlarmScorer
+from edge.lab.scoring.set_reference import reference_records
 from edge.lab.scoring.spans import subtract, union
 from edge.lab.scoring.summary import RecordCounts, SetScore, score_set
 from edge.sources.recordings import open_recording
@@ -88,7 +89,7 @@ def run_noise_stress(
         When a record, an annotation, a noise record or the bundle fails.
     """
     stopped = stopped or threading.Event()
-    names = annotated_records(config.folder, "atr", config.records)
+    names = reference_records(config.folder, "atr", config.records)
     pairs: list[tuple[str | None, float | None]] = [(None, None)]  # the clean records come first: others refer to them
     pairs += [(noise, snr_db) for noise in config.noises for snr_db in config.snr_db]
     conditions = _ConditionScorer(bundle, config, names, len(pairs), progress, stopped)

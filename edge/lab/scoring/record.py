@@ -14,7 +14,24 @@ from edge.lab.scoring.beats import Beats, Confusion
 from edge.lab.scoring.beats import compare as compare_beats
 from edge.lab.scoring.episodes import Alarm, Counts, compare
 from edge.lab.scoring.reference import BEAT_LABELS, holds_in_window, references
+from edge.lab.scoring.spans import Spans
 from edge.monitor.update import StreamUpdate
+
+# "An alarm for a run of three or four counts as VT where the reference says VT" (see `reference`, VT from 3 beats on).
+LONG_RUN, SHORT_RUN = "VT", "NSVT"
+URGENT = ("medium", "high")
+# How long before the first decision about it a rhythm of the beats began, about: its beats, the beat after it, which
+# the classes need, and half a hop. Its end is known after two other beats.
+_RUN_TAKES_S, _END_TAKES_S = 3.0, 1.5
+_BEATS_TAKE_S = {
+    "BIGEMINY": 5.0,
+    "TRIGEMINY": 8.0,
+    "AIVR": 4.0,
+    "ASYSTOLE": 4.5,
+    "PAUSE": 4.5,
+    "EXTREME_BRADY": 8.0,
+    "EXTREME_TACHY": 8.0,
+}
 
 
 @dataclass
@@ -36,6 +53,16 @@ class StreamOutput:
         self.events += update.events
 
 
+def alarm_times(output: StreamOutput, end_s: float) -> dict[str, Spans]:
+    """Return for each label when its alarms were on, from raised to cleared, as (alarms, 2)."""
+    cleared = {event.alarm_id: event.end_s for event in output.events if event.kind == "cleared"}
+    times: dict[str, list[tuple[float, float]]] = {}
+    for event in output.events:
+        if event.kind == "raised":
+            times.setdefault(event.spec.label, []).append((event.end_s, cleared.get(event.alarm_id, end_s)))
+    return {label: np.array(spans, np.float64) for label, spans in times.items()}
+
+
 def compare_qrs(annotation: Annotation, output: StreamOutput, start_s: float) -> Confusion:
     """Compare the QRS complexes that a stream found with the annotated ones, from `start_s` on."""
     if annotation.qrs is None:
@@ -51,6 +78,7 @@ class AlarmCounts:
 
     labels: dict[str, Counts]  # labels that the record annotates
     unannotated: dict[str, int]  # alarms of other labels: the annotation does not tell whether they were right
+    urgent_false: int = 0  # false alarms of medium or high priority
 
 
 class AlarmScorer:
@@ -74,19 +102,29 @@ class AlarmScorer:
         """Count the right, false and missed alarms of one record."""
         annotated = references(annotation, self._window_s)
         beats = self.beat_windows(annotation, output)
-        labels, unannotated = {}, {}
+        labels, unannotated, urgent_false = {}, {}, 0
         for spec in self._specs:
+            if spec.label == SHORT_RUN and LONG_RUN in annotated:
+                continue  # counts as LONG_RUN
             reference = annotated.get(spec.label)
             if reference is None or spec.kind == "technical":  # no annotation to compare with
                 raised = (event for event in output.events if event.kind == "raised" and event.spec.label == spec.label)
                 unannotated[spec.label] = sum(self._start_s <= event.end_s for event in raised)
                 continue
-            counts = compare(reference, self.alarms(spec, output), self._start_s, annotation.end_s)
+            counts = compare(reference, self._alarms_of(spec, output), self._start_s, annotation.end_s)
             labels[spec.label] = counts + beats.get(spec.label, Counts())
-        return AlarmCounts(labels, unannotated)
+            urgent_false += (counts.alarms - counts.right) * (spec.priority in URGENT)
+        return AlarmCounts(labels, unannotated, urgent_false)
+
+    def _alarms_of(self, spec: AlarmSpec, output: StreamOutput) -> list[Alarm]:
+        """Return the alarms that the reference of a label judges: an alarm for a run of three or four counts as VT."""
+        labels = (LONG_RUN, SHORT_RUN) if spec.label == LONG_RUN else (spec.label,)
+        return [alarm for each in self._specs if each.label in labels for alarm in self.alarms(each, output)]
 
     def beat_windows(self, annotation: Annotation, output: StreamOutput) -> dict[str, Counts]:
         """Count for each beat label the windows that have it, those over its threshold, and those that are both."""
+        if not annotation.times_s.size:
+            return {}
         return {
             spec.label: self._beat_windows(spec, annotation, output)
             for spec in self._specs
@@ -107,7 +145,7 @@ class AlarmScorer:
                     for decision in windows
                     if self._is_evidence(spec, decision, on=decision.end_s > event.end_s)
                 ]
-                alarms.append(self._alarm(event, over, output))
+                alarms.append(self._alarm(event, over, last_s, output))
         return alarms
 
     def _is_evidence(self, spec: AlarmSpec, decision: Decision, *, on: bool) -> bool:
@@ -116,7 +154,16 @@ class AlarmScorer:
         gated = spec.gated and any(gate.over(decision) for gate in self._gates)
         return not gated and bool(spec.over(decision, on=on))
 
-    def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], output: StreamOutput) -> Alarm:
+    def _alarm(self, raised: AlarmEvent, windows: Sequence[Decision], end_s: float, output: StreamOutput) -> Alarm:
+        if raised.spec.rhythm or raised.spec.by_beats or not windows:
+            # Not made of what a window holds: the beats of the rhythm came before the decision about it.
+            last_s = windows[-1].end_s if windows else end_s
+            began_s = raised.onset_s - _BEATS_TAKE_S.get(raised.spec.label, _RUN_TAKES_S)
+            return Alarm(
+                raised_s=raised.end_s,
+                covered_s=(began_s - self._hop_s, last_s),
+                active_s=(began_s, max(last_s - _END_TAKES_S, began_s + self._hop_s)),
+            )
         first_s, last_s = (decision.first_sample / output.sample_rate_hz for decision in (windows[0], windows[-1]))
         reach_s = self._reach_s(raised.spec.label)
         middle_s = (self._window_s - reach_s) / 2  # of the pooled windows together, counted from the last one's start

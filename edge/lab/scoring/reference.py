@@ -2,16 +2,21 @@
 
     AF AFL BIGEMINY TRIGEMINY SBRAD   where the rhythm is noted; AF is unknown during flutter (EC57)
     VT SVT                            where noted with at least 3 beats, unknown with fewer; ventricular flutter
-                                      from 1 s on
+                                      from 1 s on; VT also where 3 V beats follow each other above 100/min
+    VF                                where noted, or from [ to ]; VT is unknown there, and VF during VT and flutter
     PVC (V) PAC (A a J S)             beats; those less than a window apart are one episode; unknown near fusion (PVC)
     LBBB (L) RBBB (R) PACED (/ f)     where at least half of a window's beats are so, unknown with fewer; PACED also
                                       where the rhythm is noted
+    ASYSTOLE PAUSE EXTREME_*          from the intervals between the beats, see `rates`
     SBRAD, STACH                      no rate is annotated: unknown below 65 and from 90 beats a minute
 
-The rules are those of training (`training/data/sets/mitdb.py`), in time instead of windows; a test compares the two.
+Sets without rhythm notes: runs and patterns from the beats, see `runs`. All labels are unknown where (NOISE or (ASYS is
+noted. The other rules are those of training (`training/data/sets/mitdb.py`), in time instead of windows; a test
+compares the two.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +24,11 @@ from numpy.typing import NDArray
 from edge.lab.scoring.annotation import Annotation
 from edge.lab.scoring.beats import MATCH_S
 from edge.lab.scoring.episodes import Reference
-from edge.lab.scoring.spans import Spans, clip, no_spans, subtract, union
+from edge.lab.scoring.lethal import FIBRILLATION, TACHYCARDIA
+from edge.lab.scoring.lethal import UNSURE as _UNSURE
+from edge.lab.scoring.rates import rate_references
+from edge.lab.scoring.runs import beat_references
+from edge.lab.scoring.spans import Spans, clip, intersect, no_spans, subtract, union
 
 _NOTED = {"AF": "(AFIB", "AFL": "(AFL", "BIGEMINY": "(B", "TRIGEMINY": "(T"}
 _RUNS = {"VT": "(VT", "SVT": "(SVTA"}
@@ -40,17 +49,32 @@ def references(annotation: Annotation, window_s: float) -> dict[str, Reference]:
     result: dict[str, Reference] = {}
     # A label gets a reference only where the record annotates what it rests on: without rhythm notes nobody can say
     # that there was no AF, and without beats nothing is known about runs, forms and rates.
-    if annotation.rhythms:
+    rhythms, beats = bool(annotation.rhythms), bool(annotation.times_s.size)
+    if rhythms:
         result |= {label: Reference(union(annotation.noted(note))) for label, note in _NOTED.items()}
         result["AF"] = Reference(result["AF"].episodes, result["AFL"].episodes)
-    if annotation.rhythms and annotation.times_s.size:
-        result |= {label: _run(annotation, label) for label in _RUNS}
+    if rhythms or (annotation.qrs is not None and annotation.qrs.flutter):
+        result |= {label: _run(annotation, label) for label in _RUNS} | {"VF": _fibrillation(annotation)}
+    if rhythms and beats:
         result["SBRAD"] = _slow(annotation, window_s)
-    if annotation.times_s.size:
-        result |= {label: _premature(annotation, label, window_s) for label in _PREMATURE}
         result |= {label: _form(annotation, label, window_s) for label in _FORMS}
+    if beats:
+        result |= {label: _premature(annotation, label, window_s) for label in _PREMATURE}
         result["STACH"] = Reference(no_spans(), _where(annotation, _rates(annotation, window_s) >= _FAST_BPM))
-    return result
+    if annotation.qrs is not None:
+        result |= rate_references(annotation.qrs, annotation.end_s, annotation.marks_s)
+    if annotation.classes is not None:
+        for label, derived in beat_references(annotation.classes).items():
+            if label not in result:
+                result[label] = derived
+            elif label == "VT":  # the annotators of MIT-BIH did not note every run of three
+                result[label] = _both(result[label], derived)
+    unsure = union(annotation.noted(*_UNSURE))
+    return {
+        label: replace(each, unknown=union([*each.unknown, *unsure])) if len(unsure) else each
+        for label, each in result.items()
+        if annotation.judges(label)
+    }
 
 
 def holds_in_window(annotation: Annotation, label: str, start_s: float, end_s: float) -> bool | None:
@@ -66,11 +90,28 @@ def _run(annotation: Annotation, label: str) -> Reference:
     long: list[tuple[float, float]] = []
     short: list[tuple[float, float]] = []
     for start, end in annotation.noted(_RUNS[label]):
-        (long if annotation.beats(start, end).size >= _RUN_BEATS else short).append((start, end))
-    if label == "VT":  # flutter waves are not annotated as beats, so its length counts
+        enough = annotation.beats(start, end).size >= _RUN_BEATS or not annotation.times_s.size
+        (long if enough else short).append((start, end))
+    if label == "VT":
         for start, end in annotation.noted("(VFL"):
             (long if end - start >= _FLUTTER_S else short).append((start, end))
-    return Reference(union(long), union(short))
+        short += _fibrillation(annotation).episodes.tolist()
+    return Reference(union(long), subtract(union(short), union(long)))
+
+
+def _fibrillation(annotation: Annotation) -> Reference:
+    """Return fibrillation; a rhythm near it, as tachycardia and flutter are, leaves the label unknown."""
+    marked = () if annotation.qrs is None else annotation.qrs.flutter
+    flutter = union(annotation.noted("(VFL"))
+    # From [ to ] there is flutter or fibrillation; a note of flutter tells which.
+    noted = [(start, end) for start, end in marked if not len(intersect(union([(start, end)]), flutter))]
+    episodes = clip(union(noted if marked else annotation.noted(*FIBRILLATION)), 0.0, annotation.end_s)
+    return Reference(episodes, union([*annotation.noted(*TACHYCARDIA), *flutter]))
+
+
+def _both(noted: Reference, derived: Reference) -> Reference:
+    episodes = union([*noted.episodes, *derived.episodes])
+    return Reference(episodes, subtract(union([*noted.unknown, *derived.unknown]), episodes))
 
 
 def _premature(annotation: Annotation, label: str, window_s: float) -> Reference:

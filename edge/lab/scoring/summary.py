@@ -15,9 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.lab.scoring.beat_classes import BeatScore, beat_score
 from edge.lab.scoring.beats import Confusion
 from edge.lab.scoring.bootstrap import Interval, draw_counts, percentile_interval
+from edge.lab.scoring.challenge import ChallengeScore, Outcome, challenge_score
 from edge.lab.scoring.episodes import Counts, quantile
+from edge.lab.scoring.lethal import LethalCounts, LethalScore
+from edge.lab.scoring.pauses import PauseCounts, PauseScore
 from edge.lab.scoring.record import AlarmCounts
 
 RESAMPLES = 1000
@@ -58,6 +62,13 @@ class QrsScore(msgspec.Struct, frozen=True, kw_only=True):
     ci95: dict[str, Interval] = {}  # of a set
 
 
+class AfScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Time under an AF alarm, as a share of the time with and of the time without AF; None without such time."""
+
+    time_found: float | None
+    time_false: float | None
+
+
 class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of a set of records."""
 
@@ -65,9 +76,15 @@ class SetScore(msgspec.Struct, frozen=True, kw_only=True):
     patients: int
     hours: float  # after the learning period
     false_alarms_per_hour: float | None  # of all annotated labels
+    false_urgent_alarms_per_hour: float | None  # those of medium or high priority
     other_alarms_per_hour: dict[str, float]  # of labels without annotation: not known whether right
     labels: dict[str, LabelScore]
     qrs: QrsScore
+    beats: BeatScore | None = None  # where classes are annotated and the bundle has a beat network
+    pauses: PauseScore | None = None  # where beats are annotated
+    lethal: LethalScore | None = None  # where VT and VF are annotated
+    alarms: ChallengeScore | None = None  # of bedside monitors, confirmed or not
+    af: AfScore | None = None  # where AF is annotated
     ci95: dict[str, Interval]
 
 
@@ -96,6 +113,11 @@ class RecordCounts:
     qrs: Confusion = field(default_factory=Confusion)
     seen_in_training: bool = False
     sinus_throughout: bool = False
+    classes: Confusion | None = None  # of the classified beats
+    first_lead: bool = False  # one lead alone was used
+    pauses: PauseCounts | None = None
+    lethal: LethalCounts | None = None
+    outcome: Outcome | None = None  # of the bedside monitor's alarm
 
     @property
     def false_alarms(self) -> int:
@@ -151,8 +173,14 @@ def score_set(records: Sequence[RecordCounts]) -> SetScore:
         hours=hours,
         false_alarms_per_hour=float(false_alarms[:, 0].sum()) / hours if hours else None,
         other_alarms_per_hour={label: count / hours for label, count in unannotated.items() if hours},
+        false_urgent_alarms_per_hour=sum(record.alarms.urgent_false for record in records) / hours if hours else None,
         labels={label: _label_of_set(records, patients, label) for label in names},
         qrs=_qrs_of_set(records, patients),
+        beats=_beats_of_set(records),
+        pauses=_pauses_of_set(records),
+        lethal=_lethal_of_set(records),
+        alarms=challenge_score(outcomes) if (outcomes := [r.outcome for r in records if r.outcome]) else None,
+        af=_af_of_set(records),
         ci95={} if rate_interval is None else {"false_alarms_per_hour": rate_interval},
     )
 
@@ -197,6 +225,36 @@ def _qrs_of_set(records: Sequence[RecordCounts], groups: Sequence[Sequence[int]]
             intervals[name] = found
     gross = qrs_score(sum((record.qrs for record in records), Confusion()))
     return msgspec.structs.replace(gross, average=average, ci95=intervals)
+
+
+def _beats_of_set(records: Sequence[RecordCounts]) -> BeatScore | None:
+    classified = [record.classes for record in records if record.classes is not None]
+    if not classified:
+        return None
+    return beat_score(sum(classified, Confusion()), first_lead=all(record.first_lead for record in records))
+
+
+def _pauses_of_set(records: Sequence[RecordCounts]) -> PauseScore | None:
+    counted = [record.pauses for record in records if record.pauses is not None]
+    total = sum(counted, PauseCounts())
+    return PauseScore(total.n, total.found, total.false) if counted else None
+
+
+def _lethal_of_set(records: Sequence[RecordCounts]) -> LethalScore | None:
+    counted = [record.lethal for record in records if record.lethal is not None]
+    return sum(counted, LethalCounts()).score() if counted else None
+
+
+def _af_of_set(records: Sequence[RecordCounts]) -> AfScore | None:
+    counted = [record.alarms.labels["AF"] for record in records if "AF" in record.alarms.labels]
+    if not counted:
+        return None
+    total = sum(counted, Counts())
+    without_s = total.hours * 3600 - total.reference_s
+    return AfScore(
+        time_found=total.both_s / total.reference_s if total.reference_s else None,
+        time_false=(total.alarm_s - total.both_s) / without_s if without_s > 0 else None,
+    )
 
 
 def ratio_interval(parts: NDArray[np.float64]) -> Interval | None:

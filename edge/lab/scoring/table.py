@@ -25,7 +25,8 @@ def show(score: FolderScore, console: Console) -> None:
         table.add_column(name, overflow="fold")  # a narrow terminal loses no digit
     for label, figures in score.labels.items():
         table.add_row(label, *_cells(figures))
-    console.print(table)
+    if score.labels:
+        console.print(table)
     for line in _lines(score):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -60,6 +61,7 @@ def _lines(score: FolderScore) -> Iterator[str]:
             yield f"{label} by window: F1 {_with_interval(figures, 'window_f1', figures.window_f1, _GAP)}"
     if score.qrs.se is not None:
         yield _qrs(score.qrs)
+    yield from figures_of_set(score)
     yield _sum("all", score)
     if score.unseen is not None:
         yield _sum("not seen in training", score.unseen)
@@ -67,11 +69,43 @@ def _lines(score: FolderScore) -> Iterator[str]:
         yield _sum("sinus rhythm throughout", score.sinus)
     unannotated = ", ".join(f"{label} {rate:.2f}" for label, rate in score.other_alarms_per_hour.items() if rate)
     yield f"alarms an hour of labels without annotation: {unannotated or 'none'}"
+    for each in score.left_out:
+        yield f"left out: {each.record}: {each.reason}"
+    if score.left_out:
+        yield f"records left out: {len(score.left_out)}"
     if score.lead_notice is not None:
         yield score.lead_notice
     if score.seen_in_training:
         yield f"seen in training, so their figures are too good: {' '.join(score.seen_in_training)}"
     yield f"bundle {score.bundle.name} {score.bundle.version} ({score.bundle.sha256[:12]})"
+
+
+def figures_of_set(score: SetScore) -> Iterator[str]:
+    """Yield one line for each group of figures that the set's reference allows."""
+    if score.beats is not None:
+        for name, of_class in (("VEB", score.beats.VEB), ("SVEB", score.beats.SVEB)):
+            figures = f"Se {_percent(of_class.se, None)}, +P {_percent(of_class.ppv, None)}"
+            yield f"{name}: {figures}, F1 {_or_unknown(of_class.f1)}; {of_class.n} beats"
+    if score.pauses is not None:
+        yield f"pauses longer than 4 s: {score.pauses.n}, found {score.pauses.found}, false {score.pauses.false}"
+    if score.lethal is not None:
+        under = _percent(score.lethal.benign_time_under_alarm, None)
+        yield (
+            f"VT, VF and flutter of 5 s or more: {score.lethal.episodes}, found {score.lethal.found}; false alarms per "
+            f"benign hour {_or_unknown(score.lethal.false_per_benign_hour)}, benign time under one {under}"
+        )
+    if score.alarms is not None:
+        for kind, each in ({"all": score.alarms} | score.alarms.by).items():
+            rates = f"TPR {_or_unknown(each.tpr)}, TNR {_or_unknown(each.tnr)}"
+            yield f"bedside alarms, {kind}: {rates}, score {_or_unknown(each.score)}"
+    if score.af is not None and (score.af.time_found is not None or score.af.time_false):
+        yield f"AF time found {_percent(score.af.time_found, None)}, false {_percent(score.af.time_false, None)}"
+    if score.false_urgent_alarms_per_hour is not None:
+        yield f"false alarms of medium or high priority an hour: {score.false_urgent_alarms_per_hour:.2f}"
+
+
+def _or_unknown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
 
 
 def _qrs(score: QrsScore) -> str:

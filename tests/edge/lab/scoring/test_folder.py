@@ -148,18 +148,16 @@ def test_records_that_the_bundle_has_seen_are_marked(folder, tiny_bundle_path, t
 
 def test_a_record_of_the_same_name_in_another_set_is_not_marked(folder, tiny_bundle_path, tmp_path):
     sets = {"mitdb": {"train": []}, "ptb-xl": {"train": ["201"]}}
-    one = seen(tiny_bundle_path, tmp_path / "a", sets)
-    assert score_folder(one, ScoreConfig(folder=folder, only=("201",))).seen_in_training == ()
-    del sets["mitdb"]
-    other = seen(tiny_bundle_path, tmp_path / "b", sets)
-    score = score_folder(other, ScoreConfig(folder=folder, only=("201",)))
-    assert score.seen_in_training == ("201",), "a folder that no set is named after might be any"
+    for name, known in (("a", sets), ("b", {"ptb-xl": sets["ptb-xl"]})):
+        bundle = seen(tiny_bundle_path, tmp_path / name, known)
+        score = score_folder(bundle, ScoreConfig(folder=folder, only=("201",), start_s=0.0))
+        assert score.seen_in_training == ()
 
 
 def test_a_list_of_seen_records_that_cannot_be_read(folder, tiny_bundle_path, tmp_path):
     bundle = seen(tiny_bundle_path, tmp_path / "a", "[1]")
     with pytest.raises(BundleError, match=r"seen_records\.json"):
-        score_folder(bundle, ScoreConfig(folder=folder))
+        score_folder(bundle, ScoreConfig(folder=folder, start_s=0.0))
 
 
 def test_an_early_stop_reports_the_finished_records(folder, tiny_bundle):
@@ -170,10 +168,16 @@ def test_an_early_stop_reports_the_finished_records(folder, tiny_bundle):
         if record == "202":
             stopped.set()
 
-    score = score_folder(tiny_bundle, ScoreConfig(folder=folder), progress=progress, stopped=stopped)
+    score = score_folder(tiny_bundle, ScoreConfig(folder=folder, start_s=0.0), progress=progress, stopped=stopped)
     assert score.record_names == ("201",)
     with pytest.raises(RecordError, match="stopped before"):
-        score_folder(tiny_bundle, ScoreConfig(folder=folder), stopped=stopped)
+        score_folder(tiny_bundle, ScoreConfig(folder=folder, start_s=0.0), stopped=stopped)
+
+
+def spoil(change, folder, target):
+    copy = shutil.copytree(folder, target / "mitdb")
+    change(copy)
+    return copy
 
 
 @pytest.mark.parametrize(
@@ -181,15 +185,39 @@ def test_an_early_stop_reports_the_finished_records(folder, tiny_bundle):
     [
         (lambda path: (path / "201.hea").unlink(), "201"),
         (lambda path: (path / "201.atr").write_bytes(b"\x01"), "201.atr"),
-        (lambda path: [file.unlink() for file in path.glob("*.atr")], "no annotated record"),
+        (lambda path: (path / "201.atr").write_bytes(b""), "201.atr"),
+        (lambda path: (path / "201.atr").write_bytes(b"time,beat\n1,N\n2,N\n"), "is a text file"),
+        (lambda path: (path / "201.dat").unlink(), "201.dat is missing"),
+        (lambda path: write_atr(path, "201", [250, 500, 250 * 900]), "annotations end at 900 s, the record at 120 s"),
     ],
 )
-def test_folders_that_cannot_be_scored(folder, tiny_bundle, tmp_path, change, word):
-    copy = shutil.copytree(folder, tmp_path / "mitdb")
-    change(copy)
-    with pytest.raises(EdgeError, match=word) as caught:
-        score_folder(tiny_bundle, ScoreConfig(folder=copy))
+def test_one_bad_record_is_named_and_left_out(folder, tiny_bundle, tmp_path, change, word):
+    copy = spoil(change, folder, tmp_path)
+    score = score_folder(tiny_bundle, ScoreConfig(folder=copy, start_s=0.0, only=("201", "302")))
+    assert score.record_names == ("302",)
+    (left_out,) = score.left_out
+    assert left_out.record == "201"
+    assert word in left_out.reason
+    assert "\n" not in left_out.reason
+    with pytest.raises(EdgeError, match="no record can be scored") as caught:
+        score_folder(tiny_bundle, ScoreConfig(folder=copy, only=("201",), start_s=0.0))
+    assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def write_atr(path, name, samples):
+    wfdb.wrann(name, "atr", np.array(samples), symbol=["N"] * len(samples), fs=250, write_dir=str(path))
+
+
+def test_a_folder_without_annotations(folder, tiny_bundle, tmp_path):
+    copy = spoil(lambda path: [file.unlink() for file in path.glob("*.atr")], folder, tmp_path)
+    with pytest.raises(EdgeError, match="no annotated record"):
+        score_folder(tiny_bundle, ScoreConfig(folder=copy))
+
+
+def test_records_that_end_within_the_learning_period(folder, tiny_bundle):
+    with pytest.raises(RecordError, match="is 120 s long; --skip leaves out the first 300 s"):
+        score_folder(tiny_bundle, ScoreConfig(folder=folder))
 
 
 def command(*arguments):
@@ -211,6 +239,19 @@ def test_the_command(folder, tiny_bundle_path, tmp_path):
     assert {"false_alarms_per_hour", "hours", "records", "protocol"} <= report.keys()
     assert msgspec.convert(report, FolderScore).record_names == ("201", "301")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["201.alarms", "301.alarms"]
+
+
+def test_the_command_tells_leads_and_records_left_out(folder, tiny_bundle_path, tmp_path):
+    copy = spoil(lambda path: (path / "301.atr").write_bytes(b""), folder, tmp_path)
+    chosen = ("--records", "301,302", "--skip", "0")
+    result = command(copy, "--model", tiny_bundle_path, *chosen, "--leads", "V1", "--json", tmp_path / "score.json")
+    assert result.returncode == 0, result.stderr
+    assert "left out: 301: " in result.stdout
+    assert "records left out: 1" in result.stdout
+    assert json.loads((tmp_path / "score.json").read_text())["left_out"][0]["record"] == "301"
+    refused = command(copy, "--leads", "V9")
+    assert refused.returncode == 2
+    assert "'V9' is not a lead" in refused.stderr
 
 
 def test_json_on_standard_output_is_json_alone(folder, tiny_bundle_path):

@@ -1,10 +1,13 @@
 """Reference episodes of each label: by hand, and equal to the rules of training on every record."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edge.core.errors import RecordError
 from edge.lab.scoring.annotation import Annotation, NamedSpan, patient_of, read_annotation
+from edge.lab.scoring.beats import Beats
 from edge.lab.scoring.reference import holds_in_window, references
 from edge.lab.scoring.spans import clip, intersect, seconds, union
 from training.data.labels import INDEX
@@ -89,10 +92,37 @@ def test_rates_are_unknown_where_nobody_annotated_them():
 
 
 def test_only_annotated_labels_have_a_reference():
-    assert set(references(annotation("N" * 125), WINDOW_S)) == set(LABELS)
+    assert set(references(annotation("N" * 125), WINDOW_S)) == {*LABELS, "VF"}
     rhythms_alone = references(annotation("", [("(AFIB", 0, 100)]), WINDOW_S)
-    assert set(rhythms_alone) == {"AF", "AFL", "BIGEMINY", "TRIGEMINY"}
+    assert set(rhythms_alone) == {"AF", "AFL", "BIGEMINY", "TRIGEMINY", "VT", "SVT", "VF"}
     assert "AF" not in references(annotation("N" * 125, []), WINDOW_S)
+
+
+def test_rhythms_without_beats_and_noise():
+    """As in vfdb: no beat is annotated, and noise overlays the rhythm."""
+    notes = [("(N", 0, 20), ("(VT", 20, 30), ("(NOISE", 30, 40), ("(VFIB", 40, 60), ("(ASYS", 60, 100)]
+    found = references(annotation("", notes), WINDOW_S)
+    assert found["VT"].episodes.tolist() == [[20, 30]]
+    assert found["VT"].unknown.tolist() == [[30, 100]]
+    assert found["VF"].episodes.tolist() == [[40, 60]]
+    assert found["VF"].unknown.tolist() == [[20, 40], [60, 100]]
+    assert found["AF"].unknown.tolist() == [[30, 40], [60, 100]]
+
+
+def test_fibrillation_between_brackets():
+    """As in cudb; where a note says flutter, as in mitdb, the brackets are VT and not VF."""
+    marked = Beats(np.array([1.0, 2.0]), "NN", ((10.0, 30.0), (40.0, float("inf"))))
+    cudb = replace(annotation("NN", []), qrs=marked)
+    assert references(cudb, WINDOW_S)["VF"].episodes.tolist() == [[10, 30], [40, 100]]
+    mitdb = replace(annotation("NN", [("(VFL", 10.1, 30), ("(N", 30, 100)]), qrs=marked)
+    assert references(mitdb, WINDOW_S)["VF"].episodes.tolist() == [[40, 100]]
+    assert references(mitdb, WINDOW_S)["VT"].episodes.tolist() == [[10.1, 30]]
+
+
+def test_runs_that_are_not_noted_count_as_vt_too():
+    beats = Beats(np.array([10.0, 10.4, 10.8, 11.5, 20.0, 20.5, 21.0]), "VVVNVVN")
+    found = references(replace(annotation("N" * 125, [("(VT", 30, 34)]), classes=beats), WINDOW_S)
+    assert found["VT"].episodes.tolist() == [[10, 10.8], [30, 34]]
 
 
 def test_beats_near_the_edge_of_a_window_leave_it_unknown():
