@@ -100,6 +100,10 @@ class RecordScore(msgspec.Struct, frozen=True, kw_only=True):
     other_alarms: dict[str, int]
     labels: dict[str, LabelScore]
     qrs: QrsScore
+    beats: BeatScore | None = None
+    pauses: PauseScore | None = None
+    lethal: LethalScore | None = None
+    confirmed: bool | None = None  # whether an alarm confirmed that of the bedside monitor
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,10 @@ def record_score(counts: RecordCounts) -> RecordScore:
         other_alarms=counts.alarms.unannotated,
         labels={label: label_score(of_label) for label, of_label in counts.alarms.labels.items()},
         qrs=qrs_score(counts.qrs),
+        beats=_beats_of_set([counts]),
+        pauses=_pauses_of_set([counts]),
+        lethal=_lethal_of_set([counts]),
+        confirmed=None if counts.outcome is None else counts.outcome.confirmed,
     )
 
 
