@@ -12,6 +12,7 @@ from edge.alarms.specs import alarm_specs
 from edge.bundle.manifest import Label, Pooling
 from edge.core.samples import Cause
 from edge.lab.scoring.annotation import Annotation, NamedSpan
+from edge.lab.scoring.beats import Beats
 from edge.lab.scoring.record import AlarmScorer, StreamOutput
 
 RATE_HZ = 250
@@ -142,3 +143,30 @@ def test_the_learning_period_is_left_out(tiny_bundle):
     assert alarms.labels["PVC"].windows_over == alarms.labels["PVC"].alarms == 0
     assert alarms.unannotated["AVB1"] == 0
     assert alarms.labels["AF"].hours == 25 / 3600
+
+
+def test_an_alarm_for_a_short_run_counts_as_vt(tiny_bundle):
+    """A run from 18.6 to 19.4 s, and the alarms of the rules at 20 s, right, and at 40 s, false."""
+    specs = alarm_specs(LABELS, classified_beats=True)
+    machine, stream = AlarmMachine("s", "", specs), StreamOutput(RATE_HZ)
+    for end_s in range(10, 70):
+        decision = Decision(
+            stream="s",
+            first_sample=(end_s - 10) * RATE_HZ,
+            end_sample=end_s * RATE_HZ,
+            end_s=float(end_s),
+            cause=Cause.PRESENT,
+            leads=("II",),
+            probabilities=np.zeros(len(LABELS), np.float32),
+            rhythms={"NSVT": 0.9} if end_s in {20, 40} else {},
+        )
+        stream.decisions.append(decision)
+        stream.events += machine.step(decision)
+    times = np.array([17.0, 18.0, 18.6, 19.0, 19.4, 20.4])
+    run = dataclasses.replace(sinus(), classes=Beats(times, "NNVVVN"))
+    manifest = msgspec.structs.replace(tiny_bundle.manifest, labels=LABELS)
+    alarms = AlarmScorer(manifest, specs, 0.0).score(run, stream)
+    vt = alarms.labels["VT"]
+    assert (vt.episodes, vt.found, vt.alarms, vt.right) == (1, 1, 2, 1)
+    assert "NSVT" not in alarms.labels
+    assert alarms.urgent_false == 1
