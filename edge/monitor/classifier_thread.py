@@ -9,10 +9,13 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from itertools import islice
 
 from edge.alarms.decision import Decision
 from edge.alarms.machine import AlarmEvent
+from edge.beats.classes import ClassifiedBeat
+from edge.beats.fibrillation import Judged
 from edge.core.errors import EdgeError
 from edge.core.loops import Loop
 from edge.core.samples import Cause
@@ -148,8 +151,13 @@ class ClassifierThread:
 
     def _decide(self, batch: list[Job]) -> None:
         windows = [StreamWindow(job.monitor, job.window) if isinstance(job, WindowJob) else None for job in batch]
-        self._step_rhythms(batch)
+        classes, judged = self._classify_beats(batch)
         for job, outputs in zip(batch, self.models.classify(windows), strict=True):
+            if not isinstance(job, CommandJob):
+                # Just before the job's decision, and not for the whole batch at once: a decision holds the rhythms up
+                # to its own end, whatever else is in the batch.
+                for second in job.beats:
+                    job.monitor.step_rhythms(second, list(islice(classes, len(second.described))), next(judged))
             match job:
                 case WindowJob():
                     self._decide_window(job, outputs)
@@ -158,15 +166,11 @@ class ClassifierThread:
                 case EndJob():
                     self._close(job)
 
-    def _step_rhythms(self, batch: list[Job]) -> None:
-        """Classify the beats of a batch, of all streams in one run, and let the rhythms of each stream follow."""
-        seconds = [(job.monitor, second) for job in batch if not isinstance(job, CommandJob) for second in job.beats]
-        if not seconds:
-            return
-        classes, fibrillation = self.models.classify_beats([second for _, second in seconds])
-        beats = iter(classes)
-        for (monitor, second), probability in zip(seconds, fibrillation, strict=True):
-            monitor.step_rhythms(second, list(islice(beats, len(second.described))), probability)
+    def _classify_beats(self, batch: list[Job]) -> tuple[Iterator[ClassifiedBeat], Iterator[Judged | None]]:
+        """Classify the beats of a batch, of all streams in one run; return the results in the order of the jobs."""
+        seconds = [second for job in batch if not isinstance(job, CommandJob) for second in job.beats]
+        beats, judged = self.models.classify_beats(seconds) if seconds else ([], [])
+        return iter(beats), iter(judged)
 
     def _decide_window(self, job: WindowJob, outputs: Outputs) -> None:
         monitor = job.monitor
