@@ -12,6 +12,7 @@ _COMMANDS = {
     "finetune": ("training.commands.finetune", "Train on labelled records."),
     "crossval": ("training.commands.crossval", "Train five folds of MIT-BIH, and predict unseen patients."),
     "beats": ("training.commands.beats", "Train the network that classifies beats."),
+    "fibrillation": ("training.commands.fibrillation", "Train what finds ventricular fibrillation."),
     "compare": ("training.commands.compare", "Score networks side by side."),
     "study": ("training.commands.study", "Train and score the arms of a study."),
     "evaluate": ("training.commands.evaluate", "Score a bundle on a data set."),

@@ -17,7 +17,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--data",
     type=FOLDER,
-    help="Folder of the data sets that trained them; its records count as seen. Default: $ECG_DATA or the cache.",
+    help="Folder of the data sets; cinc2015/ALARMS.csv names records that trained. Default: $ECG_DATA or the cache.",
 )
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the new bundle; may be that of --model.")
 def add_beats(

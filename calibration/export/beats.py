@@ -21,10 +21,11 @@ from edge.beats.fibrillation import KINDS, WINDOW, FibrillationNetwork, periods
 from edge.beats.spectrum import SpectrumModel
 from edge.bundle.manifest import BeatNetwork, Bundle, Manifest, load_bundle
 from edge.lab.scoring.folder import SEEN
-from training.beats.recording import NOISE_RECORDS, records_of
+from training.beats.fibrillation_windows import ALARMED, ANNOTATED
+from training.beats.recording import NOISE_RECORDS, SETS, TRAIN
+from training.beats.rhythm_spans import read_alarms
 
 BEATS, FIBRILLATION, SPECTRUM = "beats.onnx", "fibrillation.onnx", "spectrum.npz"
-_FIBRILLATION_SETS = {"vfdb": "*.hea", "cudb": "*.hea", "cinc2015": "*.hea"}  # besides those of the beats
 _CHECKED_BEATS, _CHECKED_LEADS, _CHECKED_WINDOWS = 4, 2, 3
 Seen = dict[str, dict[str, list[str]]]  # records of each part of each set
 
@@ -75,20 +76,22 @@ def add_beats(bundle: Bundle, files: BeatFiles, seen: Seen, out: Path) -> Manife
 
 
 def seen_records(data: Path, *, fibrillation: bool) -> Seen:
-    """Return the records that train the networks; DataError when a set of the beats is missing.
+    """Return the records that train the networks.
 
     Parameters
     ----------
-    data : folder of the data sets
-    fibrillation : whether to add the sets of the fibrillation network; those that are missing are left out
+    data : folder of the data sets; its list of alarms names the records of cinc2015
+    fibrillation : whether to add the sets of the fibrillation network
+
+    Raises
+    ------
+    DataError
+        When the list of alarms cannot be read.
     """
-    seen: Seen = {"nstdb": {"train": list(NOISE_RECORDS)}}
-    for record in records_of(data):
-        seen.setdefault(record.data_set, {"train": []})["train"].append(record.name)
+    seen = {name: {"train": sorted(TRAIN[name])} for name in (ANNOTATED if fibrillation else SETS)}
+    seen["nstdb"] = {"train": list(NOISE_RECORDS)}
     if fibrillation:
-        for name, pattern in _FIBRILLATION_SETS.items():
-            if records := sorted(path.stem for path in (data / name).glob(pattern)):
-                seen[name] = {"train": records}
+        seen[ALARMED] = {"train": sorted(read_alarms(data / ALARMED))}
     return seen
 
 

@@ -20,6 +20,26 @@ from training.data.splits import MITDB_TRAIN, MITDB_VALIDATION
 from training.errors import DataError
 
 SETS = ("mitdb", "svdb")
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# The records that train. All others of these sets, as DS2 of mitdb, are for judging.
+TRAIN = {
+    "mitdb": MITDB_TRAIN | MITDB_VALIDATION,
+    "svdb": _names(
+        "800 801 802 803 804 805 806 808 810 811 820 821 822 823 824 826 827 828 829 841 842 843 845 846 847 "
+        "848 849 850 851 852 853 854 857 858 859 860 861 862 865 866 868 869 871 873 874 875 876 877 879 880 "
+        "883 884 886 887 888 890 891 892 893 894"
+    ),
+    "vfdb": _names("421 422 423 425 426 427 428 429 430 605 607 610 611 612 615"),
+    "cudb": _names(
+        "cu01 cu02 cu04 cu05 cu09 cu11 cu12 cu13 cu15 cu16 cu17 cu19 cu21 cu23 cu24 cu26 cu27 cu29 cu31 cu32 "
+        "cu33 cu34 cu35"
+    ),
+}
 PACED = frozenset({"102", "104", "107", "217"})  # EC57 leaves them out of the figures
 NOISE_RECORDS = ("bw", "ma")
 _NOISE_RATE_HZ = 360.0
@@ -57,19 +77,15 @@ class Signal:
         return Signal(self.samples[rows], self.missing[rows], self.rate_hz)
 
 
-def records_of(data: Path) -> list[Record]:
-    """List the records that train: DS1 of mitdb with its paced records, and all of svdb.
-
-    DataError when a set is missing. DS2 is the test set of `ecg-edge score` and never trains.
-    """
-    found = [
-        Record(name, path.stem, path.with_suffix("")) for name in SETS for path in sorted((data / name).glob("*.atr"))
-    ]
-    chosen = [r for r in found if r.data_set != "mitdb" or r.name in MITDB_TRAIN | MITDB_VALIDATION]
-    for name in SETS:
-        if not any(record.data_set == name for record in chosen):
+def records_of(data: Path, sets: Sequence[str] = SETS) -> list[Record]:
+    """List the annotated records of these sets that train; DataError when a set is missing."""
+    found = []
+    for name in sets:
+        names = [path.stem for path in sorted((data / name).glob("*.atr")) if path.stem in TRAIN[name]]
+        if not names:
             raise DataError(f"{data / name}: no annotated record (*.atr) to train on; run `ecg-train fetch {name}`")
-    return chosen
+        found += [Record(name, record, data / name / record) for record in names]
+    return found
 
 
 def read_signal(path: Path) -> Signal:

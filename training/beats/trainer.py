@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.beats.augment import augment
+from training.beats.averaging import follow
 from training.beats.dataset import BeatSet
 from training.beats.description import RecordBeats
 from training.beats.network import AveragedNetworks, BeatNetwork, with_difference
@@ -85,7 +86,7 @@ class _Training:
             optimizer.step()
             schedule.step()
             # A short average at first, or the random weights of the start would stay in it for long.
-            _follow(average, network, min(_AVERAGE_DECAY, step / (step + 9)))
+            follow(average, network, min(_AVERAGE_DECAY, step / (step + 9)))
             total += loss.item()
             if step % _REPORT_STEPS == 0:
                 report(f"step {step} of {config.steps}, loss {total / _REPORT_STEPS:.4f}")
@@ -135,15 +136,6 @@ class _Training:
 
     def _cross_entropy(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         return functional.cross_entropy(logits, torch.from_numpy(self._beats.label[rows]), label_smoothing=_SMOOTHING)
-
-
-@torch.no_grad()
-def _follow(average: BeatNetwork, network: BeatNetwork, decay: float) -> None:
-    for own, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if own.dtype.is_floating_point:
-            own.mul_(decay).add_(new, alpha=1 - decay)
-        else:
-            own.copy_(new)
 
 
 @torch.no_grad()

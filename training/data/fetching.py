@@ -31,6 +31,9 @@ class Published:
 
 SETS = {
     "mitdb": Published("mitdb/1.0.0", wanted=r"\d+\.(hea|dat|atr)"),
+    "svdb": Published("svdb/1.0.0", wanted=r"\d+\.(hea|dat|atr)"),
+    "vfdb": Published("vfdb/1.0.0", wanted=r"\d+\.(hea|dat|atr)"),
+    "cudb": Published("cudb/1.0.0", wanted=r"cu\d+\.(hea|dat|atr)"),
     "nstdb": Published("nstdb/1.0.0", wanted=r"(bw|ma|em)\.(hea|dat)"),
     "cinc2017": Published("challenge-2017/1.0.0", "training/", ("REFERENCE-v3.csv",), flat=True),
     "ptb-xl": Published(

@@ -17,7 +17,7 @@ from training.beats.export import GRAPH
 from training.beats.network import AveragedNetworks, BeatNetwork
 from training.beats.recording import records_of
 
-SECONDS = 20
+SECONDS = 12
 RECORDS = {"mitdb": ("101", "208", "202"), "svdb": ("800", "801")}  # 202 belongs to DS2
 RATE_HZ = {"mitdb": 360, "svdb": 128}
 
