@@ -58,7 +58,7 @@ def test_a_missing_set_is_named(ecg_train, data, tmp_path):
 
 
 def test_the_command_writes_a_graph_that_the_device_runs(ecg_train, data, tmp_path):
-    options = ("--data", data, "--out", tmp_path, "--steps", 3, "--feature-steps", 3, "--folds", 2, "--json", "-")
+    options = ("--data", data, "--out", tmp_path, "--steps", 1, "--feature-steps", 1, "--folds", 2, "--json", "-")
     code, out, err = ecg_train("beats", *options)
     assert code == 0, err
     figures = json.loads(out)
