@@ -155,6 +155,8 @@ class SignalAnalyzer:
             for lead in range(leads)
         )
         near = np.abs(measures.level - self._level) < _LEVEL_JUMP_MV
+        # A signal that repeats one value to the bit is no ECG of a stopped heart: an electrode always has some noise.
+        near &= np.ptp(self._samples, axis=1) > 0
         alive = (measures.extent >= FLAT_MV) & [issue is QualityIssue.NONE for issue in issues]
         self._level = np.where(alive, measures.level, self._level)
         agreed = [_agreed(beats[lead], beats[leads + lead], _PAIR_S * self._rate_hz) for lead in range(leads)]

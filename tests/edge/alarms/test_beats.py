@@ -49,8 +49,14 @@ def test_a_heart_that_stops_raises_asystole_within_six_seconds():
 
 
 def test_a_line_that_goes_flat_raises_asystole_and_poor_signal():
-    flat = np.zeros((2, 20 * RATE_HZ), np.float32)
-    assert set(raised(join(beating(20)[0], flat))) == {"ASYSTOLE", "POOR_SIGNAL"}
+    noise = np.random.default_rng(0).normal(0, 0.0005, (2, 20 * RATE_HZ)).astype(np.float32)
+    assert set(raised(join(beating(20)[0], noise))) == {"ASYSTOLE", "POOR_SIGNAL"}
+
+
+def test_a_constant_is_no_stopped_heart():
+    """A dropout that is stored as a constant once raised asystole, and bradycardia when the signal came back."""
+    constant = np.zeros((2, 8 * RATE_HZ), np.float32)
+    assert set(raised(join(beating(20)[0], constant, beating(20)[0]))) == {"POOR_SIGNAL"}
 
 
 def test_an_electrode_that_is_off_is_technical_alone():
