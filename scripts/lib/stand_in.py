@@ -58,7 +58,7 @@ def main(like: Path, out: Path) -> None:
     manifest, golden = bundle.manifest, bundle.golden()
     out.mkdir(parents=True, exist_ok=True)
     onnx.save(stand_in_graph(manifest.input.window_samples, len(manifest.labels)), out / "model.onnx")
-    fields = {"name": "stand-in", "graphs": {"fp32": "model.onnx"}, "golden_tolerances": {}}
+    fields = {"name": "stand-in", "graphs": {"fp32": "model.onnx"}, "golden_tolerances": {}, "beats": None}
     draft = msgspec.structs.replace(bundle, path=out, manifest=msgspec.structs.replace(manifest, **fields))
     with OnnxRuntimeClassifier(draft, "fp32", 1) as classifier:
         outputs = classifier.classify(golden.signal, golden.keep)
