@@ -63,6 +63,7 @@ def _description(manifest: Manifest) -> str:
 def put_section(card: str, title: str, body: str) -> str:
     """Return a card with this section, in place of one of the same title, or else before its weaknesses."""
     section = f"{title}\n\n{body}\n\n"
+    # Up to the next heading of the same level, or the end.
     old = re.compile(re.escape(title) + r"\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
     if old.search(card):
         return old.sub(lambda _: section, card)

@@ -68,6 +68,7 @@ def _mitdb(folder: Path, part: str) -> list[LabelledRecord]:
 
 def _annotated(path: Path) -> LabelledRecord:
     annotation = read_annotation(path)
+    # Windows after the last beat have no label to stratify by.
     last_s = float(annotation.times_s[-1]) if annotation.times_s.size else 0.0
     return LabelledRecord(
         "mitdb", path.stem, path, lambda start_s, end_s: mitdb.window_labels(annotation, start_s, end_s), last_s

@@ -121,7 +121,7 @@ def _draw(axes: Sequence["Axes"], one: SettingResults, chosen: int) -> None:
     chosen_false, *heights = _point(one.total(chosen, range(len(one.counts[chosen]))))
     for ax, height in zip(axes, heights, strict=True):
         ax.plot([chosen_false], [height], "o", color="black", fillstyle="none", markersize=9)
-        ax.set_xscale("symlog", linthresh=0.1)
+        ax.set_xscale("symlog", linthresh=0.1)  # logarithmic, but with a place for 0
         ax.set_xlabel("false alarms an hour")
     axes[0].set(title=one.label.abbreviation, ylabel="episode sensitivity", ylim=(-0.02, 1.02))
     axes[1].set(ylabel="median delay, s")

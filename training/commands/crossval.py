@@ -82,6 +82,7 @@ def crossval(  # noqa: PLR0913 - one argument an option
         seed=seed,
         device=device,
     )
+    # The option sets the part of MIT-BIH; the other sets share the rest as before.
     others = {name: part for name, part in SHARES.items() if name != "mitdb"}
     shares = {name: part * (1 - share) / sum(others.values()) for name, part in others.items()} | {"mitdb": share}
     setup = CrossvalSetup(data, out, init, config, teachers, whole, shares)

@@ -53,6 +53,7 @@ def evaluate(
     if (data / dataset).is_dir():
         data = data / dataset
     with progress_bar() as progress:
+        # Each set has its own protocol. Only the one that is needed is imported.
         match dataset:
             case "ptb-xl":
                 from training.evaluation import ptb_xl

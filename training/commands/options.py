@@ -41,7 +41,7 @@ def take_machine(threads: int, device: str, *, many: bool = False, minutes: floa
     click.UsageError
         When there is no such device, or several processes cannot share this work.
     """
-    import torch
+    import torch  # here, because --help must not wait for it
 
     from ecgnat import ranks
 

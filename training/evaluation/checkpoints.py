@@ -46,6 +46,7 @@ def score_groups(model: Network, data: Path, part: str) -> dict[str, ScoredGroup
     """
     stretches = cache.load("ptb-xl", data)
     rows = splits.rows_of(stretches, data)[part]
+    # The cache knows records by their number; the statements of a record are in the database.
     by_id = {entry.ecg_id: entry for entry in read_entries(data / "ptb-xl")}
     entries = [by_id[str(record)] for record in stretches.record[rows]]
     means = record_probabilities(model, stretches, rows)

@@ -40,13 +40,7 @@ def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progres
     index = output_index(bundle)
     if lacking := set(CLASSES.values()) - index.keys():
         raise DataError(f"{bundle.path}: no output {', '.join(sorted(lacking))}; score the bundle `rhythm`")
-    classes = {
-        record: name
-        for record, name in read_classes(data).items()
-        if (part is None or cinc2017_part(record) == part) and (data / f"{record}.hea").is_file()
-    }
-    if not classes:
-        raise DataError(f"{data}: no record of the part asked for is there")
+    classes = _classes(data, part)
     columns, rows = [index[label] for label in CLASSES.values()], []
     by_mean = np.array([label != "OTHER" for label in CLASSES.values()])
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
@@ -54,10 +48,10 @@ def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progres
             outputs = classify_record(classifier, data / record, bundle.manifest.input)[:, columns]
             rows.append(np.where(by_mean, outputs.mean(axis=0), outputs.max(axis=0)))
             progress("cinc2017", number, len(classes))
-    names = np.array(list(CLASSES))
+    names = np.array(list(CLASSES))  # in the order of the columns
     predicted, reference = names[np.argmax(rows, axis=1)], np.array(list(classes.values()))
 
-    def mean(some: np.ndarray[Any, np.dtype[np.intp]]) -> float:
+    def mean(some: np.ndarray[Any, np.dtype[np.intp]]) -> float:  # the Challenge leaves out the class of noise
         return float(np.nanmean([f1(predicted[some] == c, reference[some] == c) for c in "NAO"]))
 
     scores = {name: f1(predicted == name, reference == name) for name in CLASSES}
@@ -69,3 +63,15 @@ def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progres
         "f1": scores | {"mean": mean(everything)},
         "ci95": {"mean": bootstrap_interval(mean, len(classes))},
     }
+
+
+def _classes(data: Path, part: str | None) -> dict[str, str]:
+    """Return the class of each record of a part."""
+    classes = {
+        record: name
+        for record, name in read_classes(data).items()
+        if (part is None or cinc2017_part(record) == part) and (data / f"{record}.hea").is_file()
+    }
+    if not classes:
+        raise DataError(f"{data}: it has no record of this part")
+    return classes

@@ -53,6 +53,7 @@ def compare(folders: list[Path], data: Path, resamples: int, device: str = "cpu"
 def _statements(scored: dict[str, ScoredGroup]) -> dict[str, dict[str, float]]:
     aucs = {name: label_aucs(*group) for name, group in scored.items()}
     first = next(iter(aucs.values()))
+    # Statements that do not occur in these records have no AUC, whatever the network.
     occur = [number for number in range(first.size) if np.isfinite(first[number])]
     codes = list(SCP_STATEMENTS)
     return {codes[number]: {name: float(values[number]) for name, values in aucs.items()} for number in occur}

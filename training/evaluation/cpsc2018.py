@@ -60,7 +60,7 @@ def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progres
         if (part is None or snomed_part(header.stem) == part) and any(code in codes for code, _ in CLASSES.values())
     }
     if not records:
-        raise DataError(f"{data}: no record of the part asked for is there")
+        raise DataError(f"{data}: it has no record of this part")
     means, rows = np.array([name not in _BEATS for name in CLASSES]), []
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
         for number, header in enumerate(records, 1):

@@ -83,7 +83,7 @@ def classify(classifier: Classifier, signal: NDArray[np.float32], keep: NDArray[
 def classify_record(classifier: Classifier, path: Path, spec: InputSpec) -> NDArray[np.float32]:
     """Probabilities of a record's windows, (windows, labels); a blank window stands for a record without a good one."""
     _, signal, keep = classifiable_windows(path, spec, spec.hop_s)
-    if not len(signal):
+    if not len(signal):  # every record needs a row, or the figures of networks would be on different records
         signal = np.zeros((1, len(LEADS), spec.window_samples), np.float32)
         keep = np.zeros((1, len(LEADS)), np.float32)
     return classify(classifier, signal, keep)

@@ -42,7 +42,7 @@ def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progres
         path.stem for path in sorted(data.glob("*.atr")) if part is None or mitdb_part(patient_of(path.stem)) == part
     ]
     if not records:
-        raise DataError(f"{data}: no record of the part asked for is there")
+        raise DataError(f"{data}: it has no record of this part")
     parts = []
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
         for number, record in enumerate(records, 1):
@@ -52,6 +52,7 @@ def evaluate(bundle: Bundle, data: Path, part: str | None, threads: int, progres
             target, known = np.stack([each.target for each in labels]), np.stack([each.known for each in labels])
             parts.append((classify(classifier, signal, keep), target, known))
             progress("mitdb", number, len(records))
+    # (windows, labels) of all records together: probabilities, target, known.
     pooled = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
     return {
         "records": records,

@@ -61,7 +61,7 @@ def evaluate(
     found = {entry: path for entry in wanted if (path := find_record(data, entry)) is not None}
     entries = list(found)
     if not entries:
-        raise DataError(f"{data}: no record of the folds asked for is there")
+        raise DataError(f"{data}: it has no record of these folds")
     spec, rows = bundle.manifest.input, []
     with open_classifier(bundle, ClassifierConfig(threads=threads)) as classifier:
         for number, path in enumerate(found.values(), 1):

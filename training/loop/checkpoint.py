@@ -47,6 +47,7 @@ def load_model(folder: Path) -> tuple[Network, tuple[str, ...]]:
     """Read a model and the names of its outputs, in evaluation mode, or raise CheckpointError."""
     try:
         raw = json.loads((folder / CONFIG).read_text())
+        # JSON has no tuples, which the frozen configurations need.
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["model"].items()}
         configs = {kind: config for config, kind in _KINDS.items()}
         model = make_network(configs[raw.get("network", "ecg-nat")](**fields))

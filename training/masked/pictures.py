@@ -26,6 +26,7 @@ def draw_reconstructions(folder: Path, signal: Tensor, drawn: Tensor, keep: Tens
     """
     from matplotlib.figure import Figure
 
+    # Spread over all sets, whose windows come one after the other.
     rows = np.unique(np.linspace(0, signal.shape[0] - 1, _SHOWN).astype(int))
     figure = Figure(figsize=(10, 2.2 * rows.size), layout="constrained")
     for axes, row in zip(np.atleast_1d(figure.subplots(rows.size, sharex=True)), rows, strict=True):

@@ -65,6 +65,7 @@ class MaskedTrainer(Trainer[MaskedAutoencoder]):
         with torch.no_grad():
             drawn = average(signal, keep, masked)
             validation = float(average.loss(drawn, signal, keep, masked))
+        # The masks make the running statistics of BatchNorm wrong for whole windows; the run itself keeps its own.
         encoder = copy.deepcopy(average.encoder)
         settling = [part.to(self.config.device) for part in training_windows(self._sets, _SETTLING_WINDOWS)]
         settle_batch_norm(encoder, zip(*(torch.split(part, _SETTLING_BATCH) for part in settling), strict=True))

@@ -52,7 +52,7 @@ def label_efficiency(rows: list[dict[str, Any]], path: Path) -> None:
     chosen = [row for row in rows if "-rate-" not in row["group"]]
     for panel, key in enumerate(("all", "superdiagnostic"), 1):
         axes = figure.add_subplot(1, 2, panel)
-        recipes: dict[str, list[tuple[float, float]]] = {}
+        recipes: dict[str, list[tuple[float, float]]] = {}  # (labels in %, figure) of each arm
         for row in chosen:
             recipe = row["group"].rpartition("-")[0]
             recipes.setdefault(recipe, []).append((100 * row["arm"]["labels"], row["figures"][key]))
