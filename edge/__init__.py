@@ -1,3 +1,3 @@
-"""The device: from bytes on a wire to alerts on MQTT. Knows nothing of torch or of training."""
+"""The device: from bytes on a wire to alerts on MQTT. It needs no torch and no training code."""
 
 __version__ = "0.1.0"

@@ -1,14 +1,4 @@
-"""Reference episodes of each label, from the annotation of a record.
-
-    AF AFL BIGEMINY TRIGEMINY SBRAD   where the rhythm is noted; AF is unknown during flutter (EC57)
-    VT SVT                            where noted with at least 3 beats, unknown with fewer; ventricular flutter
-                                      from 1 s on; VT also where 3 V beats follow each other above 100/min
-    VF                                where noted, or from [ to ]; VT is unknown there, and VF during VT and flutter
-    PVC (V) PAC (A a J S)             beats; those less than a window apart are one episode; unknown near fusion (PVC)
-    LBBB (L) RBBB (R) PACED (/ f)     where at least half of a window's beats are so, unknown with fewer; PACED also
-                                      where the rhythm is noted
-    ASYSTOLE PAUSE EXTREME_*          from the intervals between the beats, see `rates`
-    SBRAD, STACH                      no rate is annotated: unknown below 65 and from 90 beats a minute
+"""Reference episodes of each label, from the annotation of a record; a comment below says how.
 
 Sets without rhythm notes: runs and patterns from the beats, see `runs`. All labels are unknown where (NOISE or (ASYS is
 noted. The other rules are those of training (`training/data/sets/mitdb.py`), in time instead of windows; a test
@@ -29,6 +19,18 @@ from edge.lab.scoring.lethal import UNSURE as _UNSURE
 from edge.lab.scoring.rates import rate_references
 from edge.lab.scoring.runs import beat_references
 from edge.lab.scoring.spans import Spans, clip, intersect, no_spans, subtract, union
+
+# How each label is read from the annotation:
+#
+# AF AFL BIGEMINY TRIGEMINY SBRAD   where the rhythm is noted; AF is unknown during flutter (EC57)
+# VT SVT                            where noted with at least 3 beats, unknown with fewer; ventricular flutter
+#                                   from 1 s on; VT also where 3 V beats follow each other above 100/min
+# VF                                where noted, or from [ to ]; VT is unknown there, and VF during VT and flutter
+# PVC (V) PAC (A a J S)             beats; those less than a window apart are one episode; unknown near fusion (PVC)
+# LBBB (L) RBBB (R) PACED (/ f)     where at least half of a window's beats are so, unknown with fewer; PACED also
+#                                   where the rhythm is noted
+# ASYSTOLE PAUSE EXTREME_*          from the intervals between the beats, see `rates`
+# SBRAD, STACH                      no rate is annotated: unknown below 65 and from 90 beats a minute
 
 _NOTED = {"AF": "(AFIB", "AFL": "(AFL", "BIGEMINY": "(B", "TRIGEMINY": "(T"}
 _RUNS = {"VT": "(VT", "SVT": "(SVTA"}
