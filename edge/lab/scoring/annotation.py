@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.core.errors import RecordError
-from edge.lab.scoring.beats import DE_CHAZAL, Beats
+from edge.lab.scoring.beats import Beats
 from edge.lab.scoring.challenge import ListedAlarm
 
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ!")  # beats, and the waves (!) of ventricular flutter
@@ -97,7 +97,7 @@ def read_annotation(path: Path, annotator: str = "atr") -> Annotation:
         end_s,
         Beats.of(times, raw.symbol) if beats.any() else None,
         tuple(_noisy(raw, times, end_s)),
-        Beats.of(times, raw.symbol, DE_CHAZAL) if beats.any() else None,
+        Beats.of(times, raw.symbol) if beats.any() else None,
         tuple(map(float, times[np.isin(symbols, list(_MARKS))])),
     )
 

@@ -7,7 +7,7 @@ not count either. Source: G. B. Moody, Evaluating ECG Analyzers, and bxb.c, both
 EC57's shutdown is not implemented: a device that stopped analysing is scored as one that found no beat.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,6 @@ AAMI = {
     "F": "F",
     **dict.fromkeys("/fQ?", "Q"),
 }
-DE_CHAZAL = AAMI | dict.fromkeys("ejn", "N")  # the classes that beat networks are compared by
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,8 @@ class Beats:
             raise ValueError("beats must be in order of time")
 
     @classmethod
-    def of(cls, times_s: NDArray[np.float64], symbols: Sequence[str], classes_of: Mapping[str, str] = AAMI) -> "Beats":
-        """Take WFDB annotations, without symbols that are no beats and without the flutter between [ and ].
-
-        `classes_of` gives the class of each symbol.
-        """
+    def of(cls, times_s: NDArray[np.float64], symbols: Sequence[str]) -> "Beats":
+        """Take WFDB annotations, without symbols that are no beats and without the flutter between [ and ]."""
         flutter, times, classes, began = [], [], [], None
         for time, symbol in zip(map(float, times_s), symbols, strict=True):
             if symbol == "[" and began is None:
@@ -56,9 +52,9 @@ class Beats:
             elif symbol == "]" and began is not None:
                 flutter.append((began, time))
                 began = None
-            elif symbol in classes_of and began is None:
+            elif symbol in AAMI and began is None:
                 times.append(time)
-                classes.append(classes_of[symbol])
+                classes.append(AAMI[symbol])
         if began is not None:
             flutter.append((began, float("inf")))
         return cls(np.array(times, np.float64), "".join(classes), tuple(flutter))
