@@ -3,7 +3,6 @@
 Streams have different numbers of leads; those of a batch are padded to the most, and what is padded is not kept.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge.beats.classes import CLASSES, ClassifiedBeat, S
 from edge.beats.features import CHANNELS, LENGTH, Described
+from edge.beats.session import SmallGraph
 
 INPUTS = ("snippets", "keep", "features")
 _GATE, _GATE_AT, _GATE_WIDTH = 4.0, 0.7, 0.1  # what S loses, as log odds, where the intervals look like fibrillation
@@ -27,14 +27,7 @@ class BeatClassifier:
     """
 
     def __init__(self, model: Path | bytes, bias: Sequence[float] | None = None) -> None:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        source = model if isinstance(model, bytes) else str(model)
-        self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self._graph = SmallGraph(model)
         self._bias = np.zeros(len(CLASSES)) if bias is None else np.asarray(bias, np.float64)
 
     def classify(self, beats: Sequence[Described]) -> list[ClassifiedBeat]:
@@ -59,8 +52,7 @@ class BeatClassifier:
             snippets[row, : len(beat.keep)] = beat.snippets
             keep[row, : len(beat.keep)] = beat.keep
         features = np.stack([beat.features for beat in beats])
-        (result,) = self._session.run(None, dict(zip(INPUTS, (snippets, keep, features), strict=True)))
-        return np.asarray(result, np.float32)
+        return self._graph.run(dict(zip(INPUTS, (snippets, keep, features), strict=True)))
 
 
 def gate_supraventricular(probabilities: NDArray[np.float32], irregular: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ are the usual cause of false alarms. Leads are averaged as log odds, three secon
 two thresholds. Missing, flat and bad leads are no evidence; without any lead the state is unknown and an alarm ends.
 """
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.beats.session import SmallGraph
 from edge.beats.spectrum import SpectrumModel
 
 RATE_HZ = 100.0
@@ -47,22 +47,14 @@ class FibrillationNetwork:
     """`fibrillation.onnx` in ONNX Runtime, one thread."""
 
     def __init__(self, model: Path | bytes) -> None:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        source = model if isinstance(model, bytes) else str(model)
-        self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self._graph = SmallGraph(model)
 
     def probabilities(self, windows: Windows) -> NDArray[np.float32]:
         """Return (windows, 3) probabilities of benign, VT and VF.
 
         `windows` holds (windows, samples) of one lead each, in mV, high-passed at 0.5 Hz.
         """
-        (result,) = self._session.run(None, {"windows": np.ascontiguousarray(windows, np.float32)})
-        return np.asarray(result, np.float32)
+        return self._graph.run({"windows": np.ascontiguousarray(windows, np.float32)})
 
 
 class Judged(NamedTuple):

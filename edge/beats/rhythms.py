@@ -1,8 +1,8 @@
-"""The rhythms of one stream: the rules on its classified beats, and which of several rhythms is told.
+"""The rhythms of one stream: the rules on its classified beats, and which of several is reported.
 
 One event raises one alarm. A rhythm that holds beside one of higher rank is hidden, and stays hidden until it ends, so
-that the fast beats after a ventricular tachycardia raise no second alarm. A short run of ventricular beats is told when
-it has ended, because until then it may become a ventricular tachycardia.
+that the fast beats after a ventricular tachycardia raise no second alarm. A short run of ventricular beats is reported
+when it has ended, because until then it may become a ventricular tachycardia.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from edge.beats.fibrillation import FibrillationState, Judged
 from edge.beats.rules import PRECEDENCE, Finding, Limits, RhythmRules
 from edge.beats.tracker import BeatSecond
 
-_AT_END = frozenset({"NSVT"})  # told when they end
+_AT_END = frozenset({"NSVT"})  # reported when they end
 
 
 class StreamRhythms:

@@ -37,7 +37,7 @@ class Limits:
     pattern_early: float = 0.0  # part of the others' mean interval below which each must come; 0: not asked
     svt_beats: int = 3
     svt_rate_bpm: float = 100.0
-    svt_irregular: float = 0.5  # evidence for atrial fibrillation above which no supraventricular run is told
+    svt_irregular: float = 0.5  # evidence for atrial fibrillation above which no supraventricular run is reported
     r_on_t: float = 1 / 3  # of the usual interval
     pause_s: float = 3.0
     asystole_s: float = 4.0
@@ -79,7 +79,7 @@ RULES = (
 )
 # What a rhythm begins with, N being any beat but a ventricular or a fusion one, and how many beats a cycle has.
 PATTERNS = {"BIGEMINY": ("NVNVNV", 2), "TRIGEMINY": ("VNNVNNVNNV", 3)}
-# One event, one alarm: what stands further left is told instead of what stands further right.
+# One event, one alarm: a label hides the labels to its right.
 PRECEDENCE = ("ASYSTOLE", "VF", "VT", "EXTREME_BRADY", "EXTREME_TACHY", "NSVT", "AIVR", "SVT", "PAUSE")
 _KEPT = 40
 _LOWEST_BPM = 40.0  # of an accelerated idioventricular rhythm
@@ -210,7 +210,7 @@ class RhythmRules:
             yield Finding(label, "off", at_s, self._on.pop(label))
 
     def _asystole_over(self, beat: _Kept) -> Iterator[Finding]:
-        """End an asystole; where the beat closes a pause of that length that nobody told, tell it now."""
+        """End an asystole; where the beat closes a pause of that length that was not reported, report it."""
         if "ASYSTOLE" in self._on:
             yield Finding("ASYSTOLE", "off", beat.time_s, self._on.pop("ASYSTOLE"))
         elif beat.rr_s is not None and beat.rr_s >= self.limits.asystole_s:

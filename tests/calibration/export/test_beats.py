@@ -133,4 +133,4 @@ def test_a_graph_without_finite_outputs_is_refused(add_beats, files):
     write_graph(files / "fibrillation.onnx", {"windows": ["b", WINDOW]}, "windows", WINDOW, len(KINDS), scale=np.nan)
     code, err = add_beats("beats.onnx", "fibrillation.onnx", "spectrum.npz")
     assert code == 1
-    assert "not probabilities" in err
+    assert "not numbers" in err
